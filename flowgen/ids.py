@@ -1,0 +1,50 @@
+"""Identifiers, as pure functions of what they are derived from.
+
+An id is 26 characters of Crockford's base 32: 48 bits of time in milliseconds, then 80 bits that are
+random (`new_id`, entropy given as an argument) or a hash of what the id stands for (`derived_id`).
+Ids made later sort later, which keeps inserts into an index cheap; a derived id takes the time of
+the id that it is derived from, so deriving it again after a crash gives the same id.
+
+Knows nothing of clocks or dice: both come as arguments.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TIME_LENGTH = 10
+_REST_LENGTH = 16
+ENTROPY_BYTES = 10
+
+
+def new_id(at: int, entropy: bytes) -> str:
+    """An id for something made at `at` (microseconds since the epoch), with 10 random bytes."""
+    assert len(entropy) == ENTROPY_BYTES, f"an id takes {ENTROPY_BYTES} bytes of entropy"
+    return _base32(at // 1000, _TIME_LENGTH) + _base32(int.from_bytes(entropy), _REST_LENGTH)
+
+
+def derived_id(base: str, *parts: str | int) -> str:
+    """The id that `parts` have under `base`: equal arguments always give an equal id."""
+    text = "\x00".join([base, *map(str, parts)])
+    digest = blake2b(text.encode(), digest_size=ENTROPY_BYTES).digest()
+    time = base[:_TIME_LENGTH] if is_id(base) else _base32(0, _TIME_LENGTH)
+    return time + _base32(int.from_bytes(digest), _REST_LENGTH)
+
+
+def seed_of(run_id: str) -> int:
+    """The seed of a run's random numbers, when nothing else fixes it."""
+    return int.from_bytes(blake2b(run_id.encode(), digest_size=6).digest())
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of an id that this module makes."""
+    return len(text) == _TIME_LENGTH + _REST_LENGTH and all(c in _ALPHABET for c in text)
+
+
+def _base32(number: int, length: int) -> str:
+    characters = []
+    for _ in range(length):
+        characters.append(_ALPHABET[number & 31])
+        number >>= 5
+    return "".join(reversed(characters))

@@ -1,0 +1,206 @@
+"""A run as a value: its row, its mailbox, and what the world may know of it.
+
+The *row* is everything about a run that is not its history: whose it is, when it is due, what state
+it is in. The *mailbox* is how everyone but the owner speaks to it. Both are written only by
+`Store.commit` and the ownership verbs; this module only says what they are.
+
+The stored status is one of `STORED`; the finer states that users see (`running`, `scheduled`,
+`waiting`) follow from the row (`status_of`), so there is nothing to keep in step.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from .events import AcceptedEvent
+from .outcome import Failure, Json
+
+Status = Literal[
+    "scheduled",
+    "blocked",
+    "collecting",
+    "running",
+    "waiting",
+    "cancelling",
+    "parked",
+    "completed",
+    "failed",
+    "cancelled",
+    "skipped",
+]
+Stored = Literal["open", "parked", "completed", "failed", "cancelled", "skipped"]
+TERMINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled", "skipped"})
+
+MAX_STRIKES = 5
+SUSPECT_STRIKES = 2
+
+
+@attrs.frozen
+class Parent:
+    """The step that invoked a run: where its end is reported."""
+
+    app: str
+    run: str
+    step: str
+
+
+@attrs.define
+class RunRow:
+    """One run, without its history.
+
+    Times are microseconds since the epoch by the store's clock. `due_at` is when somebody has to
+    look at the run: while it is owned, the expiry of the lease; otherwise its earliest deadline, or
+    None if only a message can wake it. `mail` counts the messages that were ever put into its
+    mailbox and `drained` those that the owner has turned into records; `cancel` is the number of
+    the first cancel among them (0: none). `length` is the number of records, so the position of
+    the next. `fence` grows by one with each claim. `digest` is, while parked, the code that
+    disagreed. `life` counts retries from 0. `restarts` is how often its line of successors
+    restarted before it.
+    """
+
+    app: str
+    id: str
+    workflow: str
+    created_at: int
+    seed: int
+    stored: Stored = "open"
+    reason: str | None = None
+    start_at: int | None = None
+    due_at: int | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    owner: str | None = None
+    fence: int = 0
+    length: int = 0
+    mail: int = 0
+    drained: int = 0
+    cancel: int = 0
+    strikes: int = 0
+    life: int = 0
+    digest: str | None = None
+    parent: Parent | None = None
+    restarted_as: str | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the run has not ended."""
+        return self.stored not in TERMINAL
+
+    @property
+    def unread_cancel(self) -> bool:
+        """Whether a cancel was accepted that the owner has not drained yet."""
+        return self.cancel > self.drained
+
+
+def status_of(row: RunRow) -> Status:
+    """The state that users see: the stored one, or what follows from the row."""
+    if not row.open:
+        return row.stored  # type: ignore[return-value]
+    if row.unread_cancel:
+        return "cancelling"
+    if row.stored == "parked":
+        return "parked"
+    if row.owner is not None:
+        return "running"
+    return "waiting" if row.started_at is not None else "scheduled"
+
+
+# -- the mailbox ----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class EventMatched:
+    """A wait may be over: this event matched it."""
+
+    wait: str
+    step: str
+    event: AcceptedEvent
+
+
+@attrs.frozen
+class SignalArrived:
+    """The signal that a `WaitForSignal` waits for, with its data."""
+
+    wait: str
+    step: str
+    data: Json
+
+
+@attrs.frozen
+class SignalReplaced:
+    """Another run took over the signal's name; this waiter fails."""
+
+    wait: str
+    step: str
+    by: str
+
+
+@attrs.frozen
+class ChildCompleted:
+    """An invoked run returned `result`."""
+
+    child: str
+    step: str
+    result: Json
+
+
+@attrs.frozen
+class ChildFailed:
+    """An invoked run did not return: it failed, was cancelled or was skipped."""
+
+    child: str
+    step: str
+    failure: Failure
+
+
+@attrs.frozen
+class ChildRestarted:
+    """An invoked run restarted as the run `successor`, which reports instead."""
+
+    child: str
+    step: str
+    successor: str
+
+
+@attrs.frozen
+class CancelRequested:
+    """Somebody asks that the run be cancelled."""
+
+    reason: str
+
+
+Body = (
+    EventMatched
+    | SignalArrived
+    | SignalReplaced
+    | ChildCompleted
+    | ChildFailed
+    | ChildRestarted
+    | CancelRequested
+)
+
+
+@attrs.frozen
+class Message:
+    """One message for the mailbox of `run`.
+
+    `id` is what makes it one message however often it is delivered. A message to a run that has
+    ended is dropped and counts as delivered, unless `must_be_open`: then the transition is refused
+    with the run's state.
+    """
+
+    id: str
+    app: str
+    run: str
+    body: Body
+    must_be_open: bool = False
+
+
+@attrs.frozen
+class Mail:
+    """A message in a mailbox: number `number`, counted from 1."""
+
+    number: int
+    message: Message

@@ -1,0 +1,354 @@
+"""The store contract: what a backend implements, and nothing that it decides.
+
+A store keeps events, runs, histories, mailboxes, waits, keys, cells and registrations. Its verbs are
+those of the domain. Each says what is atomic in it; everything else may interleave in any way. Prove
+an implementation with `flowgen.testing.check_store`.
+
+Rules for every backend:
+
+* **The store owns time.** No verb takes `now`; leases are durations in microseconds, and what is due
+  or expired is tested inside the store, by a clock that never goes back (`max` of what it has seen).
+* **`commit` is the only write that changes a run**, besides the ownership verbs `claim`, `extend` and
+  the workers' row. All or nothing; the order of its checks is in `flowgen.transition`.
+* **Accepted means durable**: no answer leaves before what it reports is durable, refusals included.
+* **Event positions follow commit order**: once a reader has seen position p, nothing is ever added
+  below p.
+* Events belong to the store; runs, waits, cells and keys are kept for each app.
+* A store error means "nothing is known"; the caller repeats the same transition.
+
+Knows nothing of generators, decisions or flow control: see the layers in the design notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+import attrs
+
+from ..errors import StoreError
+from ..events import AcceptedEvent
+from ..history import Record
+from ..outcome import Json
+from ..runs import Mail, RunRow
+from ..transition import Cell, Key, Transition, Wait
+
+T = TypeVar("T")
+
+PAGE = 500
+"""How many items a page of the paged verbs holds at most, unless asked for fewer."""
+
+
+# -- refusals: each of them changed nothing -------------------------------------------------------
+
+
+class Refused(StoreError):
+    """A commit was refused, and changed nothing. Never raised itself, only as one of its kinds."""
+
+
+class LeaseLost(Refused):
+    """The fence is stale: somebody else owns the run now, or it ended."""
+
+
+class Conflict(Refused):
+    """What the decision was based on has changed: read again, decide again, commit again.
+
+    `cause` is one of `cancel` (a terminal record while a cancel is unread), `position`, `version`.
+    """
+
+    def __init__(self, cause: str, message: str = "") -> None:
+        super().__init__(message or cause)
+        self.cause = cause
+
+
+class Duplicate(Refused):
+    """A key that was seen free is held, or a run to create exists. `name` says which one."""
+
+    def __init__(self, name: str, holder: str) -> None:
+        super().__init__(f"{name} is held by {holder}")
+        self.name = name
+        self.holder = holder
+
+
+class RunEnded(Refused):
+    """A message that needs an open run (a cancel, a signal) met one that is not there or has ended.
+
+    `status` is its terminal state, None if there is no such run.
+    """
+
+    def __init__(self, run: str, status: str | None) -> None:
+        super().__init__(f"run {run} is {status or 'unknown'}")
+        self.run = run
+        self.status = status
+
+
+class StoreUnusable(StoreError):
+    """The store cannot be opened or used: not a database, read-only, full, newer schema. Says why."""
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """Some items, and the cursor that the next page starts from (None: this was the last)."""
+
+    items: tuple[T, ...]
+    cursor: str | None = None
+
+
+@attrs.frozen
+class Who:
+    """A worker that asks for runs: its id (unique for each start of a process) and what it offers.
+
+    `offers` maps (app, workflow) to the digest of the code that this worker has for it.
+    """
+
+    worker: str
+    offers: Mapping[tuple[str, str], str]
+
+
+@attrs.frozen
+class Claimed:
+    """A run that is yours until its lease ends: the row as it is now, with your fence.
+
+    `took_over` says that the previous owner never gave it back. `codeless` says that the run must
+    be ended without its code: drain, cancel children, write the terminal record.
+    """
+
+    row: RunRow
+    took_over: bool = False
+    codeless: bool = False
+
+
+@attrs.frozen
+class Claims:
+    """The answer of `claim`: runs, store time, and the generation of the registrations."""
+
+    runs: tuple[Claimed, ...]
+    now: int
+    generation: int = 0
+
+
+@attrs.define  # one a step
+class Committed:
+    """The answer of `commit`.
+
+    `now` is store time. `mail` is the mail count of the progress's run after it (0 without one).
+    `positions` are those of the accepted events, in their order.
+    """
+
+    now: int
+    mail: int = 0
+    positions: tuple[int, ...] = ()
+
+
+@attrs.frozen
+class Loaded:
+    """One consistent read of a run: row, the events that it handles, records, unread mail."""
+
+    row: RunRow
+    events: tuple[AcceptedEvent, ...]
+    records: tuple[Record, ...]
+    mail: tuple[Mail, ...]
+    now: int
+
+
+@attrs.frozen
+class Lease:
+    """A lease to extend."""
+
+    app: str
+    run: str
+    fence: int
+
+
+@attrs.frozen
+class Extended:
+    """The answer of `extend`: for each lease its mail count, or None when it is lost."""
+
+    mail: tuple[int | None, ...]
+    now: int
+
+
+@attrs.frozen
+class Offer:
+    """One workflow of a registration: its code digest and its definition as JSON (triggers, policies)."""
+
+    workflow: str
+    digest: str
+    definition: Json
+
+
+@attrs.frozen
+class Registration:
+    """What an engine that opens offers: all workflows of one app."""
+
+    app: str
+    worker: str
+    offers: tuple[Offer, ...]
+
+
+@attrs.frozen
+class Registered:
+    """A workflow definition in force."""
+
+    app: str
+    workflow: str
+    digest: str
+    definition: Json
+
+
+@attrs.frozen
+class Registrations:
+    """All definitions in force, and their generation: it grows when any of them changes."""
+
+    items: tuple[Registered, ...]
+    generation: int
+
+
+@attrs.frozen
+class RunFilter:
+    """What `find_runs` selects by; None means any. `before` and `after` bound `created_at`.
+
+    `status` is one of the stored states, or `open`.
+    """
+
+    app: str | None = None
+    workflow: str | None = None
+    status: str | None = None
+    before: int | None = None
+    after: int | None = None
+
+
+class Extender(Protocol):
+    """A blocking door for the heartbeat thread, with a connection of its own."""
+
+    def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended: ...
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Store(Protocol):
+    """What a backend implements. All times and durations are microseconds.
+
+    `features` may contain `find_runs`, `find_events`, `changes`.
+    """
+
+    features: frozenset[str]
+
+    async def open(self) -> None:
+        """Make the store ready: connect, check or create the schema. Raises `StoreUnusable`."""
+
+    async def close(self) -> None:
+        """Let everything go. What was committed stays; leases run out by themselves."""
+
+    async def now(self) -> int:
+        """Store time: microseconds since the epoch, never lower than any answer before."""
+
+    async def commit(self, transition: Transition) -> Committed:
+        """Apply a transition, all or nothing; or raise a `Refused` that changed nothing.
+
+        Applied before → success. The order of checks is in `flowgen.transition`. Beyond what the
+        transition says, a commit does just this: it gives accepted events their positions (an event
+        in `create` with position None gets that of the event accepted here with the same id, else
+        the last position given so far); it numbers messages, adds them to mailboxes (one for each
+        message id), sets `mail`, the first unread `cancel`, and `due_at = min(due_at, now)` of open
+        runs that have no owner and are not parked; it removes drained messages; a new record sets
+        `strikes` to 0; a terminal state clears owner and `due_at`, sets `ended_at`, and removes the
+        run's waits and mail.
+        """
+
+    async def claim(self, who: Who, limit: int, lease: int) -> Claims:
+        """Give at most `limit` due runs to a worker, each with fence + 1 and a lease.
+
+        Runs of the offered workflows whose `due_at` has come, earliest first; a parked run (due at
+        once) only for another digest than the one that parked it. Never two owners. An owner that
+        is still set means a take-over, with its strikes: see `flowgen.runs`. Whoever offers what:
+        an open run with a cancel unread for a minute, unowned, is given codeless.
+        """
+
+    async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
+        """Extend leases to now + `lease`: those of the current fence that have not expired.
+
+        Also notes that the worker is alive.
+        """
+
+    async def load(self, app: str, run: str, start: int = 0) -> Loaded | None:
+        """The run, its events, its records from position `start`, its unread mail: one read."""
+
+    async def waits(self, event: AcceptedEvent, cursor: str | None = None) -> Page[Wait]:
+        """The open waits that `event` may match: same name, `after` below its position, and either
+        no path or the value at it. By index: cost does not grow with waits that do not match."""
+
+    async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
+        """The open waits of a run."""
+
+    async def events(
+        self,
+        name: str,
+        since: int,
+        path: str | None = None,
+        value: str | None = None,
+        until: int | None = None,
+        limit: int = PAGE,
+    ) -> tuple[AcceptedEvent, ...]:
+        """Accepted events called `name`, since < position < until, in order of position; with
+        `path`, those whose match key at it is `value`."""
+
+    async def event(self, id: str) -> AcceptedEvent | None:
+        """One accepted event by its internal id."""
+
+    async def last_position(self) -> int:
+        """The position of the newest accepted event, 0 if there is none."""
+
+    async def unrouted(self, limit: int = PAGE) -> tuple[AcceptedEvent, ...]:
+        """Accepted events that no transition has marked `routed`, oldest first."""
+
+    async def find_keys(self, app: str, names: Sequence[str]) -> dict[str, Key]:
+        """Who holds these keys. A free key is absent; an expired one is reported."""
+
+    async def cells(self, app: str, names: Sequence[str]) -> dict[str, Cell]:
+        """These cells. One that was never written, or has expired, is absent."""
+
+    async def started_by(self, event: str, cursor: str | None = None) -> Page[RunRow]:
+        """The runs that the event with this internal id started, in all apps."""
+
+    async def children(self, app: str, run: str, cursor: str | None = None) -> Page[RunRow]:
+        """The runs that this run invoked."""
+
+    async def register(self, registration: Registration) -> int:
+        """Replace what an app offers, atomically; returns the new generation.
+
+        Among the digests of a workflow that live workers offer, the one *first seen* last is in
+        force, so an old process that restarts changes nothing. A workflow that this registration
+        lacks is withdrawn if no live worker offers it.
+        """
+
+    async def registrations(self) -> Registrations:
+        """The definitions in force, of all apps."""
+
+    async def next_due(self, who: Who) -> int | None:
+        """When this worker should look again: the earliest `due_at` of a run that it may claim (a
+        time in the past means now). None: nothing is due by itself."""
+
+    async def wait_changed(self, seconds: float) -> None:
+        """Return when another process may have changed the store, or after `seconds`."""
+
+    async def delete(self, before: int, limit: int = PAGE) -> int:
+        """Retention: delete runs that ended before this time, and routed events older than both it
+        and the oldest open run. Returns how many went; call again until 0."""
+
+    async def find_runs(
+        self, where: RunFilter, cursor: str | None = None, limit: int = PAGE
+    ) -> Page[RunRow]:
+        """Runs, newest first, as the filter says."""
+
+    async def find_events(
+        self, name: str | None = None, cursor: str | None = None, limit: int = PAGE
+    ) -> Page[AcceptedEvent]:
+        """Accepted events, newest first."""
+
+    def extender(self) -> Extender:
+        """A blocking object that extends leases on a connection of its own."""
+        ...

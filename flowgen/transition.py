@@ -1,0 +1,158 @@
+"""A transition: the value that a decision returns and `Store.commit` applies, all or nothing.
+
+It says everything that one decision changes: what the owner writes on its own run (`Progress`), runs
+created, events accepted, messages for other mailboxes, waits opened and closed, unique keys and
+cells. It is complete: a store needs no other knowledge to apply it, and decides nothing.
+
+**Identity.** Repeating a transition whose answer was lost must change nothing. `id` names it: a
+progress is known by run, fence and position of its first record; any other transition carries an
+event's, message's or request's id. A store that finds the transition already applied answers success.
+
+Order of checks in `Store.commit`: applied before → success; fence → `LeaseLost`; a terminal record
+while a cancel is unread, a position that is not the run's length, a version that moved → `Conflict`;
+a key that somebody else holds, a run that exists → `Duplicate`; a message that needs an open run →
+`RunEnded`. Each of these changed nothing.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from .events import AcceptedEvent
+from .history import Record
+from .outcome import Json
+from .runs import Message, RunRow, Stored
+
+
+@attrs.define  # built for every step
+class Progress:
+    """What the owner of a run writes on it.
+
+    `records` go to `position` and after. `drained` is how much mail they account for. With
+    `release`, the lease is given back in the same commit: the run's next `due_at` is now if mail
+    came that is not drained, else `due_at`. `stored` (a terminal state, or `parked`) implies
+    release; `reason` and `digest` explain it. `reopen` lifts a run out of an ended or parked state
+    (`retry`): it has no owner then, and the commit makes it due at `due_at`.
+    """
+
+    app: str
+    run: str
+    fence: int
+    position: int
+    records: tuple[Record, ...] = ()
+    drained: int = 0
+    release: bool = False
+    due_at: int | None = None
+    stored: Stored = "open"
+    reason: str | None = None
+    digest: str | None = None
+    started_at: int | None = None
+    life: int = 0
+    restarted_as: str | None = None
+    reopen: bool = False
+
+
+@attrs.frozen
+class NewRun:
+    """A run to create: its row, the events that it handles, and its first records.
+
+    A row with an `owner` is claimed by the commit that creates it, for `lease` microseconds.
+    """
+
+    row: RunRow
+    events: tuple[AcceptedEvent, ...]
+    records: tuple[Record, ...] = ()
+    lease: int = 0
+
+
+@attrs.frozen
+class Wait:
+    """An open subscription of a run to events.
+
+    It matches events named `event` at a position above `after` whose value at `path` (a dotted path
+    in the event, such as `data.order_id`) has the match key `value`, and for which the CEL
+    expression `where` is true. `scope` holds what of the run's trigger event `where` reads.
+    `looked_to` is the position up to which its owner has looked back (None: not yet).
+    """
+
+    id: str
+    app: str
+    run: str
+    step: str
+    event: str
+    after: int
+    expires_at: int
+    path: str | None = None
+    value: str | None = None
+    where: str | None = None
+    scope: Json | None = None
+    looked_to: int | None = None
+
+
+@attrs.frozen
+class Key:
+    """A unique key and who holds it: `holder`, with `detail`, until `expires_at` (None: for good).
+
+    `version` counts its writes. A key past its expiry is still reported; who may take it over then
+    is for a decision to say.
+    """
+
+    name: str
+    holder: str
+    detail: str = ""
+    expires_at: int | None = None
+    version: int = 1
+
+
+@attrs.frozen
+class TakeKey:
+    """Take a key. `version` is the one it was seen with: 0 when nobody held it.
+
+    Refused with `Duplicate` when somebody holds a key that was seen free, with `Conflict` when the
+    version moved. Keys live under an app (`""` for those of events, which belong to the store).
+    """
+
+    app: str
+    name: str
+    holder: str
+    detail: str = ""
+    expires_at: int | None = None
+    version: int = 0
+
+
+@attrs.frozen
+class DropKey:
+    """Let go of a key, if `holder` still holds it; otherwise nothing happens."""
+
+    app: str
+    name: str
+    holder: str
+
+
+@attrs.frozen
+class Cell:
+    """A small versioned document (flow-control state). Version 0: there is none yet."""
+
+    app: str
+    name: str
+    version: int = 0
+    value: Json | None = None
+    expires_at: int | None = None
+
+
+@attrs.define
+class Transition:
+    """Everything that one decision changes. See the module's text for its identity and checks."""
+
+    id: str
+    progress: Progress | None = None
+    create: tuple[NewRun, ...] = ()
+    accept: tuple[AcceptedEvent, ...] = ()
+    messages: tuple[Message, ...] = ()
+    open_waits: tuple[Wait, ...] = ()
+    close_waits: tuple[str, ...] = ()
+    looked: tuple[tuple[str, int], ...] = ()
+    take: tuple[TakeKey, ...] = ()
+    drop: tuple[DropKey, ...] = ()
+    cells: tuple[Cell, ...] = ()
+    routed: tuple[str, ...] = ()
