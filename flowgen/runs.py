@@ -39,11 +39,16 @@ SUSPECT_STRIKES = 2
 
 @attrs.frozen
 class Parent:
-    """The step that invoked a run: where its end is reported."""
+    """The step that invoked a run: where its end is reported.
+
+    `child` is the id by which the parent knows it: a run that restarts hands this on to its
+    successor, which then reports in its place.
+    """
 
     app: str
     run: str
     step: str
+    child: str
 
 
 @attrs.define
@@ -56,8 +61,8 @@ class RunRow:
     mailbox and `drained` those that the owner has turned into records; `cancel` is the number of
     the first cancel among them (0: none). `length` is the number of records, so the position of
     the next. `fence` grows by one with each claim. `digest` is, while parked, the code that
-    disagreed. `life` counts retries from 0. `restarts` is how often its line of successors
-    restarted before it.
+    disagreed. `life` counts retries from 0. `since` holds, for a run that others restarted as, the
+    event positions after which its `WaitFor` steps look, by step name.
     """
 
     app: str
@@ -82,6 +87,7 @@ class RunRow:
     digest: str | None = None
     parent: Parent | None = None
     restarted_as: str | None = None
+    since: tuple[tuple[str, int], ...] = ()
 
     @property
     def open(self) -> bool:
@@ -156,15 +162,6 @@ class ChildFailed:
 
 
 @attrs.frozen
-class ChildRestarted:
-    """An invoked run restarted as the run `successor`, which reports instead."""
-
-    child: str
-    step: str
-    successor: str
-
-
-@attrs.frozen
 class CancelRequested:
     """Somebody asks that the run be cancelled."""
 
@@ -177,7 +174,6 @@ Body = (
     | SignalReplaced
     | ChildCompleted
     | ChildFailed
-    | ChildRestarted
     | CancelRequested
 )
 

@@ -122,11 +122,16 @@ class TakeKey:
 
 @attrs.frozen
 class DropKey:
-    """Let go of a key, if `holder` still holds it; otherwise nothing happens."""
+    """Let go of a key, if `holder` still holds it; otherwise nothing happens.
+
+    With a `version`, the drop is refused with `Conflict` unless the key still has that version: it
+    says "nobody has touched it since" (a waiter that times out while its signal arrives).
+    """
 
     app: str
     name: str
     holder: str
+    version: int | None = None
 
 
 @attrs.frozen

@@ -299,8 +299,8 @@ class Store(Protocol):
     async def event(self, id: str) -> AcceptedEvent | None:
         """One accepted event by its internal id."""
 
-    async def last_position(self) -> int:
-        """The position of the newest accepted event, 0 if there is none."""
+    async def last_position(self, before: int | None = None) -> int:
+        """The position of the newest event (accepted earlier than `before`); 0 if there is none."""
 
     async def unrouted(self, limit: int = PAGE) -> tuple[AcceptedEvent, ...]:
         """Accepted events that no transition has marked `routed`, oldest first."""
