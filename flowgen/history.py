@@ -13,7 +13,7 @@ record before.
 `StepFailed`        the step's outcome: its failure
 `CancelAccepted`    the run is being cancelled; thrown into the body at this position
 `CleanupExpired`    a cancelled scope used up its time for clean-up; it is closed here
-`Retried`           a failed run goes on: records after `upto`, and `step`'s own, are ignored
+`Retried`           a failed run goes on: records after `upto`, and those of `steps`, are ignored
 `EndCompleted`      terminal: returned a value, or restarted as a successor
 `EndFailed`         terminal: raised
 `EndCancelled`      terminal: cancelled
@@ -27,6 +27,7 @@ Refuses to know: how records are written (`codec`), what they mean to a generato
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import attrs
@@ -180,13 +181,14 @@ class Retried:
     """A failed run goes on in life number `life`.
 
     Records after position `upto` and before this one are ignored by a fold, and so are the earlier
-    records of `step` (the step whose failure failed the body), if it is named.
+    records of `steps`: the step whose failure failed the body, and the waits, signals and invokes
+    that were given up with it. They are asked for anew.
     """
 
     at: int
     upto: int
     life: int
-    step: str | None = None
+    steps: tuple[str, ...] = ()
 
 
 @record
@@ -227,19 +229,26 @@ OUTCOMES = (StepSucceeded, StepFailed)
 ENDS = (EndCompleted, EndFailed, EndCancelled)
 
 
-def effective(history: list[Record]) -> list[tuple[int, Record]]:
+def effective(history: Iterable[Record]) -> list[tuple[int, Record]]:
     """The records that a fold has to look at, with their positions.
 
     That is all of them, less what each `Retried` takes back: the records after its `upto`, and the
-    earlier ones of its `step`. The `Retried` records themselves stay.
+    earlier ones of its `steps`. The `Retried` records themselves stay.
     """
     kept: list[tuple[int, Record]] = []
     for position, entry in enumerate(history):
         if isinstance(entry, Retried):
-            kept = [
-                (p, r)
-                for p, r in kept
-                if p <= entry.upto and (entry.step is None or getattr(r, "step", None) != entry.step)
-            ]
+            kept = [(p, r) for p, r in kept if p <= entry.upto and getattr(r, "step", None) not in entry.steps]
         kept.append((position, entry))
     return kept
+
+
+def open_requests(history: Iterable[Record]) -> dict[str, Requested]:
+    """The requests that have no outcome yet, by step: what a run holds in the store, told without code."""
+    requests: dict[str, Requested] = {}
+    for _, entry in effective(history):
+        if isinstance(entry, Requested):
+            requests[entry.step] = entry
+        elif isinstance(entry, OUTCOMES):
+            requests.pop(entry.step, None)
+    return requests

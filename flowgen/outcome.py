@@ -6,6 +6,7 @@ where the exception was caught, so that it can be recorded, sent and compared.
 
 from __future__ import annotations
 
+import traceback
 from typing import Generic, TypeVar
 
 import attrs
@@ -67,3 +68,37 @@ class Raised:
 
 
 Outcome = Returned | Raised
+
+
+_MESSAGE_LENGTH = 16_384
+_TRACE_LENGTH = 16_384
+_CAUSES = 4
+
+
+def failure_of(error: BaseException, causes: int = _CAUSES) -> Failure:
+    """An exception as data: the only place where an exception turns into a `Failure`."""
+    cause = error.__cause__
+    return Failure(
+        type=type(error).__name__,
+        message=_storable(_message(error), _MESSAGE_LENGTH),
+        trace=_storable(_trace(error), _TRACE_LENGTH),
+        cause=failure_of(cause, causes - 1) if cause is not None and causes > 0 else None,
+    )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"<its message could not be made: {type(broken).__name__}>"
+
+
+def _trace(error: BaseException) -> str:
+    frames = traceback.format_tb(error.__traceback__, limit=-20)
+    return "".join(frames)
+
+
+def _storable(text: str, length: int) -> str:
+    """Text that every store can keep: no NUL, no lone surrogate, not too long (the end is kept)."""
+    text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return text if len(text) <= length else "…" + text[-length:]

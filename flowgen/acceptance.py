@@ -1,0 +1,119 @@
+"""Accepting events: deduplication by the user's id, and the runs that an event starts.
+
+Both roads into the store use it: `engine.send` and the `SendEvent` of a workflow. The rules are those of
+the semantics, "Events and triggers": an id dedupes for 24 hours *and* for as long as a run that it
+started is open; the same id with the same payload answers the same internal id and starts nothing; with
+another payload it is a conflict. Within one batch an equal id is a duplicate of the earlier item.
+
+Pure: events have got their internal ids and times already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from .admission import admit
+from .errors import EventConflict
+from .events import AcceptedEvent
+from .facts import Facts, Questions
+from .ids import derived_id, seed_of
+from .routing import RouteTable
+from .runs import RunRow
+from .transition import NewRun, TakeKey
+
+DEDUPE_WINDOW = 24 * 3600 * 1_000_000
+"""Microseconds for which an event's id is remembered at least."""
+
+STORE = ""
+"""The app under which keys of the store as a whole are kept: those of events."""
+
+
+@attrs.frozen
+class Acceptance:
+    """What a batch of events comes to: the internal id of each, and what is new."""
+
+    ids: tuple[str, ...]
+    accept: tuple[AcceptedEvent, ...]
+    create: tuple[NewRun, ...]
+    take: tuple[TakeKey, ...]
+
+
+def event_key(event_id: str) -> str:
+    """The name of the unique key that a user's event id takes."""
+    return f"event/{event_id}"
+
+
+def accept(events: Iterable[AcceptedEvent], facts: Facts, now: int) -> Acceptance | Questions:
+    """Decide what becomes of a batch; or say what must be known first.
+
+    Raises `EventConflict` when an id was used before with another payload.
+    """
+    batch = list(events)
+    questions = _questions(batch, facts, now)
+    if questions:
+        return questions
+    ids: list[str] = []
+    accepted: list[AcceptedEvent] = []
+    take: dict[str, TakeKey] = {}
+    for event in batch:
+        known = _earlier(event, facts, take, now)
+        if known is not None:
+            ids.append(known)
+            continue
+        ids.append(event.id)
+        accepted.append(event)
+        if event.key is not None:
+            name = event_key(event.key)
+            held = facts.keys.get((STORE, name))
+            take[name] = TakeKey(
+                STORE, name, event.id, event.digest, now + DEDUPE_WINDOW, held.version if held is not None else 0
+            )
+    create = [run for event in accepted for run in runs_started_by(event, facts.table, now)]
+    return Acceptance(tuple(ids), tuple(accepted), tuple(create), tuple(take.values()))
+
+
+def runs_started_by(event: AcceptedEvent, table: RouteTable, now: int) -> list[NewRun]:
+    """The runs that an event starts: ids derive from the event, so routing again changes nothing."""
+    runs = []
+    for route in table.triggered(event):
+        admit(event)
+        run_id = derived_id(event.id, route.app, route.definition.id)
+        row = RunRow(route.app, run_id, route.definition.id, now, seed_of(run_id), due_at=now)
+        runs.append(NewRun(row, (event,)))
+    return runs
+
+
+def _questions(batch: list[AcceptedEvent], facts: Facts, now: int) -> Questions:
+    questions = Questions()
+    for event in batch:
+        if event.key is None:
+            continue
+        at = (STORE, event_key(event.key))
+        if at not in facts.keys:
+            questions.keys.add(at)
+            continue
+        held = facts.keys[at]
+        if held is not None and _expired(held.expires_at, now) and held.holder not in facts.started:
+            questions.started.add(held.holder)
+    return questions
+
+
+def _earlier(event: AcceptedEvent, facts: Facts, taken: dict[str, TakeKey], now: int) -> str | None:
+    """The internal id of the earlier event that this one repeats, if it does."""
+    if event.key is None:
+        return None
+    name = event_key(event.key)
+    held = taken.get(name) or facts.keys.get((STORE, name))
+    if held is None:
+        return None
+    if name not in taken and _expired(held.expires_at, now) and not facts.started.get(held.holder, False):
+        return None
+    if held.detail != event.digest:
+        raise EventConflict(event.key)
+    return held.holder
+
+
+def _expired(expires_at: int | None, now: int) -> bool:
+    return expires_at is not None and expires_at <= now

@@ -1,0 +1,342 @@
+"""The decisions that are not the owner's: facts in, one transition out.
+
+An owner's decisions are in `draft`; here is what everyone else decides: accept events, start a run,
+cancel, signal, retry, rerun, deliver an event to waits; and what an owner decides about a run whose
+code it cannot or must not drive: park it, end it without code.
+
+All are pure: time, ids and facts are arguments. What a caller did wrong is raised as an error of
+`errors`, before anything is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from .acceptance import Acceptance, accept
+from .draft import decode_waiter, deliver_signal, direct_run, matches, signal_key, to_parent
+from .errors import InvalidInput, NondeterminismError, NotFound, WrongState
+from .events import AcceptedEvent
+from .facts import Facts, Questions
+from .history import (
+    OUTCOMES,
+    CancelAccepted,
+    EndCancelled,
+    EndFailed,
+    InvokeTerms,
+    Record,
+    Requested,
+    Retried,
+    SignalTerms,
+    Started,
+    StepFailed,
+    effective,
+    open_requests,
+)
+from .ids import derived_id
+from .outcome import Failure, Json
+from .runs import (
+    MAX_STRIKES,
+    CancelRequested,
+    ChildFailed,
+    EventMatched,
+    Mail,
+    Message,
+    RunRow,
+    Stored,
+    status_of,
+)
+from .transition import DropKey, Key, NewRun, Progress, Transition, Wait
+from .values import decode
+
+
+@attrs.frozen
+class Accepted:
+    """What `engine.send` commits, and the internal ids that it answers."""
+
+    ids: tuple[str, ...]
+    transition: Transition | None
+
+
+def accept_events(
+    events: Sequence[AcceptedEvent], facts: Facts, now: int, claim: ClaimAtOnce | None = None
+) -> Accepted | Questions:
+    """Accept events and create the runs that they start, some of them claimed at once."""
+    acceptance = accept(events, facts, now)
+    if isinstance(acceptance, Questions):
+        return acceptance
+    if not acceptance.accept:
+        return Accepted(acceptance.ids, None)
+    create = tuple(claim.run(new, now) for new in acceptance.create) if claim is not None else acceptance.create
+    transition = Transition(
+        acceptance.accept[0].id, create=create, accept=acceptance.accept, take=acceptance.take
+    )
+    return Accepted(acceptance.ids, transition)
+
+
+@attrs.define
+class ClaimAtOnce:
+    """A worker that takes runs in the commit that creates them: at most `room` of what it offers.
+
+    `offers` maps (app, workflow) to the digest of its code; `lease` is in microseconds.
+    """
+
+    worker: str
+    offers: dict[tuple[str, str], str]
+    lease: int
+    room: int
+    claimed: list[NewRun] = attrs.Factory(list)
+
+    def run(self, new: NewRun, now: int) -> NewRun:
+        """The run, claimed and started if this worker offers it and has room."""
+        digest = self.offers.get((new.row.app, new.row.workflow))
+        if digest is None or self.room <= len(self.claimed):
+            return new
+        row = attrs.evolve(new.row, owner=self.worker, fence=1, length=1, started_at=now, due_at=now + self.lease)
+        claimed = NewRun(row, new.events, (Started(now, digest),), self.lease)
+        self.claimed.append(claimed)
+        return claimed
+
+
+def start_run(
+    app: str, workflow: str, run_id: str, data: Json, facts: Facts, now: int, claim: ClaimAtOnce | None = None
+) -> Transition:
+    """Start one run directly."""
+    if facts.table.find(app, workflow) is None:
+        raise NotFound(f"no workflow {workflow!r} is registered in app {app!r}")
+    new = direct_run(app, workflow, run_id, data, now)
+    if claim is not None:
+        new = claim.run(new, now)
+    return Transition(run_id, create=(new,))
+
+
+def cancel_run(app: str, run_id: str, reason: str, request: str) -> Transition:
+    """Ask an open run to be cancelled. `request` is the id of this request."""
+    message = Message(derived_id(request, run_id), app, run_id, CancelRequested(reason), must_be_open=True)
+    return Transition(request, messages=(message,))
+
+
+def send_signal(app: str, signal: str, data: Json, held: Key | None, request: str) -> Transition:
+    """Give a signal to its waiter; raises `NotFound` if nobody waits for it."""
+    waiter = decode_waiter(held) if held is not None else None
+    if held is None or waiter is None or waiter.delivered:
+        raise NotFound(f"nobody waits for signal {signal!r} in app {app!r}; a signal is not kept")
+    take, message = deliver_signal(app, held, waiter, data, request)
+    return Transition(request, messages=(message,), take=(take,))
+
+
+def deliver(event: AcceptedEvent, waits: Iterable[Wait], page: int, last: bool) -> Transition | None:
+    """Put an event into the mailboxes of the waits that it matches; the last page marks it routed.
+
+    A message's id is (wait, event), so finding a wait twice is one message. None: nothing to write.
+    """
+    messages = tuple(
+        Message(derived_id(event.id, wait.id), wait.app, wait.run, EventMatched(wait.id, wait.step, event))
+        for wait in waits
+        if matches(wait.where, decode(wait.scope) if wait.scope is not None else None, event)
+    )
+    if not messages and not last:
+        return None
+    return Transition(f"{event.id}/deliver/{page}", messages=messages, routed=(event.id,) if last else ())
+
+
+# -- retry and rerun ------------------------------------------------------------------------------
+
+
+def retry_run(row: RunRow, history: Sequence[Record], now: int) -> Transition:
+    """Let a failed run go on from its failing point, or a parked one try again on today's code.
+
+    Refused with `WrongState` when an outcome was recorded after that point: compensations ran, and
+    taking them back would repeat or lose them.
+    """
+    if row.stored == "parked":
+        return _reopen(row, now, ())
+    if row.stored != "failed":
+        status = status_of(row)
+        raise WrongState(row.id, status, f"run {row.id} is {status}: only a failed or parked run can be retried")
+    upto, failed_step = len(history) - 2, None
+    end = history[-1]
+    if isinstance(end, EndFailed) and end.step is not None:
+        failed_step = end.step
+        upto = _final_failure(history, failed_step) - 1
+        after = [r.step for r in history[upto + 2 :] if isinstance(r, OUTCOMES)]
+        if after:
+            raise WrongState(
+                row.id,
+                "failed",
+                f"run {row.id} cannot be retried: after step {failed_step!r} failed, {after[0]!r} was recorded "
+                f"(a compensation ran); use rerun, or rerun from a step before it",
+            )
+    given_up = open_requests(history[: upto + 1])
+    steps = {step for step, request in given_up.items() if request.kind in ("wait", "signal", "invoke")}
+    if failed_step is not None:
+        steps.add(failed_step)
+    retried = Retried(max(now, end.at), upto, row.life + 1, tuple(sorted(steps)))
+    return _reopen(row, now, (retried,))
+
+
+def _reopen(row: RunRow, now: int, records: tuple[Record, ...]) -> Transition:
+    life = row.life + len(records)
+    progress = Progress(
+        row.app, row.id, row.fence, row.length, records, row.drained, True, now, "open", life=life, reopen=True
+    )
+    return Transition(f"{row.id}/{row.fence}/{row.length}/reopen", progress)
+
+
+def _final_failure(history: Sequence[Record], step: str) -> int:
+    for position, record in reversed(effective(history)):
+        if isinstance(record, StepFailed) and record.step == step:
+            return position
+    raise InvalidInput(f"the history has no failure of step {step!r}")
+
+
+def rerun(
+    row: RunRow,
+    events: tuple[AcceptedEvent, ...],
+    history: Sequence[Record],
+    run_id: str,
+    now: int,
+    from_step: str | None = None,
+) -> Transition:
+    """A fresh run with the same event and seed; with `from_step`, it keeps the outcomes before it."""
+    new = attrs.evolve(
+        RunRow(row.app, run_id, row.workflow, now, row.seed, due_at=now, since=row.since),
+    )
+    records: tuple[Record, ...] = ()
+    if from_step is not None:
+        records = (Started(now, ""), *_copied(row, history, from_step, now))
+        new.started_at, new.length = now, len(records)
+    return Transition(run_id, create=(NewRun(new, events, records),))
+
+
+def _copied(row: RunRow, history: Sequence[Record], from_step: str, now: int) -> list[Record]:
+    """The steps before `from_step` that have an outcome, with their requests, in their order.
+
+    Their fingerprints are left out: copied records are checked by kind and id only.
+    """
+    records = [record for _, record in effective(history)]
+    step_of = [getattr(record, "step", None) if not isinstance(record, EndFailed) else None for record in records]
+    if from_step not in step_of:
+        known = ", ".join(repr(step) for step in dict.fromkeys(step_of) if step is not None) or "none"
+        raise InvalidInput(f"run {row.id} has no step {from_step!r}; its steps are: {known}")
+    before = records[: step_of.index(from_step)]
+    settled = {record.step for record in before if isinstance(record, OUTCOMES)}
+    return [
+        attrs.evolve(record, at=now, digest="")
+        for record in before
+        if isinstance(record, (*OUTCOMES, Requested)) and record.step in settled
+    ]
+
+
+# -- an owner that does not drive the code -----------------------------------------------------------
+
+
+def park(row: RunRow, error: NondeterminismError, digest: str) -> Transition:
+    """Code and history disagree: give the run back, for another digest to try."""
+    progress = Progress(
+        row.app,
+        row.id,
+        row.fence,
+        row.length,
+        (),
+        row.drained,
+        True,
+        None,
+        "parked",
+        str(error),
+        digest,
+        life=row.life,
+    )
+    return Transition(f"{row.id}/{row.fence}/{row.length}/park", progress)
+
+
+def lose_worker(row: RunRow, history: Sequence[Record], now: int) -> Transition:
+    """A run that killed its workers too often is failed alone."""
+    message = (
+        f"the workers of run {row.id} died {row.strikes} times (limit {MAX_STRIKES}) while they executed it: "
+        "a step may crash or exhaust the process; retry the run once that is mended"
+    )
+    failure = Failure("WorkerLost", message)
+    end = EndFailed(_after(history, now), failure)
+    return _end_without_code(row, history, (end,), row.drained, "failed", message, failure)
+
+
+def fail_run(row: RunRow, history: Sequence[Record], failure: Failure, now: int) -> Transition:
+    """End a run that cannot be driven at all: its event does not fit its workflow's event class."""
+    end = EndFailed(_after(history, now), failure)
+    records: tuple[Record, ...] = (end,) if history else (Started(end.at, ""), end)
+    return _end_without_code(row, history, records, row.drained, "failed", str(failure), failure)
+
+
+def cancel_without_code(row: RunRow, history: Sequence[Record], mail: Sequence[Mail], now: int) -> Transition:
+    """End a cancelled run that nobody can drive: it is parked, or nobody offers its workflow."""
+    at = _after(history, now)
+    reasons = [m.message.body.reason for m in mail if isinstance(m.message.body, CancelRequested)]
+    reason = reasons[0] if reasons else "cancelled"
+    records: list[Record] = [] if history else [Started(at, "")]
+    records += [CancelAccepted(at, reason, at), EndCancelled(at, reason, cleaned_up=False)]
+    drained = max([row.drained, *(m.number for m in mail)])
+    failure = Failure("RunCancelledError", f"run {row.id} was cancelled: {reason}")
+    return _end_without_code(row, history, tuple(records), drained, "cancelled", reason, failure)
+
+
+def _end_without_code(
+    row: RunRow,
+    history: Sequence[Record],
+    records: tuple[Record, ...],
+    drained: int,
+    stored: Stored,
+    reason: str,
+    failure: Failure,
+) -> Transition:
+    messages: list[Message] = []
+    drop: list[DropKey] = []
+    for request in open_requests(history).values():
+        match request.terms:
+            case InvokeTerms(app, _, child, _, "cancel"):
+                body = CancelRequested(f"its parent {row.id} ended: {reason}")
+                messages.append(Message(derived_id(child, "cancel", row.id), app, child, body))
+            case SignalTerms(wait, signal):
+                drop.append(DropKey(row.app, signal_key(signal), wait))
+    if row.parent is not None:
+        messages.append(to_parent(row, row.parent, row.life, ChildFailed("", "", failure)))
+    progress = Progress(
+        row.app,
+        row.id,
+        row.fence,
+        row.length,
+        records,
+        drained,
+        True,
+        None,
+        stored,
+        reason,
+        started_at=None if history else records[0].at,
+        life=row.life,
+    )
+    return Transition(
+        f"{row.id}/{row.fence}/{row.length}", progress, messages=tuple(messages), drop=tuple(drop)
+    )
+
+
+def _after(history: Sequence[Record], now: int) -> int:
+    return max(now, history[-1].at) if history else now
+
+
+__all__ = [
+    "Acceptance",
+    "Accepted",
+    "ClaimAtOnce",
+    "accept_events",
+    "cancel_run",
+    "cancel_without_code",
+    "deliver",
+    "fail_run",
+    "lose_worker",
+    "park",
+    "rerun",
+    "retry_run",
+    "send_signal",
+    "start_run",
+]

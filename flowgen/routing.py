@@ -1,0 +1,75 @@
+"""Which workflows an event starts, from registrations alone.
+
+A `RouteTable` is built from the definitions in force, so that any process can route for all apps of a
+store: it needs values, not code. One event starts a workflow once, even if several triggers match. An
+expression that fails skips its trigger, is counted in `errors`, and stalls nobody.
+
+Refuses to know: how a run is created (`decisions`), and what flow control says to it (`admission`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import attrs
+
+from .errors import DefinitionError, ExpressionError
+from .events import AcceptedEvent, event_document
+from .expression import Expression
+from .triggers import NameIndex
+from .workflow import Definition
+
+
+@attrs.frozen
+class Route:
+    """A workflow of an app, as its registration describes it."""
+
+    app: str
+    definition: Definition
+
+    @property
+    def name(self) -> str:
+        return f"{self.app}/{self.definition.id}"
+
+
+class RouteTable:
+    """All workflows in force, indexed by the events that start them. `generation` says which set."""
+
+    def __init__(self, routes: Iterable[Route] = (), generation: int = 0) -> None:
+        self.generation = generation
+        self.errors: Counter[str] = Counter()
+        self._routes: dict[tuple[str, str], Route] = {(route.app, route.definition.id): route for route in routes}
+        entries: list[tuple[str, tuple[Route, Expression | None]]] = []
+        for route in self._routes.values():
+            for trigger in route.definition.triggers:
+                try:
+                    where = Expression(trigger.where) if trigger.where else None
+                except DefinitionError:
+                    self.errors[route.name] += 1
+                else:
+                    entries.append((trigger.pattern, (route, where)))
+        self._triggers = NameIndex(entries)
+
+    def find(self, app: str, workflow: str) -> Route | None:
+        """The workflow called `workflow` of `app`, if its definition is in force."""
+        return self._routes.get((app, workflow))
+
+    def triggered(self, event: AcceptedEvent) -> list[Route]:
+        """The workflows that `event` starts, each once, in the order of their registration."""
+        started: dict[tuple[str, str], Route] = {}
+        document = None
+        for route, where in self._triggers.find(event.name):
+            key = (route.app, route.definition.id)
+            if key in started:
+                continue
+            if where is not None:
+                document = document or event_document(event)
+                try:
+                    if not where.is_true({"event": document}):
+                        continue
+                except ExpressionError:
+                    self.errors[route.name] += 1
+                    continue
+            started[key] = route
+        return list(started.values())

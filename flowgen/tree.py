@@ -1,0 +1,100 @@
+"""The shape of a run in flight: fibers that wait for steps and groups.
+
+::
+
+    Fiber (a generator)  ── waits for ──►  Step   a leaf command, open until its outcome is fed
+                                     └──►  Group  an All or Race; its live children are steps, fibers, groups
+
+A node knows its parent and under which key the parent knows it; the parent knows its live children.
+These are the nouns only. How they resume, end and are cancelled is `interpreter`'s to say.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from typing import Any
+
+import attrs
+
+from .history import Kind, Terms
+from .outcome import Json
+
+Key = str | int | None
+
+
+@attrs.define(eq=False)  # built for every step
+class Step:
+    """An open step: what was asked, and what its records have said about it so far.
+
+    `failures` counts failed attempts and `retry_at` is when the next may start; `terms` are those of
+    its `Requested` record.
+    """
+
+    id: str
+    name: str
+    command: Any
+    kind: Kind
+    arguments: Json
+    digest: str
+    parent: Fiber | Group
+    key: Key = None
+    failures: int = 0
+    retry_at: int | None = None
+    terms: Terms | None = None
+
+    @property
+    def deadline(self) -> int | None:
+        """When time alone does something to this step; None if it never does."""
+        if self.terms is None:
+            return self.retry_at
+        due: int | None = getattr(self.terms, "due_at", None)
+        return due if due is not None else getattr(self.terms, "expires_at", None)
+
+
+@attrs.define(eq=False)
+class Fiber:
+    """A generator that runs: the body (no parent, scope `""`) or a branch.
+
+    `cancelled` is set once it is to end; from then its value counts for nothing. `thrown` says
+    whether `RunCancelled` was thrown into it yet (not before what it waits for has ended).
+    """
+
+    generator: Generator[Any, Any, Any]
+    scope: str
+    parent: Group | None = None
+    key: Key = None
+    waiting: Step | Group | None = None
+    cancelled: bool = False
+    thrown: bool = False
+    started: bool = False
+    closed: bool = False
+    groups: dict[str, int] = attrs.Factory(dict)
+
+
+@attrs.define(eq=False)
+class Group:
+    """An `All` or `Race` in flight.
+
+    `fiber` is the one that yielded it (directly or inside another group), whose scope its branches share;
+    `base` begins the scopes of its generator branches. `live` are the children that have started and not ended, in branch order; `unstarted` the branches
+    that a limit still holds back. Once `decided`, `error` or `value` is what it will resume its parent
+    with, as soon as `live` is empty.
+    """
+
+    command: Any
+    fiber: Fiber
+    base: str
+    parent: Fiber | Group
+    key: Key = None
+    live: dict[Key, Step | Fiber | Group] = attrs.Factory(dict)
+    unstarted: deque[tuple[Key, Any]] = attrs.Factory(deque)
+    results: dict[Key, Any] = attrs.Factory(dict)
+    decided: bool = False
+    cancelled: bool = False
+    finished: bool = False
+    error: BaseException | None = None
+    value: Any = None
+
+
+Node = Step | Fiber | Group
