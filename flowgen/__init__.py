@@ -47,7 +47,7 @@ from .workflow import Workflow
 
 __version__ = "0.1.0"
 
-__all__ = [  # noqa: RUF022  (in the order in which one meets them)
+__all__ = [
     # defining workflows
     "App",
     "Context",

@@ -1,0 +1,64 @@
+# Everything that is done to this project, by name. Needs only Python 3.11 (or newer) and make:
+# each target makes .venv by itself, and again when pyproject.toml changes.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench planted format clean
+.PHONY: check check-format check-lint check-types check-typing check-layers
+
+help:
+	@echo "make demo      an order workflow that survives kill -9, on SQLite"
+	@echo "make test      the tests (ARGS='-k retry' selects some)"
+	@echo "make check     formatter, linter, types, layers"
+	@echo "make bench     the benchmark: a table, and JSON"
+	@echo "make planted   plant known bugs and see each of them caught"
+	@echo "make format    let the formatter and the linter mend what they can"
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 found: install Python 3.11 or newer, or say make PYTHON=…"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: say make PYTHON=…"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python examples/shop/demo.py $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY)
+	$(BIN)/python bench/run.py $(ARGS)
+
+planted: $(READY)
+	$(BIN)/python tests/planted/run.py $(ARGS)
+
+check: check-format check-lint check-types check-typing check-layers
+
+check-format: $(READY)
+	$(BIN)/ruff format --check .
+
+check-lint: $(READY)
+	$(BIN)/ruff check .
+
+check-types: $(READY)
+	$(BIN)/mypy
+
+check-typing: $(READY)
+	$(BIN)/pyright
+
+check-layers: $(READY)
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache htmlcov build dist

@@ -1,0 +1,15 @@
+"""Settings for all tests.
+
+Hypothesis has no deadline, because the machine may be busy. With `CI` set its examples are the same on
+each run; without it they are new ones, so that developers' runs go on searching.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("developer", deadline=None, print_blob=True)
+settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "developer")
