@@ -86,6 +86,18 @@ class StoreUnusable(StoreError):
     """The store cannot be opened or used: not a database, read-only, full, newer schema. Says why."""
 
 
+class DamagedRun(StoreError):
+    """What is stored of one run is not what was written: a flipped bit. Other runs are not affected."""
+
+    def __init__(self, run: str, what: str) -> None:
+        super().__init__(
+            f"run {run} is damaged: the checksum of {what} is wrong, so it is not replayed; "
+            "restore a backup of the store, or delete the run"
+        )
+        self.run = run
+        self.what = what
+
+
 # -- values ---------------------------------------------------------------------------------------
 
 
