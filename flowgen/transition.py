@@ -4,14 +4,22 @@ It says everything that one decision changes: what the owner writes on its own r
 created, events accepted, messages for other mailboxes, waits opened and closed, unique keys and
 cells. It is complete: a store needs no other knowledge to apply it, and decides nothing.
 
-**Identity.** Repeating a transition whose answer was lost must change nothing. `id` names it: a
-progress is known by run, fence and position of its first record; any other transition carries an
-event's, message's or request's id. A store that finds the transition already applied answers success.
+**Identity.** Repeating a transition whose answer was lost must change nothing and is answered with
+success. A transition is known by what it wrote:
+
+* one with a progress by its run, fence and the position of its first record. A progress without records
+  changes nothing the second time; once it released (or reopened) the run, it is known by fence and length;
+* else by the first event that it accepts: its id is there;
+* else by the first run that it creates: it is there and was created by a transition with this `id`;
+* else by its first message: that id is or was in its mailbox (ids are remembered while the run is open).
+  Then keys and cells are left alone, while each other message is put (once by its id) and events are
+  marked routed: two routers that saw different pages of waits complete one another.
 
 Order of checks in `Store.commit`: applied before → success; fence → `LeaseLost`; a terminal record
 while a cancel is unread, a position that is not the run's length, a version that moved → `Conflict`;
-a key that somebody else holds, a run that exists → `Duplicate`; a message that needs an open run →
-`RunEnded`. Each of these changed nothing.
+a key that somebody holds and that was seen free, a run or an event that exists → `Duplicate`; a message
+that needs an open run → `RunEnded`. Each of these changed nothing. A transition takes each key and writes
+each cell at most once; the second time is refused as if somebody else had been faster.
 """
 
 from __future__ import annotations
@@ -28,11 +36,13 @@ from .runs import Message, RunRow, Stored
 class Progress:
     """What the owner of a run writes on it.
 
-    `records` go to `position` and after. `drained` is how much mail they account for. With
-    `release`, the lease is given back in the same commit: the run's next `due_at` is now if mail
-    came that is not drained, else `due_at`. `stored` (a terminal state, or `parked`) implies
-    release; `reason` and `digest` explain it. `reopen` lifts a run out of an ended or parked state
-    (`retry`): it has no owner then, and the commit makes it due at `due_at`.
+    `records` go to `position` and after. `drained` is how much of the run's mail is accounted for
+    with them: the row's new `drained`, which never goes down. With `release`, the lease is given back
+    in the same commit: the run's next `due_at` is now if mail came that is not drained, else `due_at`.
+    `stored` (a terminal state, or `parked`, which is due at once) implies release; it, `reason` and
+    `digest` become the row's. `started_at`, `life` and `restarted_as` do so unless left at their
+    defaults. `reopen` lifts a run out of an ended or parked state (`retry`): it has no owner then, and
+    the commit makes it due at `due_at` and forgets its strikes.
     """
 
     app: str
@@ -56,7 +66,8 @@ class Progress:
 class NewRun:
     """A run to create: its row, the events that it handles, and its first records.
 
-    A row with an `owner` is claimed by the commit that creates it, for `lease` microseconds.
+    A row with an `owner` is claimed by the commit that creates it, for `lease` microseconds, under
+    the row's fence. The store counts the records; a row in a terminal state has ended now.
     """
 
     row: RunRow
@@ -93,8 +104,9 @@ class Wait:
 class Key:
     """A unique key and who holds it: `holder`, with `detail`, until `expires_at` (None: for good).
 
-    `version` counts its writes. A key past its expiry is still reported; who may take it over then
-    is for a decision to say.
+    `version` grows by one with each write, and never comes back for that name: whoever takes the key
+    when it is free again gives it a higher one. So a version seen is a holder seen. A key past its
+    expiry is still reported; who may take it over then is for a decision to say.
     """
 
     name: str
@@ -136,7 +148,11 @@ class DropKey:
 
 @attrs.frozen
 class Cell:
-    """A small versioned document (flow-control state). Version 0: there is none yet."""
+    """A small versioned document (flow-control state). Version 0: there is none yet.
+
+    To write one is to name the version that was seen; the store gives it the next, as for a `Key`. A
+    cell whose time has come is not there any more. Writing no value removes it.
+    """
 
     app: str
     name: str

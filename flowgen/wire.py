@@ -98,7 +98,7 @@ class Mirrors:
             return _OPTIONAL_JSON
         classes = [m for m in members if attrs.has(m)]
         if not classes:
-            return Mirror(Union[members])  # noqa: UP007 (made at run time)
+            return Mirror(Union[members])
         mirrors = {cls: self.of(cls) for cls in classes}
         there: dict[Any, Convert] = {cls: m.there for cls, m in mirrors.items() if m.there}
         back: dict[Any, Convert] = {m.type: m.back for m in mirrors.values() if m.back}
@@ -106,7 +106,7 @@ class Mirrors:
         if type(None) in members:
             kinds += (None,)
             there[type(None)] = back[type(None)] = _same
-        return Mirror(Union[kinds], _dispatch(there), _dispatch(back))  # noqa: UP007 (made at run time)
+        return Mirror(Union[kinds], _dispatch(there), _dispatch(back))
 
 
 class Form(Generic[T]):

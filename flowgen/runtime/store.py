@@ -12,7 +12,8 @@ Rules for every backend:
   the workers' row. All or nothing; the order of its checks is in `flowgen.transition`.
 * **Accepted means durable**: no answer leaves before what it reports is durable, refusals included.
 * **Event positions follow commit order**: once a reader has seen position p, nothing is ever added
-  below p.
+  below p. An event from the future (`ts` above `accepted_at`) has no position, is found by its id only
+  and is not unrouted, until `unrouted` is asked after its `ts`: that gives it the next position.
 * Events belong to the store; runs, waits, cells and keys are kept for each app.
 * A store error means "nothing is known"; the caller repeats the same transition.
 
@@ -38,6 +39,12 @@ T = TypeVar("T")
 PAGE = 500
 """How many items a page of the paged verbs holds at most, unless asked for fewer."""
 
+ALIVE = 60_000_000
+"""A worker is live for so many microseconds after its last claim, extension or registration."""
+
+CODELESS_AFTER = 60_000_000
+"""After so many microseconds an accepted cancel that nobody has read is given to any worker."""
+
 
 # -- refusals: each of them changed nothing -------------------------------------------------------
 
@@ -62,7 +69,10 @@ class Conflict(Refused):
 
 
 class Duplicate(Refused):
-    """A key that was seen free is held, or a run to create exists. `name` says which one."""
+    """A key that was seen free is held, or a run or event to create exists.
+
+    `name` is the key's name, held by `holder`; or the id of the run or event, and so is `holder`.
+    """
 
     def __init__(self, name: str, holder: str) -> None:
         super().__init__(f"{name} is held by {holder}")
@@ -221,9 +231,9 @@ class Registrations:
 
 @attrs.frozen
 class RunFilter:
-    """What `find_runs` selects by; None means any. `before` and `after` bound `created_at`.
+    """What `find_runs` selects by; None means any. It selects after <= `created_at` < before.
 
-    `status` is one of the stored states, or `open`.
+    `status` is one of the stored states; `open` is every run that has not ended, parked ones too.
     """
 
     app: str | None = None
@@ -267,23 +277,33 @@ class Store(Protocol):
         the last position given so far); it numbers messages, adds them to mailboxes (one for each
         message id), sets `mail`, the first unread `cancel`, and `due_at = min(due_at, now)` of open
         runs that have no owner and are not parked; it removes drained messages; a new record sets
-        `strikes` to 0; a terminal state clears owner and `due_at`, sets `ended_at`, and removes the
-        run's waits and mail.
+        `strikes` to 0; parking makes the run due now, whatever its mail; a terminal state clears
+        owner and `due_at`, sets `ended_at`, and removes the run's waits and mail (`drained` becomes
+        `mail`, so that a run that is reopened does not wait for mail that is gone). `close_waits` and
+        `looked` mean waits of the progress's own run; waits of runs that are not open are not opened.
         """
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
         """Give at most `limit` due runs to a worker, each with fence + 1 and a lease.
 
-        Runs of the offered workflows whose `due_at` has come, earliest first; a parked run (due at
-        once) only for another digest than the one that parked it. Never two owners. An owner that
-        is still set means a take-over, with its strikes: see `flowgen.runs`. Whoever offers what:
-        an open run with a cancel unread for a minute, unowned, is given codeless.
+        Runs of the offered workflows whose `due_at` has come, earliest first (then by app and id);
+        a parked run (due at once) only for another digest than the one that parked it, even when
+        its next owner died. Never two owners.
+
+        An owner that is still set means a take-over, which adds a strike unless the row of that
+        worker names another run as its suspect. A run that has `SUSPECT_STRIKES` with this claim is
+        noted as the suspect on the claiming worker's row; a worker that has one (owns it still, and
+        wrote no record) is given no other. See `flowgen.runs` and the design notes.
+
+        To a worker that could not have it otherwise, an open run is given codeless when its first
+        unread cancel is `CODELESS_AFTER` old and it has had no live lease for that long.
         """
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         """Extend leases to now + `lease`: those of the current fence that have not expired.
 
-        Also notes that the worker is alive.
+        Also notes that the worker is alive. A suspect that is extended two leases after its claim is
+        none any more: its strikes are forgotten.
         """
 
     async def load(self, app: str, run: str, start: int = 0) -> Loaded | None:
@@ -315,7 +335,10 @@ class Store(Protocol):
         """The position of the newest event (accepted earlier than `before`); 0 if there is none."""
 
     async def unrouted(self, limit: int = PAGE) -> tuple[AcceptedEvent, ...]:
-        """Accepted events that no transition has marked `routed`, oldest first."""
+        """Accepted events that no transition has marked `routed`, by position.
+
+        First gives positions to the events whose `ts` has come, the earliest first.
+        """
 
     async def find_keys(self, app: str, names: Sequence[str]) -> dict[str, Key]:
         """Who holds these keys. A free key is absent; an expired one is reported."""
@@ -332,24 +355,28 @@ class Store(Protocol):
     async def register(self, registration: Registration) -> int:
         """Replace what an app offers, atomically; returns the new generation.
 
-        Among the digests of a workflow that live workers offer, the one *first seen* last is in
-        force, so an old process that restarts changes nothing. A workflow that this registration
-        lacks is withdrawn if no live worker offers it.
+        Among the digests of a workflow that live workers offer (`ALIVE`), the one *first seen* last
+        is in force, so an old process that restarts changes nothing. A workflow that this
+        registration lacks is withdrawn if no live worker offers it. Looked at for this app, now.
         """
 
     async def registrations(self) -> Registrations:
         """The definitions in force, of all apps."""
 
     async def next_due(self, who: Who) -> int | None:
-        """When this worker should look again: the earliest `due_at` of a run that it may claim (a
-        time in the past means now). None: nothing is due by itself."""
+        """When this worker should look again: the earliest time at which there is a run that it may
+        claim, or an event from the future to route (a time in the past means now). None: nothing is
+        due by itself."""
 
     async def wait_changed(self, seconds: float) -> None:
-        """Return when another process may have changed the store, or after `seconds`."""
+        """Return when the store may have changed since the calling task last returned from here, or
+        after `seconds`. At least: new runs, events, messages, releases and registrations."""
 
     async def delete(self, before: int, limit: int = PAGE) -> int:
-        """Retention: delete runs that ended before this time, and routed events older than both it
-        and the oldest open run. Returns how many went; call again until 0."""
+        """Retention: delete at most `limit` runs that ended before this time, then routed events that
+        were accepted before it, below the positions of all events that open runs handle. Keys and
+        cells that expired before it go along, unless the holder is an event or an open run that is
+        still there. Returns how many runs and events went; call again until 0."""
 
     async def find_runs(
         self, where: RunFilter, cursor: str | None = None, limit: int = PAGE
