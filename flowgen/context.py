@@ -26,8 +26,7 @@ from uuid import UUID
 import attrs
 
 from .duration import instant, moment
-from .errors import DefinitionError
-from .events import Event, as_event
+from .events import Event, as_event, is_event_class
 
 E_co = TypeVar("E_co", covariant=True)
 E = TypeVar("E")
@@ -225,12 +224,9 @@ _TEST_NOW = 1_767_225_600_000_000
 
 
 def _test_event(data: Any, name: str) -> Event[Any]:
-    if data is None or isinstance(data, dict):
-        return Event(name, {} if data is None else data)
-    try:
+    if isinstance(data, Event) or is_event_class(type(data)):
         return as_event(data)
-    except DefinitionError:
-        return Event(name, data)
+    return Event(name, {} if data is None else data)
 
 
 def _text(message: object, args: tuple[object, ...]) -> str:

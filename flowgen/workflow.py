@@ -26,6 +26,7 @@ from .commands import Loop, Steps, check_name
 from .commands.base import shown
 from .context import Context
 from .errors import DefinitionError
+from .events import is_event_class
 from .retry import Backoff, check_retries
 from .triggers import OnEvent
 
@@ -278,7 +279,7 @@ def _triggers(on: Any, at: str) -> tuple[OnEvent, ...]:
 
 
 def _not_a_trigger(value: object) -> str:
-    if isinstance(value, str) or hasattr(value, "__flowgen_event__"):
+    if isinstance(value, str) or is_event_class(value):
         text = _name(value) if isinstance(value, type) else repr(value)
         return f"{text} is not a trigger; write on=OnEvent({text})"
     return f"{shown(value)} is not a trigger; write on=OnEvent('event/name')"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -28,9 +28,10 @@ C = TypeVar("C", bound="Command[Any]")
 MAX_NAME_LENGTH = 256
 
 
-@attrs.define(init=False)
 class Command(Generic[R_co]):
     """Anything that a workflow may yield; `R_co` is the type of what comes back."""
+
+    __slots__ = ()
 
     def __iter__(self) -> Generator[Command[Any], Any, R_co]:
         """What makes `x = yield from command` work, with a type."""
@@ -38,9 +39,10 @@ class Command(Generic[R_co]):
         return result
 
 
-@attrs.define(init=False)
 class StepCommand(Command[R_co]):
     """A command that takes a place in the history of its run, under `id`."""
+
+    __slots__ = ()
 
     kind: ClassVar[Kind]
     id: str
@@ -95,7 +97,7 @@ def _flaw(name: str) -> str | None:
 def changed(command: C, **changes: Any) -> C:
     """A copy of a command with other attributes; those that are None stay as they are."""
     copy = object.__new__(type(command))
-    for field in attrs.fields(type(command)):
+    for field in attrs.fields(cast(Any, type(command))):
         value = changes.get(field.name)
         setattr(copy, field.name, getattr(command, field.name) if value is None else value)
     return copy

@@ -335,4 +335,4 @@ def _check_limit(value: object) -> int:
 def _check_on_error(value: object) -> OnError:
     if value not in ("fail", "collect"):
         raise DefinitionError(f"on_error of All: {shown(value)} is neither 'fail' nor 'collect'")
-    return value  # type: ignore[return-value]
+    return value

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, get_args, overload
 
 import attrs
 
 from ..duration import Micros, format_duration, parse_duration
-from ..errors import DefinitionError
+from ..errors import DefinitionError, InvalidInput
 from ..events import Event, as_event, check_sendable
 from ..history import Kind
 from ..outcome import Json
-from ..values import encode
+from ..values import encode, has_fields
 from .base import Command, R_co, StepCommand, call_text, changed, check_name, shown
 from .waits import check_signal
 
@@ -47,6 +47,7 @@ class Invoke(StepCommand[R_co]):
     """
 
     kind: ClassVar[Kind] = "invoke"
+    id: str
     workflow: str
     data: Any
     timeout: Micros | None
@@ -121,6 +122,7 @@ class SendEvent(StepCommand[list[str]]):
     """
 
     kind: ClassVar[Kind] = "send"
+    id: str
     events: tuple[Event[Any], ...]
 
     def __init__(self, id: str, event: object) -> None:
@@ -148,6 +150,7 @@ class SendSignal(StepCommand[None]):
     """Send a signal to the run that waits for it. `StepError` is raised if no run does."""
 
     kind: ClassVar[Kind] = "send_signal"
+    id: str
     signal: str
     data: Any
 
@@ -203,7 +206,7 @@ def _target(workflow: Any, id: str) -> tuple[str, Any]:
 
 def _check_data(data: Any, what: str) -> Any:
     """`data` if it can be the data of an event: an object, or nothing."""
-    if isinstance(data, (str, bytes, int, float, Sequence, set, frozenset)):
+    if data is not None and not isinstance(data, Mapping) and not has_fields(type(data)):
         raise DefinitionError(
             f"{what}: {shown(data)} is not an object, and it becomes ctx.event.data; wrap it: {{'value': …}}"
         )
@@ -211,8 +214,11 @@ def _check_data(data: Any, what: str) -> Any:
 
 
 def _sendable(item: Any, id: str) -> Event[Any]:
-    event: Event[Any] = as_event(item)
-    check_sendable(event)
+    try:
+        event: Event[Any] = as_event(item)
+        check_sendable(event.name)
+    except InvalidInput as error:
+        raise DefinitionError(f"event of {id!r}: {error}") from None
     return event
 
 

@@ -48,6 +48,7 @@ class Run(StepCommand[R_co]):
     """
 
     kind: ClassVar[Kind] = "run"
+    id: str
     fn: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]

@@ -21,6 +21,7 @@ class Sleep(StepCommand[None]):
     """Sleep for a duration: `Sleep("let it settle", "30m")`. At most 366 days."""
 
     kind: ClassVar[Kind] = "sleep"
+    id: str
     duration: Micros
 
     def __init__(self, id: str, duration: str | float | timedelta) -> None:
@@ -46,6 +47,7 @@ class SleepUntil(StepCommand[None]):
     """
 
     kind: ClassVar[Kind] = "sleep"
+    id: str
     until: Instant
 
     def __init__(self, id: str, until: datetime) -> None:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, overloa
 import attrs
 
 from ..duration import Instant, Micros, format_duration, instant, parse_duration
-from ..errors import DefinitionError
-from ..events import Event, event_name
+from ..errors import DefinitionError, InvalidInput
+from ..events import Event, check_event_name, event_name
 from ..expression import Expression, parse_path
 from ..history import Kind
 from ..outcome import Json
@@ -49,6 +49,7 @@ class WaitFor(StepCommand[R_co]):
     """
 
     kind: ClassVar[Kind] = "wait"
+    id: str
     event: str
     event_class: type[Any] | None
     match: str | None
@@ -126,6 +127,7 @@ class WaitForSignal(StepCommand[Any]):
     """
 
     kind: ClassVar[Kind] = "signal"
+    id: str
     signal: str
     timeout: Micros
     on_conflict: OnConflict
@@ -187,16 +189,22 @@ def _is_text(value: str) -> bool:
 def _event_name(event: object, id: str) -> str:
     match event:
         case str():
-            name = event
+            return _plain_name(event, id)
         case type():
             return event_name(event)
         case Event():
             raise DefinitionError(f"event of {id!r}: got an event; write its name, {event.name!r}")
         case _:
             raise DefinitionError(f"event of {id!r}: {shown(event)} is neither an event's name nor an event class")
+
+
+def _plain_name(name: str, id: str) -> str:
     if name.endswith("*"):
         raise DefinitionError(f"event of {id!r}: {name!r} is a pattern, for triggers only; a wait names one event")
-    return Event(name).name  # checked by the event's own rules
+    try:
+        return check_event_name(name)
+    except InvalidInput as error:
+        raise DefinitionError(f"event of {id!r}: {error}") from None
 
 
 @lru_cache(maxsize=1024)
