@@ -453,7 +453,6 @@ def _has_origin(origins: frozenset[Any]) -> Callable[[Any], bool]:
 def _make_converter() -> cattrs.Converter:
     converter = make_converter()
     hooks: list[tuple[Callable[[Any], bool], Callable[[Any], Hook]]] = [
-        (lambda t: t in _LEAVES, _leaf_hook),
         (_says_nothing, _plain_hook),
         (_is_union, _union_hook),
         (_is_enum, _enum_hook),
@@ -464,6 +463,8 @@ def _make_converter() -> cattrs.Converter:
     ]
     for applies, factory in hooks:
         converter.register_structure_hook_factory(applies, factory)
+    for leaf in _LEAVES:
+        converter.register_structure_hook(leaf, _leaf_hook(leaf))
     return converter
 
 

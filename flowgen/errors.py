@@ -12,6 +12,7 @@
     ├── NondeterminismError      the author: code and history disagree; the run is parked, nothing is lost
     ├── UnserializableError      the author: a value that cannot be written as JSON; names the path to it
     ├── UndecodableError         a recorded value that no longer fits the type that reads it
+    ├── ExpressionError          an expression failed on one event; only its trigger, wait or key is concerned
     ├── InvalidInput             the caller: an event, name, duration, expression or filter that is refused
     │   └── EventConflict            an event id that was used before with another payload
     ├── NotFound                 the caller: no such run, workflow, event or signal waiter
@@ -121,6 +122,10 @@ class UnserializableError(FlowgenError):
 
 class UndecodableError(FlowgenError):
     """A recorded value that no longer fits the annotation that reads it."""
+
+
+class ExpressionError(FlowgenError):
+    """An expression failed on an event: a missing path, a wrong type, too much work."""
 
 
 class InvalidInput(FlowgenError):

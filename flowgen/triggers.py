@@ -1,0 +1,92 @@
+"""Triggers: what makes a workflow start, as values.
+
+`OnEvent` names events, by their full name or by a pattern that ends in `/*` or `.*`, and may ask for more with a
+condition. `NameIndex` finds, among many patterns, those that match a name, at a cost that does not grow
+with those that do not.
+
+Refuses to know: which workflows there are (`workflow`), and what starting one means (`decisions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from .errors import DefinitionError, InvalidInput
+from .events import check_event_name, event_name, is_event_class
+from .expression import Expression
+
+T = TypeVar("T")
+
+TRIGGER_VARIABLES = ("event",)
+
+
+@attrs.frozen(init=False)
+class OnEvent:
+    """Start a run for each event that is called `name` and for which `where` is true.
+
+    `event` is a name, a pattern such as `"order/*"` (every name that begins with `order/`), or an event class:
+    then the run's `ctx.event.data` is an instance of it. `where` is an expression over `event`.
+
+    Raises `DefinitionError` for a name, pattern or expression that can never match.
+
+    >>> OnEvent("order/placed", where="event.data.total > 0").name
+    'order/placed'
+    """
+
+    name: str
+    where: str | None = None
+    event_class: type[Any] | None = None
+
+    def __init__(self, event: str | type[Any], where: str | None = None) -> None:
+        name = _pattern(event)
+        if where is not None:
+            Expression(where, TRIGGER_VARIABLES, f"where of OnEvent({name!r})")
+        self.__attrs_init__(name, where, event if isinstance(event, type) else None)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        event = repr(self.name) if self.event_class is None else self.event_class.__qualname__
+        return f"OnEvent({event})" if self.where is None else f"OnEvent({event}, where={self.where!r})"
+
+
+def _pattern(event: Any) -> str:
+    """The name or pattern that a trigger is written with."""
+    if isinstance(event, type) and is_event_class(event):
+        return event_name(event)
+    if not isinstance(event, str):
+        shown = event.__qualname__ if isinstance(event, type) else repr(event)[:100]
+        raise DefinitionError(f"OnEvent({shown}): it is neither an event's name nor a class with @event_type")
+    try:
+        check_event_name(event)
+    except InvalidInput as error:
+        raise DefinitionError(f"OnEvent: {error}") from None
+    star = event.find("*")
+    if star >= 0 and (star != len(event) - 1 or not event.endswith(("/*", ".*"))):
+        raise DefinitionError(
+            f'OnEvent({event!r}): a * may only be the last character, after "/" or "."; it is at character {star + 1}'
+        )
+    return event
+
+
+def matches_name(pattern: str, name: str) -> bool:
+    """Whether a name is the pattern, or begins with what comes before its `*`."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+class NameIndex(Generic[T]):
+    """Items by the pattern they wait for; `find` gives those of a name, in the order they were added."""
+
+    def __init__(self, entries: Iterable[tuple[str, T]] = ()) -> None:
+        self._entries: dict[str, list[tuple[int, T]]] = {}
+        for number, (pattern, item) in enumerate(entries):
+            self._entries.setdefault(pattern, []).append((number, item))
+
+    def find(self, name: str) -> list[T]:
+        """The items whose pattern matches `name`."""
+        found = list(self._entries.get(name, ()))
+        for position, character in enumerate(name):
+            if character in "/.":
+                found += self._entries.get(name[: position + 1] + "*", ())
+        return [item for _, item in sorted(found, key=lambda entry: entry[0])]
