@@ -61,6 +61,7 @@ from .runs import (
 )
 from .transition import Wait
 from .wire import Form, Mirror, Mirrors
+from .workflow import Definition
 
 FORMAT = 1
 """The version of the format that this code writes."""
@@ -131,6 +132,7 @@ _parent: Form[Parent] = Form(_mirrors, Parent, "a run's parent")
 _event: Form[AcceptedEvent] = Form(_mirrors, AcceptedEvent, "an event")
 _events: Form[tuple[AcceptedEvent, ...]] = Form(_mirrors, tuple[AcceptedEvent, ...], "a run's events")
 _wait: Form[Wait] = Form(_mirrors, Wait, "a wait")
+_definition: Form[Definition] = Form(_mirrors, Definition, "a workflow's definition")
 
 encode_record, decode_record = _record.encode, _record.decode
 encode_terms, decode_terms = _terms.encode, _terms.decode
@@ -141,6 +143,12 @@ encode_parent, decode_parent = _parent.encode, _parent.decode
 encode_event, decode_event = _event.encode, _event.decode
 encode_events, decode_events = _events.encode, _events.decode
 encode_wait, decode_wait = _wait.encode, _wait.decode
+decode_definition = _definition.decode
+
+
+def encode_definition(definition: Definition) -> Json:
+    """The JSON of a workflow's definition, which a registration carries and a store keeps unread."""
+    return Json(_definition.encode(definition))
 
 
 def checksum(run: str | int, position: int, body: bytes) -> int:
