@@ -6,7 +6,7 @@ it offers. An engine is given the app and reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
@@ -81,8 +81,10 @@ class App:
     @overload
     def workflow(
         self,
+        fn: None = None,
+        /,
         *,
-        on: OnEvent | Iterable[OnEvent] | None = None,
+        on: OnEvent | Sequence[OnEvent] | None = None,
         id: str | None = None,
         retries: int | None = None,
         backoff: Backoff | None = None,
@@ -94,7 +96,7 @@ class App:
         fn: Any = None,
         /,
         *,
-        on: OnEvent | Iterable[OnEvent] | None = None,
+        on: OnEvent | Sequence[OnEvent] | None = None,
         id: str | None = None,
         retries: int | None = None,
         backoff: Backoff | None = None,

@@ -101,7 +101,19 @@ class Context(Generic[E_co]):
     @classmethod
     def of(
         cls,
-        data: Event[E] | E,
+        data: Event[E],
+        event: str = ...,
+        *,
+        run_id: str = ...,
+        workflow_id: str = ...,
+        now: datetime | None = ...,
+        seed: int = ...,
+    ) -> Context[E]: ...
+    @overload
+    @classmethod
+    def of(
+        cls,
+        data: E,
         event: str = ...,
         *,
         run_id: str = ...,

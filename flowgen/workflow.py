@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from functools import update_wrapper
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, get_origin
@@ -29,6 +29,7 @@ from .errors import DefinitionError
 from .events import is_event_class
 from .retry import Backoff, check_retries
 from .triggers import OnEvent
+from .values import has_fields
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -133,7 +134,7 @@ def make_workflow(
     app: str,
     version: str,
     loop: Loop,
-    on: OnEvent | Iterable[OnEvent] | None,
+    on: OnEvent | Sequence[OnEvent] | None,
     id: str | None,
     retries: int,
     backoff: Backoff,
@@ -265,7 +266,7 @@ def _annotations(fn: Callable[..., Any]) -> tuple[type[Any] | None, Any]:
     event = get_args(context)[0] if get_origin(context) is Context else None
     steps = hints.get("return")
     returns = get_args(steps)[-1] if len(get_args(steps)) == 3 else None
-    return (event if isinstance(event, type) and get_origin(event) is not dict and event is not dict else None), returns
+    return (event if isinstance(event, type) and has_fields(event) else None), returns
 
 
 def _triggers(on: Any, at: str) -> tuple[OnEvent, ...]:

@@ -1,0 +1,45 @@
+"""What `flowgen` exports is the API: these names, and no others by accident."""
+
+from __future__ import annotations
+
+import inspect
+
+import flowgen
+
+EXPORTED = """
+    App Context Workflow Steps OnEvent Event event_type
+    Run Sleep SleepUntil WaitFor WaitForSignal Invoke SendEvent SendSignal All Race Winner Succeeded Failed Restart Saga
+    Backoff Local Secret
+    step_info StepInfo NonRetriableError RetryAfterError
+    FlowgenError DefinitionError NondeterminismError StepError StepTimeout InvokeTimeout RunCancelled RunCancelledError
+    RunFailed RunSkipped WorkerLost
+""".split()
+
+
+def test_the_exports_are_these_in_this_order() -> None:
+    """A name that appears or disappears here is a change of the API."""
+    assert flowgen.__all__ == EXPORTED
+
+
+def test_what_is_exported_is_there_and_documented() -> None:
+    """Each name exists, and each class and function says what it is."""
+    for name in flowgen.__all__:
+        thing = getattr(flowgen, name)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            assert thing.__doc__, name
+
+
+def test_every_error_is_in_the_tree() -> None:
+    """The text of `errors` lists each error that there is, and none that there is not."""
+    from flowgen import errors
+
+    defined = {
+        name for name, thing in vars(errors).items() if inspect.isclass(thing) and issubclass(thing, BaseException)
+    }
+    tree = (errors.__doc__ or "").split("::")[1].split("A message names")[0]
+    listed = {
+        word
+        for line in tree.splitlines()
+        for word in line.replace("├──", " ").replace("└──", " ").replace("│", " ").split()[:1]
+    }
+    assert listed == defined
