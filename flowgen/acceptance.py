@@ -70,8 +70,13 @@ def accept(events: Iterable[AcceptedEvent], facts: Facts, now: int) -> Acceptanc
             take[name] = TakeKey(
                 STORE, name, event.id, event.digest, now + DEDUPE_WINDOW, held.version if held is not None else 0
             )
-    create = [run for event in accepted for run in runs_started_by(event, facts.table, now)]
+    create = [run for event in accepted if not is_delayed(event) for run in runs_started_by(event, facts.table, now)]
     return Acceptance(tuple(ids), tuple(accepted), tuple(create), tuple(take.values()))
+
+
+def is_delayed(event: AcceptedEvent) -> bool:
+    """Whether the event is of the future: it starts and resumes nothing before its `ts`."""
+    return event.ts > event.accepted_at
 
 
 def runs_started_by(event: AcceptedEvent, table: RouteTable, now: int) -> list[NewRun]:

@@ -24,7 +24,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from .acceptance import STORE, Acceptance, accept, event_key
+from .acceptance import accept
 from .commands import Invoke, SendEvent, SendSignal, Sleep, SleepUntil, WaitFor, WaitForSignal
 from .context import LogLine
 from .errors import EventConflict, ExpressionError, InvalidInput, UndecodableError, UnserializableError
@@ -92,7 +92,7 @@ class Owned:
     """A run as its owner holds it in memory, between commits.
 
     `position` is that of the next record, `last_at` the time of the newest one, `drained` how much mail
-    its records account for. `unlooked` are the open waits that have not looked back yet.
+    its records account for. `unlooked` are the open waits that have not looked back yet, `looked` how far the others have.
     """
 
     row: RunRow
@@ -102,6 +102,7 @@ class Owned:
     last_at: int = 0
     drained: int = 0
     unlooked: dict[str, Step] = attrs.Factory(dict)
+    looked: dict[str, int] = attrs.Factory(dict)
 
 
 # -- inputs ---------------------------------------------------------------------------------------
@@ -229,6 +230,7 @@ class Draft:
             case LookedBack(step_id, looked_to):
                 step = self._owned.unlooked.pop(step_id, None)
                 if step is not None and isinstance(step.terms, WaitTerms):
+                    self._owned.looked[step_id] = looked_to
                     self._effect.looked.append((step.terms.wait, looked_to))
             case TimePassed():
                 self._time_passed()
@@ -340,6 +342,7 @@ class Draft:
 
     def _close_wait(self, step: Step) -> None:
         self._owned.unlooked.pop(step.id, None)
+        self._owned.looked.pop(step.id, None)
         if isinstance(step.terms, WaitTerms):
             self._effect.close_waits.append(step.terms.wait)
 
@@ -358,6 +361,11 @@ class Draft:
         self._execute = [step for step in self._execute if step.id not in gone]
 
     # -- answering what the body asks for -----------------------------------------------------------
+
+    @property
+    def blocked(self) -> bool:
+        """Whether something must be known before it can be finished: see `missing`."""
+        return bool(self._blocked) or (self._effects is not None and bool(self._effects.cancels))
 
     def missing(self) -> Questions | None:
         """What has to be known before this draft can be finished; None if nothing."""
@@ -471,7 +479,7 @@ class Draft:
                 body = SignalReplaced(other.wait, other.step, row.id)
                 self._effect.messages.append(Message(derived_id(wait_id, "replaces"), row.app, other.run, body))
         version = held.version if isinstance(held, Key) else 0
-        self._effect.take.append(TakeKey(row.app, name, wait_id, _ENCODE.encode(waiter).decode(), None, version))
+        self._take(TakeKey(row.app, name, wait_id, _ENCODE.encode(waiter).decode(), None, version))
         return self._request(step, terms)
 
     def _time_out_signal(self, step: Step, questions: Questions) -> bool:
@@ -504,11 +512,17 @@ class Draft:
             return self._refuse(step, terms, Failure("NoWaiter", f"nobody waits for signal {command.signal!r}"))
         data = encode(command.data, f"the data of signal {command.signal!r}")
         take, message = deliver_signal(row.app, held, waiter, data, derived_id(row.id, self._life, step.id))
-        self._effect.take.append(take)
+        self._take(take)
         self._effect.messages.append(message)
         self._request(step, terms)
         self._succeed(step, NULL)
         return True
+
+    def _take(self, take: TakeKey) -> None:
+        """Take a key in this transition; from now on it is known to be held so."""
+        self._effect.take_key(take)
+        known = Key(take.name, take.holder, take.detail, take.expires_at, take.version + 1)
+        self._facts.keys[take.app, take.name] = known
 
     def _send(self, step: Step, command: SendEvent, questions: Questions) -> bool:
         row = self._owned.row
@@ -524,9 +538,10 @@ class Draft:
             questions.keys |= acceptance.keys
             questions.started |= acceptance.started
             return False
-        self._effect.add(acceptance)
+        self._effect.accept.extend(acceptance.accept)
+        self._effect.create.extend(acceptance.create)
         for take in acceptance.take:
-            self._facts.keys[STORE, take.name] = Key(take.name, take.holder, take.detail, take.expires_at, take.version + 1)
+            self._take(take)
         self._request(step, SendTerms(acceptance.ids))
         self._succeed(step, Json(_ENCODE.encode(acceptance.ids)))
         return True
@@ -567,6 +582,8 @@ class Draft:
         """Make it one transition. `executing` are the steps whose bodies run at this moment."""
         owned, interpreter = self._owned, self._interpreter
         lines = interpreter.context.take_lines()
+        pending = interpreter.pending
+        self._execute = [step for step in self._execute if pending.get(step.id) is step]
         if interpreter.end is not None:
             return self._finish_ended(lines)
         look = list(owned.unlooked.values())
@@ -670,10 +687,14 @@ class Effects:
     drop: list[DropKey] = attrs.Factory(list)
     cancels: list[tuple[str, str]] = attrs.Factory(list)
 
-    def add(self, acceptance: Acceptance) -> None:
-        self.accept.extend(acceptance.accept)
-        self.create.extend(acceptance.create)
-        self.take.extend(acceptance.take)
+    def take_key(self, take: TakeKey) -> None:
+        """Take a key; one that this transition takes already, or lets go of, is taken once, from there."""
+        earlier = next((t for t in self.take if (t.app, t.name) == (take.app, take.name)), None)
+        if earlier is not None:
+            self.take.remove(earlier)
+            take = attrs.evolve(take, version=earlier.version)
+        self.drop = [d for d in self.drop if (d.app, d.name) != (take.app, take.name)]
+        self.take.append(take)
 
     def ask_successors(self, facts: Facts, questions: Questions) -> None:
         """A child may have restarted as another run: the cancel has to reach the one that is open."""

@@ -1,0 +1,63 @@
+"""The stores that come with flowgen, and how a URL becomes a store.
+
+`memory://` and `sqlite:///path` are built in. Other schemes come from the entry point group
+`flowgen.stores`: a callable that takes the URL and returns a `Store`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from ...errors import InvalidInput
+from ..store import Store
+
+if TYPE_CHECKING:
+    from .memory import MemoryStore
+    from .sqlite import SqliteStore
+
+__all__ = ["MemoryStore", "SqliteStore", "open_store"]
+
+
+def open_store(url: str | Store) -> Store:
+    """The store that `url` names; a store is given back as it is. Raises `InvalidInput`."""
+    if not isinstance(url, str):
+        if not isinstance(url, Store):
+            raise InvalidInput(f"store={url!r} is neither a URL nor a Store")
+        return url
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise InvalidInput(f"store URL {url!r} has no scheme: say memory://, sqlite:///file.db or postgresql://…")
+    if scheme == "memory":
+        from .memory import MemoryStore
+
+        return MemoryStore()
+    if scheme == "sqlite":
+        return _sqlite(url, rest)
+    for entry in entry_points(group="flowgen.stores", name=scheme):
+        store: Store = entry.load()(url)
+        return store
+    raise InvalidInput(
+        f"store URL {url!r}: nothing is installed for {scheme}://; memory:// and sqlite:/// are built in, others "
+        "come with a package that has an entry point in the group flowgen.stores"
+    )
+
+
+def _sqlite(url: str, rest: str) -> Store:
+    if not rest.startswith("/") or len(rest) < 2:
+        raise InvalidInput(f"store URL {url!r}: say sqlite:///relative.db or sqlite:////absolute.db")
+    from .sqlite import SqliteStore
+
+    return SqliteStore(rest[1:])
+
+
+def __getattr__(name: str) -> object:
+    if name == "MemoryStore":
+        from .memory import MemoryStore
+
+        return MemoryStore
+    if name == "SqliteStore":
+        from .sqlite import SqliteStore
+
+        return SqliteStore
+    raise AttributeError(name)

@@ -1,0 +1,150 @@
+"""The blocking client: an engine in a thread of its own, for programs without trio.
+
+`start_engine` opens an engine on its own event loop in its own thread; the client has the same verbs,
+blocking. It is safe to use from many threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import trio
+
+from ..app import App
+from ..errors import FlowgenError
+from ..events import AcceptedEvent
+from ..history import Record
+from .engine import Engine, Target, open_engine
+from .info import Page, RunInfo
+from .store import Store
+
+T = TypeVar("T")
+
+
+class Client:
+    """The verbs of an `Engine`, blocking. Made by `start_engine`."""
+
+    def __init__(self, engine: Engine, token: trio.lowlevel.TrioToken) -> None:
+        self._engine = engine
+        self._token = token
+
+    def send(self, events: Any) -> list[str]:
+        """See `Engine.send`."""
+        return self._call(self._engine.send, events)
+
+    def start(self, workflow: Target, data: Any = None, *, run_id: str | None = None) -> str:
+        """See `Engine.start`."""
+        return self._call(partial(self._engine.start, workflow, data, run_id=run_id))
+
+    def result(self, run: str, *, timeout: str | float | timedelta | None = None) -> Any:
+        """See `Engine.result`."""
+        return self._call(partial(self._engine.result, run, timeout=timeout))
+
+    def cancel(self, run: str, *, reason: str = "cancelled by request") -> None:
+        """See `Engine.cancel`."""
+        self._call(partial(self._engine.cancel, run, reason=reason))
+
+    def signal(self, name: str, data: Any = None, *, app: str | None = None) -> None:
+        """See `Engine.signal`."""
+        self._call(partial(self._engine.signal, name, data, app=app))
+
+    def retry(self, run: str) -> None:
+        """See `Engine.retry`."""
+        self._call(self._engine.retry, run)
+
+    def rerun(self, run: str, *, from_step: str | None = None) -> str:
+        """See `Engine.rerun`."""
+        return self._call(partial(self._engine.rerun, run, from_step=from_step))
+
+    def run(self, run: str) -> RunInfo:
+        """See `Engine.run`."""
+        return self._call(self._engine.run, run)
+
+    def runs(
+        self,
+        *,
+        workflow: Target | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        app: str | None = None,
+    ) -> Page[RunInfo]:
+        """See `Engine.runs`."""
+        verb = partial(self._engine.runs, workflow=workflow, status=status, limit=limit, cursor=cursor, app=app)
+        return self._call(verb)
+
+    def history(self, run: str) -> list[Record]:
+        """See `Engine.history`."""
+        return self._call(self._engine.history, run)
+
+    def events(self, name: str | None = None, *, limit: int = 50, cursor: str | None = None) -> Page[AcceptedEvent]:
+        """See `Engine.events`."""
+        return self._call(partial(self._engine.events, name, limit=limit, cursor=cursor))
+
+    def why(self, run: str) -> str:
+        """See `Engine.why`."""
+        return self._call(self._engine.why, run)
+
+    def _call(self, verb: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        try:
+            return trio.from_thread.run(verb, *arguments, trio_token=self._token)
+        except trio.RunFinishedError:
+            raise FlowgenError("this engine has been closed: use the client inside its `with` block") from None
+
+
+@contextmanager
+def start_engine(app: App | Iterable[App], store: str | Store = "memory://", **options: Any) -> Iterator[Client]:
+    """Open an engine in a thread of its own and give its blocking client; options as for `open_engine`.
+
+    ::
+
+        with start_engine(app, store="sqlite:///shop.db") as client:
+            run = client.start(fulfil, {"order_id": "7"})
+            print(client.result(run, timeout="30s"))
+    """
+    opened = threading.Event()
+    state: dict[str, Any] = {}
+
+    async def serve() -> None:
+        async with open_engine(app, store, **options) as engine:
+            state["client"] = Client(engine, trio.lowlevel.current_trio_token())
+            closing = state["closing"] = trio.Event()
+            opened.set()
+            await closing.wait()
+
+    def run() -> None:
+        try:
+            trio.run(serve)
+        except BaseException as error:  # noqa: BLE001 (it is raised in the thread that asked)
+            state["error"] = error
+        finally:
+            opened.set()
+
+    thread = threading.Thread(target=run, name="flowgen-engine", daemon=True)
+    thread.start()
+    opened.wait()
+    if "client" not in state:
+        raise _single(state["error"])
+    client: Client = state["client"]
+    try:
+        yield client
+    finally:
+        try:
+            client._token.run_sync_soon(state["closing"].set)
+        except trio.RunFinishedError:
+            pass
+        thread.join()
+    if "error" in state:
+        raise _single(state["error"])
+
+
+def _single(error: BaseException) -> BaseException:
+    """The one error inside of groups of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,55 @@
+"""The one place in a process where transitions are committed, and what follows from it at once.
+
+A commit may concern others in the same process: a run that is being driven here got mail, a run became
+due, an event has to be routed. They are told right away; other processes hear of it from the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from ..transition import Transition
+from .environment import Environment
+from .store import Committed, Store
+
+Watcher = Callable[[Transition, Committed], None]
+
+
+class Committer:
+    """Commits transitions and tells those in this process whom they concern.
+
+    `mail` is called with (app, run) for each message, `due` when a run may be claimed, `accepted` when
+    events are to be routed; `watchers` see every transition that was committed here.
+    """
+
+    def __init__(self, store: Store, environment: Environment) -> None:
+        self.store = store
+        self._environment = environment
+        self.mail: Callable[[str, str], None] = _nobody
+        self.due: Callable[[], None] = _nobody
+        self.accepted: Callable[[], None] = _nobody
+        self.watchers: list[Watcher] = []
+
+    async def commit(self, transition: Transition) -> Committed:
+        """`Store.commit`, not interrupted half way, and then everyone here whom it concerns is told."""
+        with trio.CancelScope(shield=True):
+            committed = await self.store.commit(transition)
+        self._environment.saw(committed.now)
+        for message in transition.messages:
+            self.mail(message.app, message.run)
+        progress = transition.progress
+        if transition.messages or (transition.create and any(new.row.owner is None for new in transition.create)):
+            self.due()
+        elif progress is not None and progress.release and (progress.due_at is not None or committed.mail > progress.drained):
+            self.due()
+        if transition.accept:
+            self.accepted()
+        for watcher in self.watchers:
+            watcher(transition, committed)
+        return committed
+
+
+def _nobody(*_: object) -> None:
+    """Nobody here has to be told."""

@@ -1,0 +1,322 @@
+"""Driving one run that this worker owns: decide, commit, act; until it is released or ends.
+
+Everything that happens to the run arrives as an input (a body ended, mail came, time passed). A
+`Draft` turns inputs into one transition; after its commit the bodies that it asks for start. Rules:
+
+* A body's outcome is kept until a commit that holds it has succeeded. When a commit is refused, the
+  run is rebuilt from its history and the kept outcomes are taken again: a body that ended is never
+  started again because a commit was refused.
+* After a store error of unknown effect the *same* transition is repeated until it is answered.
+* `LeaseLost` ends it all: bodies are stopped, nothing more is written.
+* A single open step is awaited in the run's own task (a task of its own would double its cost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..draft import BodyEnded, Decision, Draft, EventFound, Input, LookedBack, Owned, TimePassed, matches
+from ..errors import InternalError, NondeterminismError, StoreError
+from ..events import AcceptedEvent
+from ..facts import Facts
+from ..history import WaitTerms
+from ..outcome import Outcome, Raised
+from ..runs import CancelRequested, EventMatched, Mail
+from ..transition import Progress, Transition
+from ..tree import Step
+from ..values import decode
+from .store import Committed, LeaseLost, Refused
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 2.0
+_DECISIONS = 100
+
+
+class Drive:
+    """One owned run in the hands of a worker. `begin` says that it has no history yet."""
+
+    def __init__(self, worker: Worker, owned: Owned, mail: Sequence[Mail] = ()) -> None:
+        self.owned = owned
+        self.released = False
+        self.ended = False
+        self._worker = worker
+        self._store = worker.store
+        self._environment = worker.environment
+        self._app, self._id = owned.row.app, owned.row.id
+        self._arrived: list[Input] = []
+        self._mail = mail
+        self._fresh_mail = False
+        self._rebuilt = False
+        self._bodies: dict[str, trio.CancelScope] = {}
+        self._alone: trio.CancelScope | None = None
+        self._wake: trio.Event | None = None
+        self._scope = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+        self._resumed = True
+
+    # -- what others do to it ---------------------------------------------------------------------
+
+    def mail_came(self) -> None:
+        """There is mail: it is drained beside whatever runs."""
+        self._fresh_mail = True
+        if self._alone is not None and self._nursery is not None:
+            self._nursery.start_soon(self._look_for_cancel)
+        elif self._wake is not None:
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Stop the bodies and give up: the lease is lost, or the worker ends."""
+        self._scope.cancel()
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Drive the run until it is released, ends, is lost or is stopped."""
+        end: LeaseLost | NondeterminismError | None = None
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                end = await self._loop()
+                nursery.cancel_scope.cancel()
+        if isinstance(end, LeaseLost):
+            self._worker.note_lost(self)
+        elif end is not None:
+            self.released = True
+            await self._worker.park(self.owned, end)
+
+    async def _loop(self) -> LeaseLost | NondeterminismError | None:
+        """Decide, commit, act; what ends it other than a release comes back as a value."""
+        inputs: list[Input] = await self._translate(self._mail)
+        try:
+            while True:
+                decision = await self._decide(inputs)
+                self._stop_bodies(decision)
+                if decision.released:
+                    return None
+                inputs = await self._next_inputs(decision)
+        except (LeaseLost, NondeterminismError) as end:
+            return end
+
+    def _stop_bodies(self, decision: Decision) -> None:
+        """Stop the bodies of steps that were given up, or are not asked for any more."""
+        if self._bodies and (decision.abandoned or self._rebuilt):
+            self._rebuilt = False
+            pending = self.owned.interpreter.pending
+            for step_id, scope in list(self._bodies.items()):
+                if step_id not in pending:
+                    del self._bodies[step_id]
+                    scope.cancel()
+
+    async def _decide(self, inputs: list[Input]) -> Decision:
+        """Commit what has come of `inputs`; whatever is refused is decided again."""
+        facts = Facts(self._worker.routes)
+        outcomes = [item for item in inputs if type(item) is BodyEnded]
+        for attempt in range(_DECISIONS):
+            draft = Draft(self.owned, facts, self._environment.now())
+            if self._resumed:
+                self._resume(draft)
+            for item in inputs:
+                draft.take(item)
+            if draft.blocked:
+                await self._worker.inform(draft, facts)
+            decision = draft.finish(self._bodies)
+            if decision.transition is None:
+                return decision
+            try:
+                committed = await self._commit(decision.transition)
+            except LeaseLost:
+                raise
+            except Refused:
+                await trio.sleep(_FIRST_PAUSE * attempt)
+                inputs = [*outcomes, *await self._rebuild()]
+                facts = Facts(await self._worker.fresh_routes())
+                continue
+            draft.committed()
+            self._resumed = False
+            self._after_commit(decision, committed)
+            return decision
+        raise InternalError(f"run {self._id}: {_DECISIONS} decisions in a row were refused")
+
+    def _resume(self, draft: Draft) -> None:
+        if self.owned.position == 0:
+            draft.begin(self._worker.digest_of(self.owned.row))
+        else:
+            draft.resume()
+
+    def _after_commit(self, decision: Decision, committed: Committed) -> None:
+        self.released, self.ended = decision.released, decision.ended
+        if decision.lines:
+            self._worker.emit(self.owned.row, decision.lines)
+        if decision.released:
+            self._worker.note_released(self, decision, committed)
+        elif committed.mail > self.owned.drained:
+            self._fresh_mail = True
+
+    async def _commit(self, transition: Transition) -> Committed:
+        """Commit; after an error of unknown effect repeat the same transition until it is answered."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self._worker.commit(transition)
+            except Refused:
+                raise
+            except StoreError as error:
+                self._worker.store_failed(error)
+                await trio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _rebuild(self) -> list[Input]:
+        """Replay the run as the store has it now; the answer is its unread mail."""
+        self.owned.interpreter.close()
+        rebuilt = await self._worker.reload(self.owned.row)
+        if rebuilt is None:
+            raise LeaseLost(f"run {self._id} is not ours any more")
+        self.owned, mail = rebuilt
+        self._resumed = self._rebuilt = True
+        self._fresh_mail = False
+        return await self._translate(mail)
+
+    # -- inputs -----------------------------------------------------------------------------------
+
+    async def _next_inputs(self, decision: Decision) -> list[Input]:
+        if decision.look and (found := await self._look_back(decision.look)):
+            self._start(decision.execute)
+            return found
+        to_execute = [step for step in decision.execute if step.id not in self._bodies]
+        if len(to_execute) == 1 and not self._bodies and len(self.owned.interpreter.pending) == 1 and not self._fresh_mail:
+            return await self._run_alone(to_execute[0])
+        self._start(to_execute)
+        return await self._wait()
+
+    async def _run_alone(self, step: Step) -> list[Input]:
+        """Await the body of the only open step here. Mail that cancels the run stops it."""
+        outcome: Outcome | None = None
+        with trio.CancelScope() as scope:
+            self._alone = scope
+            try:
+                outcome = await self._worker.execute(self.owned, step)
+            finally:
+                self._alone = None
+        inputs: list[Input] = []
+        if outcome is not None:
+            inputs.append(self._ended(step, outcome))
+        if self._fresh_mail:
+            inputs += await self._read_mail()
+        return inputs or await self._wait()
+
+    async def _look_for_cancel(self) -> None:
+        """Mail came while a body is awaited alone: stop the body if the run is being cancelled."""
+        loaded = await self._store.load(self._app, self._id, self.owned.position)
+        if loaded is None or self._alone is None:
+            return
+        if any(isinstance(mail.message.body, CancelRequested) for mail in loaded.mail):
+            self._alone.cancel()
+
+    def _start(self, steps: Sequence[Step]) -> None:
+        assert self._nursery is not None
+        for step in steps:
+            if step.id not in self._bodies:
+                scope = self._bodies[step.id] = trio.CancelScope()
+                self._nursery.start_soon(self._body, step, scope)
+
+    async def _body(self, step: Step, scope: trio.CancelScope) -> None:
+        with scope:
+            outcome = await self._worker.execute(self.owned, step)
+            if self._bodies.get(step.id) is scope:
+                self._arrived.append(self._ended(step, outcome))
+        if self._bodies.get(step.id) is scope:
+            del self._bodies[step.id]
+        if self._wake is not None:
+            self._wake.set()
+
+    def _ended(self, step: Step, outcome: Outcome) -> BodyEnded:
+        luck = self._environment.luck() if type(outcome) is Raised else 0.0
+        return BodyEnded(step.id, outcome, luck)
+
+    async def _wait(self) -> list[Input]:
+        """Wait until something has happened: bodies ended, mail came, a deadline passed."""
+        while True:
+            inputs: list[Input] = self._arrived
+            self._arrived = []
+            if self._fresh_mail:
+                inputs += await self._read_mail()
+            deadline = self.owned.interpreter.next_deadline()
+            if deadline is not None and deadline <= self._environment.now() and await self._worker.store_now() >= deadline:
+                inputs.append(TimePassed())
+            if inputs:
+                return inputs
+            self._wake = trio.Event()
+            if self._arrived or self._fresh_mail:
+                continue
+            seconds = None if deadline is None else max(0.001, (deadline - self._environment.now()) / 1_000_000)
+            with trio.move_on_after(seconds if seconds is not None else float("inf")):
+                await self._wake.wait()
+            self._wake = None
+
+    async def _read_mail(self) -> list[Input]:
+        self._fresh_mail = False
+        loaded = await self._store.load(self._app, self._id, self.owned.position)
+        return await self._translate(loaded.mail) if loaded is not None else []
+
+    async def _translate(self, mail: Sequence[Mail]) -> list[Input]:
+        """Mail as inputs: a matched event is preceded by the earliest one that the wait must take."""
+        inputs: list[Input] = []
+        for item in mail:
+            if item.number <= self.owned.drained:
+                continue
+            body = item.message.body
+            if isinstance(body, EventMatched):
+                step = self.owned.interpreter.pending.get(body.step)
+                if step is not None and isinstance(step.terms, WaitTerms) and step.terms.wait == body.wait:
+                    inputs.append(EventFound(body.step, await self._earliest(step, body.event)))
+            inputs.append(item)
+        return inputs
+
+    # -- looking back -----------------------------------------------------------------------------
+
+    async def _look_back(self, steps: Sequence[Step]) -> list[Input]:
+        """For each wait that was just opened: the earliest event that it has missed, or how far it looked."""
+        inputs: list[Input] = []
+        for step in steps:
+            looked_to = await self._store.last_position()
+            event = await self._first_match(step, until=None)
+            if event is not None:
+                inputs.append(EventFound(step.id, event))
+            else:
+                inputs.append(LookedBack(step.id, looked_to))
+        return inputs
+
+    async def _earliest(self, step: Step, event: AcceptedEvent) -> AcceptedEvent:
+        return await self._first_match(step, until=event.position) or event
+
+    async def _first_match(self, step: Step, until: int | None) -> AcceptedEvent | None:
+        terms = step.terms
+        assert isinstance(terms, WaitTerms)
+        scope = None
+        if terms.where is not None:
+            scope = decode(self._worker.scope_of(self.owned, terms.where))
+        since = max(terms.after, self.owned.looked.get(step.id, 0))
+        while True:
+            page = await self._store.events(terms.event, since, terms.path, terms.value, until)
+            for event in page:
+                if matches(terms.where, scope, event):
+                    return event
+            if not page:
+                return None
+            last = page[-1].position
+            assert last is not None
+            since = last
+
+
+def hand_back(owned: Owned, now: int) -> Transition:
+    """Give a run back at once, for anybody to go on with."""
+    row = owned.row
+    progress = Progress(
+        row.app, row.id, row.fence, owned.position, (), owned.drained, True, now, life=owned.interpreter.life
+    )
+    return Transition(f"{row.id}/{row.fence}/{owned.position}/back", progress)

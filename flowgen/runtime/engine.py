@@ -1,0 +1,510 @@
+"""The engine: a store, a worker, a router, a heartbeat, and the verbs that users call.
+
+`open_engine` opens all of it in one trio nursery and closes it again; the engine it gives is how a
+program sends events, starts and steers runs, and waits for their results. With `work=False` it drives
+no runs: it is a client of the store then.
+
+Refuses to know: how runs are driven (`worker`), what is decided (`decisions`), how it is kept (`store`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import trio
+
+from ..app import App
+from ..decisions import Accepted, accept_events, cancel_run, rerun, retry_run, send_signal, start_run
+from ..draft import signal_key
+from ..duration import parse_duration
+from ..errors import DefinitionError, InvalidInput, NotFound, RunCancelledError, RunFailed, RunSkipped, WrongState
+from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
+from ..facts import Facts, Questions
+from ..history import End, EndCancelled, EndCompleted, EndFailed, Record
+from ..registration import encode_definition
+from ..runs import RunRow, status_of
+from ..transition import NewRun, Transition
+from ..values import decode, decoder, encode
+from ..workflow import Workflow
+from .committer import Committer
+from .environment import Environment
+from .executor import Executor
+from .heartbeat import Heartbeat
+from .info import Page, RunInfo, run_info
+from .lookup import answer, load_routes, open_successor
+from .router import Router
+from .store import Duplicate, Loaded, Offer, Refused, Registration, RunEnded, RunFilter, Store
+from .stores import open_store
+from .why import why
+from .worker import RunKey, Worker
+
+MAX_BATCH = 5_000
+_POLL_SECONDS = 0.25
+_SWITCH_INTERVAL = 0.0001
+_TRIES = 100
+_TAIL = 1 << 60
+
+Target = Workflow[Any, Any] | str
+
+
+class Engine:
+    """The verbs. Made by `open_engine`; every verb is durable when it returns."""
+
+    def __init__(
+        self,
+        apps: dict[str, App],
+        store: Store,
+        environment: Environment,
+        committer: Committer,
+        worker: Worker | None,
+    ) -> None:
+        self.store = store
+        self.worker = worker
+        self._apps = apps
+        self._environment = environment
+        self._committer = committer
+        self._ended: dict[RunKey, list[trio.Event]] = {}
+        if worker is not None:
+            worker.ended = self._run_ended
+
+    # -- events and runs --------------------------------------------------------------------------
+
+    async def send(self, events: Any) -> list[str]:
+        """Accept one event or a list of them (`Event`, or instances of event classes); all or none.
+
+        Returns the internal id of each. They, and the runs that they start, are durable then. Raises
+        `InvalidInput` (`EventConflict` for an id that was used with another payload).
+        """
+        batch = list(events) if isinstance(events, (list, tuple)) else [events]
+        if len(batch) > MAX_BATCH:
+            raise InvalidInput(f"{len(batch)} events in one batch: at most {MAX_BATCH} are accepted")
+        accepted = self._accept_batch(batch)
+        for _ in range(_TRIES):
+            facts = Facts(await self._routes())
+            claim = self.worker.claim_at_once() if self.worker is not None else None
+            now = self._environment.now()
+            while isinstance(decision := accept_events(accepted, facts, now, claim), Questions):
+                await answer(self.store, decision, facts)
+            try:
+                await self._commit_accepted(decision, claim.claimed if claim is not None else [])
+            except Refused:
+                await trio.sleep(self._environment.luck() * 0.01)
+                continue
+            return list(decision.ids)
+        raise InvalidInput("the events could not be accepted: others keep using the same event ids at the same time")
+
+    async def start(self, workflow: Target, data: Any = None, *, run_id: str | None = None) -> str:
+        """Start one run directly and give its id. With a `run_id` that exists for the same workflow and
+        data, that run is meant: starting it again changes nothing."""
+        app, name = self._target(workflow)
+        routes = await self._routes()
+        run = _check_run_id(run_id) if run_id is not None else self._environment.new_id()
+        claim = self.worker.claim_at_once() if self.worker is not None else None
+        payload = encode(data if data is not None else {}, f"the data of workflow {name!r}")
+        transition = start_run(app, name, run, payload, Facts(routes), self._environment.now(), claim)
+        try:
+            await self._commit_created(transition, claim.claimed if claim is not None else [])
+        except Duplicate:
+            loaded = await self.store.load(app, run, _TAIL)
+            if loaded is None or loaded.row.workflow != name or bytes(loaded.events[0].data) != bytes(payload):
+                raise InvalidInput(f"run id {run!r} is already used, by another workflow or with other data") from None
+        return run
+
+    async def result(self, run: str, *, timeout: str | float | timedelta | None = None) -> Any:
+        """Wait until a run has ended and give what it returned, as its workflow's annotated type.
+
+        Follows restarts. Raises `RunFailed`, `RunCancelledError`, `RunSkipped`, or `TimeoutError`.
+        """
+        seconds = parse_duration(timeout, "timeout of result") / 1_000_000 if timeout is not None else float("inf")
+        with trio.move_on_after(seconds):
+            return await self._result(run)
+        raise TimeoutError(f"run {run} did not end within {timeout}")
+
+    async def cancel(self, run: str, *, reason: str = "cancelled by request") -> None:
+        """Ask an open run to end. Once accepted it ends `cancelled`, whatever its body then does.
+
+        A second cancel of a run that is being cancelled changes nothing. Raises `NotFound`, or
+        `WrongState` with the terminal state of a run that has ended.
+        """
+        row = (await self._find(run)).row
+        request = self._environment.new_id()
+        for _ in range(_TRIES):
+            target = await open_successor(self.store, row.app, row.id) or row.id
+            try:
+                await self._committer.commit(cancel_run(row.app, target, reason, request))
+                return
+            except RunEnded as ended:
+                if ended.status is None or target == row.id or await open_successor(self.store, row.app, row.id) is None:
+                    raise WrongState(run, ended.status or "unknown", f"run {run} is {ended.status} already") from None
+
+    async def signal(self, name: str, data: Any = None, *, app: str | None = None) -> None:
+        """Give a signal to the run that waits for it; `NotFound` if none does (a signal is not kept)."""
+        owner = app or self._only_app(f"signal {name!r}")
+        payload = encode(data, f"the data of signal {name!r}")
+        request = self._environment.new_id()
+        for _ in range(_TRIES):
+            key = signal_key(name)
+            held = (await self.store.find_keys(owner, [key])).get(key)
+            transition = send_signal(owner, name, payload, held, request)
+            try:
+                await self._committer.commit(transition)
+                return
+            except Refused:
+                await trio.sleep(self._environment.luck() * 0.01)
+        raise NotFound(f"the waiters of signal {name!r} kept changing")
+
+    async def retry(self, run: str) -> None:
+        """Let a failed run go on from its failing point, or a parked one try again, on today's code.
+
+        Raises `WrongState` with the reason if it cannot: compensations ran, or the run is not failed.
+        """
+        for _ in range(_TRIES):
+            loaded = await self._find(run, 0)
+            try:
+                await self._committer.commit(retry_run(loaded.row, loaded.records, loaded.now))
+                return
+            except Refused:
+                continue
+
+    async def rerun(self, run: str, *, from_step: str | None = None) -> str:
+        """Start a fresh run with the same event; with `from_step`, it keeps the outcomes before that step."""
+        loaded = await self._find(run, 0)
+        created = self._environment.new_id()
+        now = self._environment.now()
+        await self._committer.commit(rerun(loaded.row, loaded.events, loaded.records, created, now, from_step))
+        return created
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    async def run(self, run: str) -> RunInfo:
+        """A run as it is now. Raises `NotFound`."""
+        loaded = await self._find(run)
+        return await self._info(loaded)
+
+    async def runs(
+        self,
+        *,
+        workflow: Target | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        app: str | None = None,
+    ) -> Page[RunInfo]:
+        """Runs, newest first, `limit` (1 to 500) a page. `status` is any state that `RunInfo` may show."""
+        if not 1 <= limit <= 500:
+            raise InvalidInput(f"limit={limit}: a page has 1 to 500 runs")
+        wanted, name = app, None
+        if workflow is not None:
+            wanted, name = self._target(workflow) if app is None else (app, _workflow_id(workflow))
+        stored = _stored_filter(status)
+        items: list[RunInfo] = []
+        while True:
+            page = await self.store.find_runs(RunFilter(wanted, name, stored), cursor, limit - len(items))
+            for row in page.items:
+                if status is None or status_of(row) == status:
+                    loaded = await self.store.load(row.app, row.id, max(0, row.length - 1))
+                    if loaded is not None:
+                        items.append(await self._info(loaded))
+            cursor = page.cursor
+            if cursor is None or len(items) >= limit:
+                return Page(tuple(items), cursor)
+
+    async def history(self, run: str) -> list[Record]:
+        """The records of a run, oldest first."""
+        return list((await self._find(run, 0)).records)
+
+    async def events(self, name: str | None = None, *, limit: int = 50, cursor: str | None = None) -> Page[AcceptedEvent]:
+        """Accepted events, newest first, `limit` (1 to 500) a page."""
+        if not 1 <= limit <= 500:
+            raise InvalidInput(f"limit={limit}: a page has 1 to 500 events")
+        page = await self.store.find_events(name, cursor, limit)
+        return Page(page.items, page.cursor)
+
+    async def why(self, run: str) -> str:
+        """In a sentence: what the run is doing, or waits for."""
+        loaded = await self._find(run, 0)
+        offered = (await self._routes()).find(loaded.row.app, loaded.row.workflow) is not None
+        return why(loaded, offered=offered)
+
+    async def load(self, run: str) -> Loaded:
+        """Everything that the store has about a run, in one consistent read. Raises `NotFound`."""
+        return await self._find(run, 0)
+
+    def watch(self, watcher: Any) -> None:
+        """Call `watcher(transition, committed)` after each commit of this process."""
+        self._committer.watchers.append(watcher)
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _accept_batch(self, batch: Sequence[Any]) -> list[AcceptedEvent]:
+        """Check and encode all events; what is wrong with any of them refuses the batch."""
+        now = self._environment.now()
+        accepted, flaws = [], []
+        for index, item in enumerate(batch):
+            try:
+                event: Event[Any] = as_event(item)
+                check_sendable(event.name)
+                accepted.append(accept_event(event, self._environment.new_id(), now))
+            except (InvalidInput, DefinitionError) as error:
+                flaws.append(f"event {index}: {error}" if len(batch) > 1 else str(error))
+        if flaws:
+            raise InvalidInput("; ".join(flaws[:10]) + (f"; and {len(flaws) - 10} more" if len(flaws) > 10 else ""))
+        return accepted
+
+    async def _commit_accepted(self, decision: Accepted, claimed: list[NewRun]) -> None:
+        if decision.transition is not None:
+            await self._commit_created(decision.transition, claimed)
+
+    async def _commit_created(self, transition: Transition, claimed: list[NewRun]) -> None:
+        """Commit; then the runs that were claimed for this worker with it are driven."""
+        with trio.CancelScope(shield=True):
+            committed = await self._committer.commit(transition)
+            if claimed and self.worker is not None:
+                positions = {e.id: p for e, p in zip(transition.accept, committed.positions, strict=True)}
+                for new in claimed:
+                    self.worker.adopt(new, positions)
+
+    async def _result(self, run: str) -> Any:
+        while True:
+            event = trio.Event()
+            loaded = await self._find(run)
+            row = loaded.row
+            if not row.open:
+                if row.restarted_as is not None:
+                    run = row.restarted_as
+                    continue
+                return self._value(row, await self._end(loaded))
+            waiters = self._ended.setdefault((row.app, row.id), [])
+            waiters.append(event)
+            try:
+                await self._ended_or_poll(row, event)
+            finally:
+                waiters.remove(event)
+                if not waiters:
+                    self._ended.pop((row.app, row.id), None)
+
+    async def _ended_or_poll(self, row: RunRow, event: trio.Event) -> None:
+        """Wait until the run ends here, or it is time to look whether it ended elsewhere."""
+        if self.worker is None:
+            await self.store.wait_changed(_POLL_SECONDS)
+            return
+        while True:
+            with trio.move_on_after(_POLL_SECONDS):
+                await event.wait()
+            if event.is_set() or (row.app, row.id) not in self.worker.drives:
+                return
+
+    def _run_ended(self, row: RunRow, end: End) -> None:
+        for event in self._ended.get((row.app, row.id), ()):
+            event.set()
+
+    def _value(self, row: RunRow, end: Record | None) -> Any:
+        match end:
+            case EndCompleted(_, result):
+                app = self._apps.get(row.app)
+                workflow = app.workflows.get(row.workflow) if app is not None else None
+                return decoder(workflow.returns)(result) if workflow is not None else decode(result)
+            case EndFailed(_, failure):
+                raise RunFailed(row.id, failure)
+            case EndCancelled(_, reason):
+                raise RunCancelledError(reason, row.id)
+            case _:
+                raise RunSkipped(row.reason or "skipped", row.id)
+
+    async def _info(self, loaded: Loaded) -> RunInfo:
+        return run_info(loaded.row, loaded.events, await self._end(loaded))
+
+    async def _end(self, loaded: Loaded) -> Record | None:
+        row = loaded.row
+        if row.open or not row.length:
+            return None
+        if loaded.records:
+            return loaded.records[-1]
+        tail = await self.store.load(row.app, row.id, row.length - 1)
+        return tail.records[-1] if tail is not None and tail.records else None
+
+    async def _find(self, run: str, start: int = _TAIL) -> Loaded:
+        """A run by its id, in one of the apps of this engine."""
+        app, _, run_id = run.rpartition("/")
+        for name in [app] if app else await self._app_names():
+            loaded = await self.store.load(name, run_id, start)
+            if loaded is not None:
+                return loaded
+        raise NotFound(f"there is no run {run!r} in this store")
+
+    async def _app_names(self) -> list[str]:
+        if self._apps:
+            return list(self._apps)
+        return list(dict.fromkeys(item.app for item in (await self.store.registrations()).items))
+
+    async def _routes(self) -> Any:
+        """The registrations in force: kept up to date by the worker, read again without one."""
+        if self.worker is not None:
+            return self.worker.routes
+        return await load_routes(self.store)
+
+    def _target(self, workflow: Target) -> tuple[str, str]:
+        if isinstance(workflow, Workflow):
+            return workflow.app, workflow.id
+        if not isinstance(workflow, str):
+            raise InvalidInput(f"{workflow!r} is neither a workflow nor the id of one")
+        app, _, name = workflow.rpartition("/")
+        return app or self._only_app(f"workflow {workflow!r}", name), name
+
+    def _only_app(self, what: str, workflow: str | None = None) -> str:
+        names = [name for name, app in self._apps.items() if workflow is None or workflow in app.workflows]
+        if len(names) == 1:
+            return names[0]
+        known = ", ".join(self._apps) or "none"
+        raise NotFound(f"{what}: say which app it is of, as app/id; the apps here are: {known}")
+
+
+@asynccontextmanager
+async def open_engine(
+    app: App | Iterable[App],
+    store: str | Store = "memory://",
+    *,
+    lease: str | float | timedelta = "10s",
+    max_runs: int = 1_000,
+    work: bool = True,
+    grace: str | float | timedelta = "5s",
+    spin_limit: str | float | timedelta = "60s",
+    environment: Environment | None = None,
+) -> AsyncIterator[Engine]:
+    """Open an engine for one app or several, on a store; it works until the block is left.
+
+    `lease` is how long a run stays with an engine that died, `max_runs` how many runs it drives at
+    once, `grace` how long running steps may go on when the block is left, and `spin_limit` how long
+    a body may hold the event loop. `work=False` gives a client that drives nothing.
+
+    ::
+
+        async with open_engine(app, store="sqlite:///shop.db") as engine:
+            await engine.send(Event("order/placed", {"order_id": "7"}))
+    """
+    apps = _apps(app)
+    lease_micros = parse_duration(lease, "lease of open_engine")
+    grace_seconds = parse_duration(grace, "grace of open_engine") / 1_000_000
+    spin_seconds = parse_duration(spin_limit, "spin_limit of open_engine") / 1_000_000
+    if lease_micros < 100_000:
+        raise InvalidInput(f"lease={lease!r} is too short: a worker must be able to extend it, say at least 100ms")
+    if not isinstance(max_runs, int) or max_runs < 1:
+        raise InvalidInput(f"max_runs={max_runs!r}: an engine drives at least one run")
+    environment = environment or Environment()
+    opened = open_store(store)
+    await opened.open()
+    try:
+        environment.saw(await opened.now())
+        committer = Committer(opened, environment)
+        if not work:
+            yield Engine(apps, opened, environment, committer, None)
+            return
+        async with _working(apps, opened, environment, committer, lease_micros, max_runs, spin_seconds) as worker:
+            yield Engine(apps, opened, environment, committer, worker)
+            await worker.drain(grace_seconds)
+    finally:
+        with trio.CancelScope(shield=True):
+            await opened.close()
+
+
+@asynccontextmanager
+async def _working(
+    apps: dict[str, App],
+    store: Store,
+    environment: Environment,
+    committer: Committer,
+    lease: int,
+    max_runs: int,
+    spin_seconds: float,
+) -> AsyncIterator[Worker]:
+    """A registered worker with its router, heartbeat and listener, running until the block is left."""
+    executor = Executor(environment)
+    worker = Worker(apps, store, environment, committer, executor, lease=lease, max_runs=max_runs)
+    router = Router(store, committer)
+    for app in apps.values():
+        offers = tuple(
+            Offer(w.id, worker.offers[app.name, w.id], encode_definition(w.definition()))
+            for w in app.workflows.values()
+        )
+        await store.register(Registration(app.name, worker.id, offers))
+    await worker.fresh_routes()
+    heart = Heartbeat(worker, store.extender(), spin_seconds) if environment.threads else None
+    interval = sys.getswitchinterval()
+    if environment.threads:
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+    async with trio.open_nursery() as nursery:
+        try:
+            await nursery.start(worker.run)
+            nursery.start_soon(router.run)
+            nursery.start_soon(_listen, store, worker, router)
+            if heart is not None:
+                heart.start()
+            else:
+                nursery.start_soon(_beat, store, worker)
+            yield worker
+        finally:
+            nursery.cancel_scope.cancel()
+            if heart is not None:
+                await heart.stop()
+            executor.close()
+            sys.setswitchinterval(interval)
+
+
+async def _listen(store: Store, worker: Worker, router: Router) -> None:
+    """Hear of what changes in the store, from wherever."""
+    while True:
+        await store.wait_changed(_LISTEN_SECONDS)
+        worker.wake()
+        router.wake()
+
+
+async def _beat(store: Store, worker: Worker) -> None:
+    """The heartbeat of a world without threads."""
+    while True:
+        await trio.sleep(worker.lease / 4 / 1_000_000)
+        leases = list(worker.leases.values())
+        extended = await store.extend(worker.id, leases, worker.lease)
+        worker.extended(leases, extended.mail, extended.now)
+
+
+_LISTEN_SECONDS = 30.0
+
+
+def _apps(app: App | Iterable[App]) -> dict[str, App]:
+    given = [app] if isinstance(app, App) else list(app)
+    apps: dict[str, App] = {}
+    for each in given:
+        if not isinstance(each, App):
+            raise InvalidInput(f"open_engine takes an App or several, not {each!r}")
+        if each.name in apps:
+            raise InvalidInput(f"two apps are called {each.name!r}: names are what keeps their runs apart")
+        apps[each.name] = each
+    return apps
+
+
+def _workflow_id(workflow: Target) -> str:
+    return workflow.id if isinstance(workflow, Workflow) else workflow.rpartition("/")[2]
+
+
+def _check_run_id(run_id: Any) -> str:
+    if not isinstance(run_id, str) or not 1 <= len(run_id) <= 128 or not run_id.isprintable() or "/" in run_id:
+        raise InvalidInput(f"run_id={run_id!r}: say 1 to 128 printable characters without a slash")
+    return run_id
+
+
+_STORED = {"parked": "parked", "completed": "completed", "failed": "failed", "cancelled": "cancelled", "skipped": "skipped"}
+_OPEN = ("scheduled", "running", "waiting", "cancelling", "blocked", "collecting")
+
+
+def _stored_filter(status: str | None) -> str | None:
+    if status is None:
+        return None
+    if status not in _STORED and status not in _OPEN:
+        raise InvalidInput(f"status={status!r} is none of {', '.join([*_OPEN, *_STORED])}")
+    return _STORED.get(status, "open")
+
+

@@ -1,0 +1,47 @@
+"""The environment: the only door through which an engine gets time, chance and threads.
+
+`now()` is the store's time as far as this process knows it: the last answer that it has seen, plus the
+monotonic time since. It is good enough to stamp a record; before something fires because time has
+passed, the store is asked. In a simulated world the same door opens on virtual time and seeded dice.
+"""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import trio
+
+from ..ids import ENTROPY_BYTES, new_id
+
+
+class Environment:
+    """Time, chance and ids of one engine.
+
+    With a `seed` all randomness follows from it, and with `threads=False` nothing runs in a thread of
+    its own: sync steps are called where they are asked for, and leases are extended by a task.
+    """
+
+    def __init__(self, seed: int | None = None, threads: bool = True) -> None:
+        self.threads = threads
+        self._seeded = Random(seed) if seed is not None else None  # noqa: S311 (jitter, and simulated ids)
+        self._luck = self._seeded or Random()  # noqa: S311
+        self._offset: float | None = None
+
+    def saw(self, store_now: int) -> None:
+        """Store time has just been answered: microseconds since the epoch."""
+        self._offset = store_now - trio.current_time() * 1_000_000
+
+    def now(self) -> int:
+        """Store time, estimated: microseconds since the epoch."""
+        assert self._offset is not None, "the store was not asked yet"
+        return int(self._offset + trio.current_time() * 1_000_000)
+
+    def luck(self) -> float:
+        """A number in [0, 1), for jitter."""
+        return self._luck.random()
+
+    def new_id(self) -> str:
+        """An id for something that is made now."""
+        entropy = self._seeded.randbytes(ENTROPY_BYTES) if self._seeded is not None else os.urandom(ENTROPY_BYTES)
+        return new_id(self.now(), entropy)

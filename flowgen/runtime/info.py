@@ -1,0 +1,75 @@
+"""What a program may see of a run: `RunInfo`, made from the store's values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from ..duration import moment
+from ..events import AcceptedEvent, Event, restore
+from ..history import EndCompleted, EndFailed, Record
+from ..outcome import Failure
+from ..runs import RunRow, Status, status_of
+from ..values import decode
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """Some items of a list, and the cursor that the next page starts from (None: this was the last)."""
+
+    items: tuple[T, ...]
+    cursor: str | None = None
+
+
+@attrs.frozen
+class RunInfo:
+    """A run as it was when you asked.
+
+    `event` is the event that started it and `events` all of them; `result` is what it returned (plain
+    JSON), `error` why it failed; `reason` says why it is in its state, where there is something to say.
+    Times are aware and in UTC.
+    """
+
+    id: str
+    app: str
+    workflow_id: str
+    status: Status
+    reason: str | None
+    event: Event[Any]
+    events: tuple[Event[Any], ...]
+    result: Any
+    error: Failure | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    parent_id: str | None
+    restarted_as: str | None = None
+
+
+def run_info(row: RunRow, events: tuple[AcceptedEvent, ...], end: Record | None) -> RunInfo:
+    """The info of a run, from its row, its events and its newest record."""
+    restored = tuple(restore(event) for event in events)
+    return RunInfo(
+        id=row.id,
+        app=row.app,
+        workflow_id=row.workflow,
+        status=status_of(row),
+        reason=row.reason,
+        event=restored[0],
+        events=restored,
+        result=decode(end.result) if isinstance(end, EndCompleted) else None,
+        error=end.failure if isinstance(end, EndFailed) else None,
+        created_at=moment(row.created_at),
+        started_at=_moment(row.started_at),
+        ended_at=_moment(row.ended_at),
+        parent_id=row.parent.run if row.parent is not None else None,
+        restarted_as=row.restarted_as,
+    )
+
+
+def _moment(at: int | None) -> datetime | None:
+    return None if at is None else moment(at)

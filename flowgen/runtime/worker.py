@@ -1,0 +1,405 @@
+"""A worker: claims runs that are due, drives them, and gives them back.
+
+It owns what its drives share: the leases that the heartbeat extends, the cache of live generators of
+released runs, the executor. A run that is claimed again here goes on with its live generator if the
+claim's fence continues the cached one and nothing was appended meanwhile; otherwise it is replayed.
+
+Refuses to know: what an outcome means (`draft`), how the store keeps it, who sends events.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import msgspec
+import trio
+
+from ..app import App
+from ..context import Context, LogLine
+from ..decisions import ClaimAtOnce, cancel_without_code, fail_run, lose_worker
+from ..decisions import park as park_decision
+from ..draft import Decision, Draft, Owned, where_expression
+from ..errors import NondeterminismError, StoreError, UndecodableError
+from ..events import AcceptedEvent, event_document, restore
+from ..facts import Facts
+from ..history import End
+from ..interpreter import Interpreter
+from ..outcome import Json, Outcome, failure_of
+from ..routing import RouteTable
+from ..runs import MAX_STRIKES, Mail, RunRow
+from ..transition import NewRun, Transition
+from ..tree import Step
+from ..workflow import Workflow
+from .committer import Committer
+from .digest import code_digest
+from .drive import Drive, hand_back
+from .environment import Environment
+from .executor import Executor
+from .lookup import answer, load_routes
+from .store import Claimed, Committed, Lease, LeaseLost, Loaded, Refused, Store, Who
+
+log = logging.getLogger("flowgen")
+run_log = logging.getLogger("flowgen.run")
+
+CLAIM_BATCH = 100
+CACHED_RUNS = 2_000
+ABANDONED_THREADS = 100
+IDLE_SECONDS = 60.0
+
+RunKey = tuple[str, str]
+
+
+class Worker:
+    """Drives the runs of some apps. `lease` is in microseconds; `max_runs` bounds how many at once."""
+
+    def __init__(
+        self,
+        apps: Mapping[str, App],
+        store: Store,
+        environment: Environment,
+        committer: Committer,
+        executor: Executor,
+        *,
+        lease: int,
+        max_runs: int,
+        cached_runs: int = CACHED_RUNS,
+    ) -> None:
+        self.id = environment.new_id()
+        self.store = store
+        self.environment = environment
+        self.routes = RouteTable()
+        self.lease = lease
+        self.drives: dict[RunKey, Drive] = {}
+        self.leases: dict[RunKey, Lease] = {}
+        self.ended: Callable[[RunRow, End], None] = lambda row, end: None
+        self._workflows: dict[RunKey, Workflow[Any, Any]] = {
+            (app.name, workflow.id): workflow for app in apps.values() for workflow in app.workflows.values()
+        }
+        self.offers = {key: code_digest(workflow) for key, workflow in self._workflows.items()}
+        self._committer = committer
+        self._executor = executor
+        self._max_runs = max_runs
+        self._cached_runs = cached_runs
+        self._cache: OrderedDict[RunKey, Owned] = OrderedDict()
+        self._wake = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._stopping = False
+        committer.mail = self._mail_came
+        committer.due = self.wake
+
+    # -- the claim loop ---------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Claim and drive until cancelled; then stop the bodies and give all runs back."""
+        who = Who(self.id, self.offers)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            try:
+                while True:
+                    self._wake = trio.Event()
+                    full = not self._stopping and await self._claim(who)
+                    if not full:
+                        await self._idle(who)
+            finally:
+                self._stopping = True
+                with trio.CancelScope(shield=True):
+                    await self._give_all_back()
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._wake.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop claiming, and wait for the runs in hand to be released, at most so long."""
+        self._stopping = True
+        with trio.move_on_after(seconds):
+            while self.drives:
+                self._wake = trio.Event()
+                await self._wake.wait()
+
+    async def _claim(self, who: Who) -> bool:
+        """Claim what there is room for; whether there may be more at once."""
+        room = min(self._max_runs - len(self.drives), CLAIM_BATCH)
+        if room <= 0 or self._executor.abandoned > ABANDONED_THREADS:
+            return False
+        try:
+            claims = await self.store.claim(who, room, self.lease)
+        except StoreError as error:
+            self.store_failed(error)
+            await trio.sleep(0.1)
+            return True
+        self.environment.saw(claims.now)
+        if claims.generation != self.routes.generation:
+            await self.fresh_routes()
+        assert self._nursery is not None
+        for claimed in claims.runs:
+            self._hold(claimed.row)
+            self._nursery.start_soon(self._contained, claimed)
+        return len(claims.runs) == room
+
+    async def _idle(self, who: Who) -> None:
+        """Wait until a run is due, somebody says that one may be, or it is time to look anyway."""
+        if self._wake.is_set():
+            return
+        seconds = IDLE_SECONDS
+        try:
+            due = None if self._stopping else await self.store.next_due(who)
+        except StoreError as error:
+            self.store_failed(error)
+            due = None
+        if due is not None and len(self.drives) < self._max_runs:
+            seconds = min(seconds, max(0.001, (due - self.environment.now()) / 1_000_000))
+        with trio.move_on_after(seconds):
+            await self._wake.wait()
+
+    async def listen(self) -> None:
+        """Hear of what other processes change."""
+        while True:
+            await self.store.wait_changed(IDLE_SECONDS)
+            self.wake()
+
+    # -- one run ----------------------------------------------------------------------------------
+
+    def room(self) -> int:
+        """How many more runs this worker may take on."""
+        return 0 if self._stopping else self._max_runs - len(self.drives)
+
+    def claim_at_once(self) -> ClaimAtOnce | None:
+        """What `engine.send` needs to hand runs to this worker in the commit that creates them."""
+        room = self.room()
+        return ClaimAtOnce(self.id, self.offers, self.lease, room) if room > 0 and self._nursery is not None else None
+
+    def adopt(self, new: NewRun, positions: Mapping[str, int]) -> None:
+        """Drive a run that a commit created in this worker's name. `positions` are those of its events."""
+        assert self._nursery is not None
+        events = tuple(
+            attrs.evolve(event, position=positions.get(event.id, event.position)) for event in new.events
+        )
+        row = attrs.evolve(new.row)
+        self._hold(row)
+        self._nursery.start_soon(self._adopted, row, events, new.records)
+
+    async def _adopted(self, row: RunRow, events: tuple[AcceptedEvent, ...], records: Sequence[Any]) -> None:
+        loaded = Loaded(row, events, tuple(records), (), self.environment.now())
+        try:
+            built = await self._build(loaded)
+            if built is not None:
+                await self._drive(*built)
+        except Exception:
+            log.exception("run %s: the engine failed to drive it; its lease will run out", row.id)
+        finally:
+            self._let_go(row)
+
+    async def _contained(self, claimed: Claimed) -> None:
+        """Drive a claimed run; an error of the engine costs this run its lease, and no other run."""
+        row = claimed.row
+        try:
+            built = await self._take(claimed)
+            if built is not None:
+                await self._drive(*built)
+        except (LeaseLost, Refused):
+            return
+        except Exception:
+            log.exception("run %s: the engine failed to drive it; its lease will run out", row.id)
+        finally:
+            self._let_go(row)
+
+    async def _take(self, claimed: Claimed) -> tuple[Owned, Sequence[Mail]] | None:
+        """A claimed run, ready to go on: from the cache, or replayed; None if it ends or parks here."""
+        row = claimed.row
+        cached = self._cache.pop((row.app, row.id), None)
+        if cached is not None:
+            continues = cached.row.fence + 1 == row.fence and cached.position == row.length
+            if continues and row.strikes < MAX_STRIKES and not claimed.codeless:
+                cached.row = row
+                if row.mail == row.drained:
+                    return cached, ()
+                loaded = await self.store.load(row.app, row.id, row.length)
+                return (cached, loaded.mail) if loaded is not None else None
+            cached.interpreter.close()
+        loaded = await self.store.load(row.app, row.id)
+        if loaded is None or loaded.row.fence != row.fence:
+            return None
+        if claimed.codeless:
+            await self._commit_end(loaded, cancel_without_code(loaded.row, loaded.records, loaded.mail, loaded.now))
+            return None
+        if row.strikes >= MAX_STRIKES:
+            await self._commit_end(loaded, lose_worker(loaded.row, loaded.records, loaded.now))
+            return None
+        return await self._build(loaded)
+
+    async def _build(self, loaded: Loaded) -> tuple[Owned, Sequence[Mail]] | None:
+        """Replay a run into a live generator. One whose code disagrees is parked."""
+        row = loaded.row
+        try:
+            return self.revive(loaded), loaded.mail
+        except UndecodableError as error:
+            if len(loaded.records) <= 1:
+                await self._commit_end(loaded, fail_run(row, loaded.records, failure_of(error), loaded.now))
+            else:
+                await self._park(row, NondeterminismError("(event)", "the event that started it", str(error)))
+        except NondeterminismError as error:
+            await self._park(row, error)
+        return None
+
+    def revive(self, loaded: Loaded) -> Owned:
+        """The run as its owner holds it, from a load."""
+        row = loaded.row
+        workflow = self._workflows[row.app, row.workflow]
+        events = [restore(event, workflow.class_of(event.name)) for event in loaded.events]
+        context = Context(events, run_id=row.id, workflow_id=row.workflow, seed=row.seed, clock=row.created_at)
+        interpreter = Interpreter(workflow, context)
+        interpreter.inherit(row.since)
+        interpreter.replay(loaded.records)
+        last_at = loaded.records[-1].at if loaded.records else row.created_at
+        return Owned(row, loaded.events, interpreter, len(loaded.records), last_at, row.drained)
+
+    async def _drive(self, owned: Owned, mail: Sequence[Mail]) -> None:
+        key = (owned.row.app, owned.row.id)
+        drive = self.drives[key] = Drive(self, owned, mail)
+        try:
+            await drive.run()
+        finally:
+            if not drive.released:
+                with trio.CancelScope(shield=True):
+                    await self._abandon(drive.owned)
+
+    async def _abandon(self, owned: Owned) -> None:
+        """A drive was stopped: give the run back for anybody to go on with, if it is still ours."""
+        owned.interpreter.close()
+        try:
+            await self.commit(hand_back(owned, self.environment.now()))
+        except StoreError:
+            log.info("run %s: could not be given back; its lease will run out", owned.row.id)
+
+    # -- what drives need -------------------------------------------------------------------------
+
+    async def commit(self, transition: Transition) -> Committed:
+        return await self._committer.commit(transition)
+
+    async def execute(self, owned: Owned, step: Step) -> Outcome:
+        """One attempt of a step's body."""
+        return await self._executor.run(step, owned.row.id, owned.interpreter.workflow.loop)
+
+    async def inform(self, draft: Draft, facts: Facts) -> None:
+        """Let a draft know what it asks for, until it asks no more."""
+        while (questions := draft.missing()) is not None:
+            await answer(self.store, questions, facts)
+
+    async def fresh_routes(self) -> RouteTable:
+        """Read the registrations again."""
+        self.routes = await load_routes(self.store)
+        return self.routes
+
+    async def reload(self, row: RunRow) -> tuple[Owned, Sequence[Mail]] | None:
+        """Read and replay a run that is still ours; None if it is not."""
+        loaded = await self.store.load(row.app, row.id)
+        if loaded is None or loaded.row.fence != row.fence or loaded.row.owner != self.id:
+            return None
+        return self.revive(loaded), loaded.mail
+
+    async def store_now(self) -> int:
+        """Store time, asked: nothing may fire on an estimate."""
+        now = await self.store.now()
+        self.environment.saw(now)
+        return now
+
+    def digest_of(self, row: RunRow) -> str:
+        return self.offers[row.app, row.workflow]
+
+    def scope_of(self, owned: Owned, where: str) -> Json:
+        """What of the run's trigger event an expression reads."""
+        document = event_document(owned.events[-1])
+        return Json(msgspec.json.encode(where_expression(where).scope("event", document)))
+
+    async def park(self, owned: Owned, error: NondeterminismError) -> None:
+        owned.interpreter.close()
+        await self._park(attrs.evolve(owned.row, length=owned.position, drained=owned.drained), error)
+
+    async def _park(self, row: RunRow, error: NondeterminismError) -> None:
+        log.warning("run %s of %s is parked: %s", row.id, row.workflow, error)
+        try:
+            await self.commit(park_decision(row, error, self.offers[row.app, row.workflow]))
+        except Refused:
+            return
+
+    async def _commit_end(self, loaded: Loaded, transition: Transition) -> None:
+        await self.commit(transition)
+        assert transition.progress is not None
+        self.ended(loaded.row, transition.progress.records[-1])  # type: ignore[arg-type]
+
+    def emit(self, row: RunRow, lines: Sequence[LogLine]) -> None:
+        """Write what a body logged, now that the commit that it precedes is durable."""
+        for line in lines:
+            extra = {"flowgen": {"run": row.id, "workflow": row.workflow, **line.extra}}
+            run_log.log(line.level, "%s", line.message, extra=extra)
+
+    def store_failed(self, error: StoreError) -> None:
+        log.warning("the store failed, trying again: %s", error)
+
+    # -- bookkeeping ------------------------------------------------------------------------------
+
+    def _mail_came(self, app: str, run: str) -> None:
+        drive = self.drives.get((app, run))
+        if drive is not None:
+            drive.mail_came()
+
+    def _hold(self, row: RunRow) -> None:
+        self.leases[row.app, row.id] = Lease(row.app, row.id, row.fence)
+
+    def _let_go(self, row: RunRow) -> None:
+        key = (row.app, row.id)
+        self.drives.pop(key, None)
+        lease = self.leases.get(key)
+        if lease is not None and lease.fence == row.fence:
+            del self.leases[key]
+        if len(self.drives) == self._max_runs - 1 or self._stopping:
+            self._wake.set()
+
+    def note_released(self, drive: Drive, decision: Decision, committed: Committed) -> None:
+        """A run was given back or has ended: keep its generator, or tell those who wait for it."""
+        owned = drive.owned
+        key = (owned.row.app, owned.row.id)
+        self.leases.pop(key, None)
+        if decision.ended:
+            owned.interpreter.close()
+            assert decision.transition is not None and decision.transition.progress is not None
+            self.ended(owned.row, decision.transition.progress.records[-1])  # type: ignore[arg-type]
+            return
+        if self._cached_runs:
+            self._cache[key] = owned
+            if len(self._cache) > self._cached_runs:
+                _, evicted = self._cache.popitem(last=False)
+                evicted.interpreter.close()
+        else:
+            owned.interpreter.close()
+
+    def note_lost(self, drive: Drive) -> None:
+        log.warning("run %s: the lease is lost; its worker stops", drive.owned.row.id)
+        drive.owned.interpreter.close()
+        drive.released = True
+
+    def extended(self, leases: Sequence[Lease], mail: Sequence[int | None], now: int) -> None:
+        """The heartbeat's answer: who lost a lease stops, who got mail reads it."""
+        self.environment.saw(now)
+        for lease, count in zip(leases, mail, strict=True):
+            drive = self.drives.get((lease.app, lease.run))
+            if drive is None or drive.owned.row.fence != lease.fence:
+                continue
+            if count is None:
+                log.warning("run %s: its lease has expired; its bodies are stopped", lease.run)
+                drive.stop()
+            elif count > drive.owned.drained:
+                drive.mail_came()
+
+    async def _give_all_back(self) -> None:
+        for drive in list(self.drives.values()):
+            drive.stop()
+        for owned in self._cache.values():
+            owned.interpreter.close()
+        self._cache.clear()
