@@ -25,7 +25,7 @@ from ..errors import DefinitionError, InvalidInput, NotFound, RunCancelledError,
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts, Questions
 from ..history import End, EndCancelled, EndCompleted, EndFailed, Record
-from ..registration import encode_definition
+from ..codec import encode_definition
 from ..runs import RunRow, status_of
 from ..transition import NewRun, Transition
 from ..values import decode, decoder, encode
