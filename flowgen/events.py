@@ -41,6 +41,10 @@ _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _NAME_ATTRIBUTE = "__flowgen_event__"
 
 
+def _no_data() -> Any:
+    return {}
+
+
 @attrs.frozen
 class Event(Generic[E]):
     """A fact from outside: what happened (`name`), and the details (`data`).
@@ -56,7 +60,7 @@ class Event(Generic[E]):
     """
 
     name: str
-    data: E = cast(Any, attrs.field(factory=dict))
+    data: E = attrs.field(factory=_no_data)
     id: str | None = None
     ts: datetime | None = None
 
@@ -117,8 +121,8 @@ def event_type(name: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
         if not has_fields(cls):
             raise DefinitionError(
-                f"event_type({name!r}): {getattr(cls, '__qualname__', repr(cls))} is no attrs class, dataclass or pydantic model; "
-                "put @event_type above the decorator that makes it one"
+                f"event_type({name!r}): {getattr(cls, '__qualname__', repr(cls))} is no attrs class, dataclass or "
+                "pydantic model; put @event_type above the decorator that makes it one"
             )
         setattr(cls, _NAME_ATTRIBUTE, name)
         return cls

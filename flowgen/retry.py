@@ -69,7 +69,7 @@ class Backoff:
     @staticmethod
     def table(delays: Sequence[str | float | timedelta], jitter: float = 0.0) -> Backoff:
         """These delays in turn; the last one repeats."""
-        if isinstance(delays, str) or not isinstance(delays, Sequence) or not delays:
+        if not isinstance(delays, list | tuple) or not delays:
             raise DefinitionError(f'Backoff.table: {delays!r} is not a list of durations, such as ["5s", "1m", "1h"]')
         steps = tuple(_delay(d, f"delay {n} of Backoff.table") for n, d in enumerate(delays, 1))
         return Backoff(steps, jitter=_number(jitter, "jitter of Backoff.table", 0, 1))

@@ -44,7 +44,7 @@ class OnEvent:
         name = _pattern(event)
         if where is not None:
             Expression(where, TRIGGER_VARIABLES, f"where of OnEvent({name!r})")
-        self.__attrs_init__(name, where, event if isinstance(event, type) else None)  # type: ignore[attr-defined]
+        self.__attrs_init__(name, where, event if isinstance(event, type) else None)
 
     def __repr__(self) -> str:
         event = repr(self.name) if self.event_class is None else self.event_class.__qualname__

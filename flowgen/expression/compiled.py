@@ -1,19 +1,7 @@
-"""Conditions and keys over events: plain paths, read natively, and CEL for everything else.
+"""Compiled expressions. The only module that knows the CEL library.
 
-A *path* leads to a value in an event's document (`{"name", "data", "id", "ts"}`): `data.order_id`. What is not
-there is None. `match_key` writes any value as short text, equal exactly if the values are: it is
-what waits are indexed by.
-
-An *expression* is a plain path over its variables (`event.data.cart_id`, missing is None), or CEL. In CEL a missing
-path is an error; ask with `has()`. Its variables are `event` and, in the `where` of a wait, `async`.
-
-Rules: an expression is compiled where it is defined, and what can be wrong with it is said there, with the line and
-column. On evaluation every failure is an `ExpressionError`; it concerns only the one trigger, wait or key. The library
-*returns* errors as values that are true, so results are checked by their type. It sees only the parts of the
-documents that the text names, so that an odd value elsewhere cannot poison it. Before it starts, the work is
-bounded (see `expression_tree`), so a hostile expression stops before it begins.
-
-This is the only module that knows the CEL library.
+The library *returns* errors, as values that are true: so results are checked by their type. Its checker refuses
+loops over `event.data["x"]`, which are right: such text is compiled unchecked, if nothing else is wrong with it.
 """
 
 from __future__ import annotations
@@ -22,101 +10,21 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any
 
-import msgspec
 from cel_expr_python import cel
 
-from .errors import DefinitionError, ExpressionError
-from .expression_tree import Node, Path, cost, dynamic_patterns, needs_bound, paths_of, read_tree
-
-__all__ = ["Expression", "ExpressionError", "Path", "match_key", "match_key_at", "parse_path", "value_at"]
+from ..errors import DefinitionError, ExpressionError
+from .cost import cost, needs_bound
+from .paths import Path, value_at
+from .tree import Node, dynamic_patterns, paths_of, read_tree
 
 MAX_TEXT = 10_000
 MAX_COST = 100_000_000
-MAX_KEY = 128
 
-_ROOTS = ("event", "async")
-_FIELDS = ("data", "name", "id", "ts")
-_SEGMENT = re.compile(r"[A-Za-z0-9_$@-]+")
 _PLAIN = re.compile(r"\s*([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*)*)\s*", re.ASCII)
 _PROBLEM = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _FALSE_ALARM = "expression of type 'dyn' cannot be the range"
-
-_write_sorted = msgspec.json.Encoder(order="sorted").encode
-
-
-# -- paths ----------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4096)
-def parse_path(text: str, what: str = "path") -> Path:
-    """The segments of a path into an event: `data.order_id`, with or without `event.` or `async.` before it.
-
-    Raises `DefinitionError` with the position of what is wrong.
-    """
-    if not isinstance(text, str) or len(text) > MAX_TEXT:
-        raise DefinitionError(f'{what}: {text!r:.100} is no path; write it like "data.order_id"')
-    segments = text.split(".")
-    position = 1
-    for segment in segments:
-        if not _SEGMENT.fullmatch(segment):
-            raise DefinitionError(
-                f"{what}: {text!r:.100} at character {position}: {segment!r} is no field name; "
-                'write a path like "data.order_id"'
-            )
-        position += len(segment) + 1
-    if segments[0] in _ROOTS:
-        del segments[0]
-    if not segments or segments[0] not in _FIELDS:
-        raise DefinitionError(
-            f"{what}: {text!r:.100} is no path into an event; it begins with {', '.join(_FIELDS)}: "
-            f'write "data.{segments[-1] if segments else "order_id"}"'
-        )
-    return tuple(segments)
-
-
-def value_at(document: Mapping[str, Any], path: Path) -> Any:
-    """The value at a path; None where there is none."""
-    value: Any = document
-    for name in path:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(name)
-    return value
-
-
-def match_key(value: Any) -> str:
-    """A JSON value as text, equal exactly if the values are: 1 is 1.0, but neither `True` nor `"1"`.
-
-    At most 128 characters: what is longer is hashed.
-    """
-    key = f'"{value}"' if type(value) is str else _write_sorted(_normal(value)).decode()
-    if len(key) <= MAX_KEY:
-        return key
-    return "#" + blake2b(key.encode(), digest_size=24).hexdigest()
-
-
-def match_key_at(document: Mapping[str, Any], path: str) -> str:
-    """The match key of the value that a document (`event_document`) has at a path."""
-    return match_key(value_at(document, parse_path(path)))
-
-
-def _normal(value: Any) -> Any:
-    """The value with each whole number as an int, so that equal numbers are written equally."""
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case list():
-            return [_normal(item) for item in value]
-        case dict():
-            return {name: _normal(item) for name, item in value.items()}
-        case _:
-            return value
-
-
-# -- expressions ----------------------------------------------------------------------------------
 
 
 class Expression:
@@ -229,8 +137,8 @@ def _worded(problems: list[tuple[str, str, str]], otherwise: str) -> str:
 
 
 def _without_code(message: str) -> str:
-    """The library's message without its status codes, and not longer than a reader wants."""
-    worded = re.sub(r"^[A-Z_]+: ", "", message)
+    """The library's message without its status codes and copies of the data, not longer than a reader wants."""
+    worded = re.sub(r"^[A-Z_]+: ", "", message).split(" for 'event[")[0].split(" for 'async[")[0]
     return re.sub(r" \[[A-Z_]+\]$", "", worded)[:300]
 
 
