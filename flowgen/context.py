@@ -20,15 +20,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from random import Random
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, overload
 from uuid import UUID
 
 import attrs
+from typing_extensions import TypeVar
 
 from .duration import instant, moment
 from .events import Event, as_event, is_event_class
 
-E_co = TypeVar("E_co", covariant=True)
+E_co = TypeVar("E_co", covariant=True, default=dict[str, Any])
 E = TypeVar("E")
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40

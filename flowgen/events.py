@@ -19,16 +19,17 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, cast
 
 import attrs
+from typing_extensions import TypeVar
 
 from .duration import MILLISECOND, instant, moment
 from .errors import DefinitionError, InvalidInput, UnserializableError
 from .outcome import Json
 from .values import decode, decoder, encode, has_fields
 
-E = TypeVar("E")
+E = TypeVar("E", default=dict[str, Any])
 C = TypeVar("C", bound=type)
 
 MAX_NAME = 256

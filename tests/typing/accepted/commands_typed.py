@@ -132,6 +132,14 @@ assert_type(Context.of(OrderPlaced("7", 1.0)), Context[OrderPlaced])
 assert_type(Context.of(Event("a", OrderPlaced("7", 1.0))), Context[OrderPlaced])
 
 
+assert_type(Event("a"), Event[dict[str, Any]])
+
+
+def untyped(ctx: Context) -> Steps[None]:
+    assert_type(ctx.event.data, dict[str, Any])
+    yield Sleep("a", 1)
+
+
 def compensated(ctx: Context[Any]) -> Steps[Order]:
     saga = Saga()
     order = yield from saga.do(Run(load, "7"), undo=Run("forget", load, "7"))
