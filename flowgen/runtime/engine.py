@@ -307,7 +307,8 @@ class Engine:
             case EndCompleted(_, result):
                 app = self._apps.get(row.app)
                 workflow = app.workflows.get(row.workflow) if app is not None else None
-                return decoder(workflow.returns)(result) if workflow is not None else decode(result)
+                typed = workflow is not None and workflow.returns is not None
+                return decoder(workflow.returns)(result) if typed else decode(result)
             case EndFailed(_, failure):
                 raise RunFailed(row.id, failure)
             case EndCancelled(_, reason):
@@ -436,6 +437,7 @@ async def _working(
     interval = sys.getswitchinterval()
     if environment.threads:
         sys.setswitchinterval(_SWITCH_INTERVAL)
+    raised: BaseException | None = None
     async with trio.open_nursery() as nursery:
         try:
             await nursery.start(worker.run)
@@ -446,12 +448,16 @@ async def _working(
             else:
                 nursery.start_soon(_beat, store, worker)
             yield worker
+        except BaseException as error:  # noqa: BLE001 (raised again below, as it is: not inside a group)
+            raised = error
         finally:
             nursery.cancel_scope.cancel()
             if heart is not None:
                 await heart.stop()
             executor.close()
             sys.setswitchinterval(interval)
+    if raised is not None:
+        raise raised
 
 
 async def _listen(store: Store, worker: Worker, router: Router) -> None:
