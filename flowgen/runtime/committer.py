@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import trio
-
 from ..transition import Transition
 from .environment import Environment
 from .store import Committed, Store
@@ -33,9 +31,8 @@ class Committer:
         self.watchers: list[Watcher] = []
 
     async def commit(self, transition: Transition) -> Committed:
-        """`Store.commit`, not interrupted half way, and then everyone here whom it concerns is told."""
-        with trio.CancelScope(shield=True):
-            committed = await self.store.commit(transition)
+        """`Store.commit`, and then everyone here whom it concerns is told."""
+        committed = await self.store.commit(transition)
         self._environment.saw(committed.now)
         for message in transition.messages:
             self.mail(message.app, message.run)

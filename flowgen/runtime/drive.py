@@ -53,7 +53,8 @@ class Drive:
         self._fresh_mail = False
         self._rebuilt = False
         self._bodies: dict[str, trio.CancelScope] = {}
-        self._alone: trio.CancelScope | None = None
+        self._alone = trio.CancelScope()
+        self._in_body = False
         self._wake: trio.Event | None = None
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -64,7 +65,7 @@ class Drive:
     def mail_came(self) -> None:
         """There is mail: it is drained beside whatever runs."""
         self._fresh_mail = True
-        if self._alone is not None and self._nursery is not None:
+        if self._in_body and self._nursery is not None:
             self._nursery.start_soon(self._look_for_cancel)
         elif self._wake is not None:
             self._wake.set()
@@ -90,21 +91,39 @@ class Drive:
             await self._worker.park(self.owned, end)
 
     async def _loop(self) -> LeaseLost | NondeterminismError | None:
-        """Decide, commit, act; what ends it other than a release comes back as a value."""
-        inputs: list[Input] = await self._translate(self._mail)
+        """Decide, commit, act; what ends it other than a release comes back as a value.
+
+        One cancel scope serves all the bodies that are awaited alone, one after the other (a scope for
+        each costs as much as the step); once it was used, the next body gets a new one.
+        """
+        inputs: list[Input] | None = await self._translate(self._mail)
         try:
-            while True:
-                decision = await self._decide(inputs)
-                self._stop_bodies(decision)
-                if decision.released:
-                    return None
-                inputs = await self._next_inputs(decision)
+            while inputs is not None:
+                with trio.CancelScope() as scope:
+                    self._alone = scope
+                    inputs = await self._advance(inputs)
+                if scope.cancelled_caught:
+                    self._in_body = False
+                    inputs = await self._wait()
         except (LeaseLost, NondeterminismError) as end:
             return end
+        return None
+
+    async def _advance(self, inputs: list[Input]) -> list[Input] | None:
+        """Go on until the run is released (None), or the scope of lone bodies was used."""
+        while True:
+            decision = await self._decide(inputs)
+            if self._bodies:
+                self._stop_bodies(decision)
+            if decision.released:
+                return None
+            inputs = await self._next_inputs(decision)
+            if self._alone.cancel_called:
+                return inputs
 
     def _stop_bodies(self, decision: Decision) -> None:
         """Stop the bodies of steps that were given up, or are not asked for any more."""
-        if self._bodies and (decision.abandoned or self._rebuilt):
+        if decision.abandoned or self._rebuilt:
             self._rebuilt = False
             pending = self.owned.interpreter.pending
             for step_id, scope in list(self._bodies.items()):
@@ -195,24 +214,21 @@ class Drive:
 
     async def _run_alone(self, step: Step) -> list[Input]:
         """Await the body of the only open step here. Mail that cancels the run stops it."""
-        outcome: Outcome | None = None
-        with trio.CancelScope() as scope:
-            self._alone = scope
-            try:
-                outcome = await self._worker.execute(self.owned, step)
-            finally:
-                self._alone = None
-        inputs: list[Input] = []
-        if outcome is not None:
-            inputs.append(self._ended(step, outcome))
-        if self._fresh_mail:
-            inputs += await self._read_mail()
-        return inputs or await self._wait()
+        self._in_body = True
+        outcome = await self._worker.execute(self.owned, step)
+        self._in_body = False
+        ended = self._ended(step, outcome)
+        return [ended] if not self._fresh_mail else [ended, *await self._read_mail_whatever()]
+
+    async def _read_mail_whatever(self) -> list[Input]:
+        """Read the mail even if a cancel has just used the scope: the outcome beside it must not be lost."""
+        with trio.CancelScope(shield=True):
+            return await self._read_mail()
 
     async def _look_for_cancel(self) -> None:
         """Mail came while a body is awaited alone: stop the body if the run is being cancelled."""
         loaded = await self._store.load(self._app, self._id, self.owned.position)
-        if loaded is None or self._alone is None:
+        if loaded is None or not self._in_body:
             return
         if any(isinstance(mail.message.body, CancelRequested) for mail in loaded.mail):
             self._alone.cancel()

@@ -62,18 +62,12 @@ class Executor:
         """Run the body of a step once."""
         command = step.command
         timeout = command.timeout
-        now = self._environment.now()
-        info = StepInfo(
-            run_id,
-            step.id,
-            step.failures + 1,
-            f"{run_id}/{step.id}",
-            moment(now + timeout) if timeout is not None else None,
-        )
+        info = StepInfo(run_id, step.id, step.failures + 1, f"{run_id}/{step.id}")
         try:
             if timeout is None:
                 value = await self._call(command, info, default_loop)
             else:
+                info.deadline = moment(self._environment.now() + timeout)
                 with trio.move_on_after(timeout / 1_000_000) as scope:
                     info._flag = _ScopeFlag(scope)
                     value = await self._call(command, info, default_loop)

@@ -271,6 +271,9 @@ class Store(Protocol):
     async def commit(self, transition: Transition) -> Committed:
         """Apply a transition, all or nothing; or raise a `Refused` that changed nothing.
 
+        A caller that is cancelled is cancelled before anything was sent to be written, or not at all:
+        once a commit is under way it is waited for (`Abort.FAILED`, or a shielded scope).
+
         Applied before → success. The order of checks is in `flowgen.transition`. Beyond what the
         transition says, a commit does just this: it gives accepted events their positions (an event
         in `create` with position None gets that of the event accepted here with the same id, else
