@@ -392,10 +392,20 @@ class Worker:
             if drive is None or drive.owned.row.fence != lease.fence:
                 continue
             if count is None:
-                log.warning("run %s: its lease has expired; its bodies are stopped", lease.run)
-                drive.stop()
+                assert self._nursery is not None
+                self._nursery.start_soon(self._verify_lost, drive)
             elif count > drive.owned.drained:
                 drive.mail_came()
+
+    async def _verify_lost(self, drive: Drive) -> None:
+        """A lease could not be extended: the run has just been given back, or its bodies must stop."""
+        row = drive.owned.row
+        loaded = await self.store.load(row.app, row.id, 1 << 60)
+        if drive.released or self.drives.get((row.app, row.id)) is not drive:
+            return
+        if loaded is None or loaded.row.owner is not None:
+            log.warning("run %s: its lease has expired; its bodies are stopped", row.id)
+            drive.stop()
 
     async def _give_all_back(self) -> None:
         for drive in list(self.drives.values()):
