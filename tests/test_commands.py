@@ -530,6 +530,12 @@ def test_send_signal_fingerprints_name_and_data() -> None:
     assert fingerprint(SendSignal("s", "go", [1])) == {"signal": "go", "data": [1]}
 
 
+def test_on_cancel_is_one_of_two() -> None:
+    """A child is cancelled with its parent, or left alone."""
+    with pytest.raises(DefinitionError, match="on_cancel of 'r': 'kill' is neither 'cancel' nor 'leave'"):
+        Invoke("r", "make-receipt", on_cancel="kill")
+
+
 def test_restart_is_no_step() -> None:
     """`Restart` ends the run: it has no id, and can be yielded."""
     restart = Restart({"cursor": 7})
@@ -687,7 +693,9 @@ def test_a_winner_is_a_value() -> None:
         (WaitForSignal("ok", "go", timeout="7d"), "WaitForSignal('ok', 'go', timeout='7d')"),
         (Invoke("r", make_receipt, {"x": 1}, timeout="1h"), "Invoke('r', 'shop/make-receipt', {'x': 1}, timeout='1h')"),
         (SendSignal("s", "go", 1), "SendSignal('s', 'go', 1)"),
+        (SendEvent("s", [Event("a")]), f"SendEvent('s', {Event('a')!r})"),
         (Restart(), "Restart()"),
+        (Restart({"n": 1}), "Restart({'n': 1})"),
         (All(Sleep("a", 1), ship(None), limit=2), "All(Sleep('a', '1s'), ship(…), limit=2)"),
         (All({"a": Sleep("a", 1)}), "All({'a': Sleep('a', '1s')})"),
         (Race(a=Sleep("a", 1), b=ship(None)), "Race(a=Sleep('a', '1s'), b=ship(…))"),
