@@ -1,0 +1,269 @@
+"""Applying a transition: first all checks, then all writes.
+
+Every check only reads, so a refusal has nothing to undo and cannot disturb the other transitions of
+its batch. Order of the checks, and how a transition that was applied before is known: see
+`flowgen.transition`.
+
+The plain progress of an owner, one record, is a look-up of the run, one row of history and an update
+of the run's row that touches no index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from ....codec import checksum, encode_record
+from ....history import Record
+from ....runs import TERMINAL, CancelRequested, Message
+from ....transition import Progress, Transition
+from ...store import CODELESS_AFTER, Committed, Conflict, LeaseLost
+from . import world
+from .matching import close_wait, looked_back, open_wait
+from .transaction import Transaction
+
+
+@attrs.define  # read for every step
+class Row:
+    """What of a run's row commits read and write. `key` is its number in the file."""
+
+    key: int
+    fence: int
+    owner: str | None
+    due_at: int | None
+    stored: str
+    length: int
+    mail: int
+    drained: int
+    cancel: int
+    cancel_at: int | None
+    strikes: int
+    life: int
+
+    @property
+    def ended(self) -> bool:
+        return self.stored in TERMINAL
+
+    @property
+    def codeless_at(self) -> int | None:
+        """When a cancel that nobody reads may be carried out by any worker."""
+        if self.ended or self.cancel <= self.drained or self.cancel_at is None:
+            return None
+        lease_end = self.due_at if self.owner is not None and self.due_at is not None else 0
+        return max(self.cancel_at, lease_end) + CODELESS_AFTER
+
+
+_ROW: Final = (
+    "select key, fence, owner, due_at, stored, length, mail, drained, cancel, cancel_at, strikes, life "
+    "from runs where app = ? and id = ?"
+)
+
+
+def row_of(tx: Transaction, app: str, run: str) -> Row | None:
+    """The row of a run as it is now."""
+    columns = tx.one(_ROW, (app, run))
+    return None if columns is None else Row(*columns)
+
+
+def commit(tx: Transaction, transition: Transition) -> Committed:
+    """Apply a transition, or raise a `Refused` before anything is written."""
+    progress = transition.progress
+    if progress is None:
+        if not world.applied(tx, transition):
+            repeated = _delivered_before(tx, transition)
+            world.check(tx, transition, repeated)
+            world.accept(tx, transition.accept)
+            _change_world(tx, transition, None, repeated)
+        return Committed(tx.now, 0, world.positions(tx, transition.accept))
+    row = row_of(tx, progress.app, progress.run)
+    if row is None:
+        raise LeaseLost(f"there is no run {progress.run} in app {progress.app!r}")
+    if not _progressed(tx, progress, row):
+        _check_progress(progress, row)
+        world.check(tx, transition)
+        _apply(tx, transition, progress, row)
+    return Committed(tx.now, row.mail, world.positions(tx, transition.accept))
+
+
+def _apply(tx: Transaction, transition: Transition, progress: Progress, row: Row) -> None:
+    world.accept(tx, transition.accept)
+    plain, mail = _is_plain(progress, row), row.mail
+    _write(tx, progress, row)
+    _change_world(tx, transition, row)
+    if not plain or row.mail != mail:
+        _settle(tx, progress, row)
+    else:
+        tx.execute(
+            "update runs set length = ?2, drained = ?3, strikes = ?4 where key = ?1",
+            (row.key, row.length, row.drained, row.strikes),
+        )
+    _change_waits(tx, transition, row)
+
+
+def _is_plain(progress: Progress, row: Row) -> bool:
+    """Whether a progress changes nothing of the row but its length, its mail and its strikes."""
+    return (
+        not progress.release
+        and row.stored == "open" == progress.stored
+        and progress.started_at is None
+        and progress.reason is progress.digest is progress.restarted_as is None
+        and progress.life in (0, row.life)
+    )
+
+
+# -- the owner's run --------------------------------------------------------------------------------
+
+
+def _progressed(tx: Transaction, progress: Progress, row: Row) -> bool:
+    """Whether a progress was applied before."""
+    if progress.records:
+        if row.length <= progress.position:
+            return False
+        fence = tx.one("select fence from history where run = ? and position = ?", (row.key, progress.position))
+        return bool(fence == progress.fence)
+    gave_up = row.owner is None and row.fence == progress.fence and row.length == progress.position
+    if progress.reopen:
+        return gave_up and row.stored == "open"
+    return gave_up and (progress.release or progress.stored != "open")
+
+
+def _check_progress(progress: Progress, row: Row) -> None:
+    if row.fence != progress.fence or (row.owner is None) != progress.reopen:
+        raise LeaseLost(
+            f"run {progress.run} is {row.stored}, owned by {row.owner or 'nobody'} under fence {row.fence}; "
+            f"this is written under fence {progress.fence}"
+        )
+    if progress.stored in TERMINAL and row.cancel > max(row.drained, progress.drained):
+        raise Conflict("cancel", f"run {progress.run} cannot end as {progress.stored}: a cancel is unread")
+    if progress.position != row.length or (progress.reopen and row.stored == "open"):
+        raise Conflict(
+            "position", f"run {progress.run} is {row.stored} with {row.length} records, not {progress.position}"
+        )
+
+
+def _write(tx: Transaction, progress: Progress, row: Row) -> None:
+    """What a progress says, in the history and mailbox, and in `row`; `_settle` writes that down."""
+    if progress.records:
+        append(tx, row.key, progress.position, progress.fence, progress.records)
+        row.length += len(progress.records)
+    if row.strikes and (progress.records or progress.reopen):
+        row.strikes = 0
+        _forget_suspect(tx, row)
+    if progress.drained > row.drained:
+        tx.execute(
+            "update mail set body = x'', checksum = 0 where run = ? and number > ? and number <= ?",
+            (row.key, row.drained, progress.drained),
+        )
+        if row.drained < row.cancel <= progress.drained:
+            tx.execute("update runs set codeless_at = null where key = ?", (row.key,))
+        row.drained = progress.drained
+    row.stored = progress.stored
+    row.life = progress.life or row.life
+
+
+def append(tx: Transaction, key: int, position: int, fence: int, records: Iterable[Record]) -> None:
+    """Write records to a history, from `position` on."""
+    for place, record in enumerate(records, position):
+        body = encode_record(record)
+        tx.execute("insert into history values (?, ?, ?, ?, ?)", (key, place, fence, checksum(key, place, body), body))
+
+
+def _settle(tx: Transaction, progress: Progress, row: Row) -> None:
+    """Write the row down, with the release. What is due follows from the mail of this very commit too."""
+    ended = row.ended
+    if ended or progress.release or progress.reopen or row.stored == "parked":
+        _forget_suspect(tx, row)
+        row.owner = None
+        if ended:
+            row.due_at, row.drained = None, row.mail
+        elif row.stored == "parked" or row.mail > row.drained:
+            row.due_at = tx.now
+        else:
+            row.due_at = progress.due_at
+        tx.wakes = True
+    tx.execute(
+        "update runs set owner = ?2, due_at = ?3, stored = ?4, length = ?5, mail = ?6, drained = ?7, cancel = ?8, "
+        "cancel_at = ?9, strikes = ?10, life = ?11, codeless_at = ?12, ended_at = ?13, reason = ?14, digest = ?15, "
+        "started_at = coalesce(?16, started_at), restarted_as = coalesce(?17, restarted_as) where key = ?1",
+        (
+            *(row.key, row.owner, row.due_at, row.stored, row.length, row.mail, row.drained, row.cancel),
+            *(row.cancel_at, row.strikes, row.life, row.codeless_at, tx.now if ended else None),
+            *(progress.reason, progress.digest, progress.started_at, progress.restarted_as),
+        ),
+    )
+
+
+def _forget_suspect(tx: Transaction, row: Row) -> None:
+    if row.owner is not None:
+        tx.execute("update workers set suspect = null where id = ? and suspect = ?", (row.owner, row.key))
+
+
+# -- the other changes, in the order in which they take effect ----------------------------------------
+
+
+def _delivered_before(tx: Transaction, transition: Transition) -> bool:
+    """Whether a transition that only carries messages has put its first one already."""
+    if transition.accept or transition.create or not transition.messages:
+        return False
+    first = transition.messages[0]
+    row = row_of(tx, first.app, first.run)
+    return row is not None and _delivered(tx, row, first)
+
+
+def _change_world(tx: Transaction, transition: Transition, own: Row | None, repeated: bool = False) -> None:
+    for new in transition.create:
+        key = world.create(tx, new, transition.id)
+        append(tx, key, 0, new.row.fence, new.records)
+    for message in transition.messages:
+        _put(tx, message, transition.progress, own)
+    if not repeated:
+        world.write_keys(tx, transition)
+    world.mark_routed(tx, transition.routed)
+    if own is None:
+        for wait in transition.open_waits:
+            open_wait(tx, wait)
+
+
+def _change_waits(tx: Transaction, transition: Transition, row: Row) -> None:
+    for wait in transition.open_waits:
+        open_wait(tx, wait)
+    for id in transition.close_waits:
+        close_wait(tx, row.key, id)
+    for id, looked_to in transition.looked:
+        looked_back(tx, row.key, id, looked_to)
+    if row.ended:
+        tx.execute("delete from waits where key = ?", (row.key,))
+        tx.execute("delete from mail where run = ?", (row.key,))
+
+
+def _delivered(tx: Transaction, row: Row, message: Message) -> bool:
+    return tx.one("select number from mail where run = ? and id = ?", (row.key, message.id)) is not None
+
+
+def _put(tx: Transaction, message: Message, progress: Progress | None, own: Row | None) -> None:
+    """Put a message into its mailbox, once by its id. `own` is the row that this commit writes itself."""
+    is_own = progress is not None and (progress.app, progress.run) == (message.app, message.run)
+    row = own if is_own else row_of(tx, message.app, message.run)
+    if row is None or row.ended or _delivered(tx, row, message):
+        return
+    row.mail += 1
+    world.keep_message(tx, row.key, row.mail, message)
+    if isinstance(message.body, CancelRequested) and row.cancel <= row.drained:
+        row.cancel, row.cancel_at = row.mail, tx.now
+    if row.owner is None and row.stored == "open":
+        row.due_at = tx.now if row.due_at is None else min(row.due_at, tx.now)
+    tx.wakes = True
+    if not is_own:
+        _update_mailbox(tx, row)
+
+
+def _update_mailbox(tx: Transaction, row: Row) -> None:
+    if row.owner is not None and row.cancel <= row.drained:
+        tx.execute("update runs set mail = ?2 where key = ?1", (row.key, row.mail))
+        return
+    tx.execute(
+        "update runs set mail = ?2, due_at = ?3, cancel = ?4, cancel_at = ?5, codeless_at = ?6 where key = ?1",
+        (row.key, row.mail, row.due_at, row.cancel, row.cancel_at, row.codeless_at),
+    )

@@ -1,0 +1,322 @@
+"""`SqliteStore`: the verbs of the contract over one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
+
+import apsw
+import attrs
+import trio
+
+from ....errors import StoreError
+from ....events import AcceptedEvent
+from ....history import Record
+from ....runs import RunRow
+from ....transition import Cell, Key, Transition, Wait
+from ...store import (
+    PAGE,
+    Claims,
+    Committed,
+    Extended,
+    Extender,
+    Lease,
+    Loaded,
+    Page,
+    Registration,
+    Registrations,
+    RunFilter,
+    StoreUnusable,
+    Who,
+)
+from . import claims, reads, registry, retention
+from .commit import commit
+from .connection import PATIENCE, configure_reader, configure_writer, connect, explained, patiently, unusable
+from .schema import check, migrate
+from .transaction import StoreClock, Transaction
+from .writer import Changes, InlineWriter, Job, ThreadWriter
+
+T = TypeVar("T")
+
+POLL: Final = (0.05, 0.5)
+"""Other processes are looked for so often at first, and after a while (seconds)."""
+
+_LARGE: Final = 2000
+"""A history longer than this is read a bit at a time, so that other tasks run in between."""
+
+_BIT: Final = 500
+
+
+class SqliteStore:
+    """The embedded store: one SQLite file, which several processes of one machine may share.
+
+    `path` is the file; it is created if it is not there, its directory is not. `clock` gives
+    microseconds since the epoch (default: the wall clock). `patience` is for how many seconds a lock of
+    another process is waited for. With `inline`, writes are done on the calling thread instead of the
+    writer's: no threads, for simulations. `vfs` names an apsw VFS, for fault injection.
+    """
+
+    features = frozenset({"find_runs", "find_events", "changes"})
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        clock: Callable[[], int] | None = None,
+        *,
+        inline: bool = False,
+        patience: float = PATIENCE,
+        vfs: str | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._clock = StoreClock(clock)
+        self._inline = inline
+        self._patience = patience
+        self._vfs = vfs
+        self._writer: InlineWriter | ThreadWriter | None = None
+        self._reader: apsw.Connection | None = None
+        self._changes = 0
+        self._changed = trio.Event()
+        self._seen: WeakKeyDictionary[trio.lowlevel.Task, tuple[int, int]] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"SqliteStore({str(self._path)!r})"
+
+    async def open(self) -> None:
+        if self._writer is not None:
+            raise StoreError(f"{self._path} is open already")
+        if self._inline:
+            await trio.lowlevel.checkpoint()
+            connection = self._prepare()
+        else:
+            connection = await trio.to_thread.run_sync(self._prepare)
+        changes = Changes(self._path, self._clock, self._patience, self._vfs, connection)
+        self._writer = (InlineWriter if self._inline else ThreadWriter)(changes, self._announce)
+
+    def _prepare(self) -> apsw.Connection:
+        """A connection that may write, to a file that is ours and has the newest schema."""
+        if str(self._path) == ":memory:":
+            raise StoreUnusable("SqliteStore keeps a file; for a store in memory use MemoryStore() or memory://")
+        connection = connect(self._path, create=True, vfs=self._vfs)
+        try:
+            patiently(lambda: check(connection, self._path), self._patience)
+            configure_writer(connection, self._path, self._patience)
+            migrate(connection, self._path, self._patience)
+        except apsw.Error as error:
+            connection.close(force=True)
+            raise unusable(error, self._path) from error
+        except BaseException:
+            connection.close(force=True)
+            raise
+        return connection
+
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        self._close_reader()
+        if writer is not None:
+            await writer.close()
+
+    async def now(self) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._clock.now(self._read(reads.high_water))
+
+    # -- writing ------------------------------------------------------------------------------------
+
+    async def _write(self, change: Callable[[Transaction], T]) -> T:
+        if self._writer is None:
+            raise self._closed()
+        return await self._writer.write(change)
+
+    async def commit(self, transition: Transition) -> Committed:
+        return await self._write(lambda tx: commit(tx, transition))
+
+    async def claim(self, who: Who, limit: int, lease: int) -> Claims:
+        return await self._write(lambda tx: claims.claim(tx, who, limit, lease))
+
+    async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
+        return await self._write(lambda tx: claims.extend(tx, worker, leases, lease))
+
+    async def register(self, registration: Registration) -> int:
+        return await self._write(lambda tx: registry.register(tx, registration))
+
+    async def delete(self, before: int, limit: int = PAGE) -> int:
+        return await self._write(lambda tx: retention.delete(tx, before, limit))
+
+    def extender(self) -> Extender:
+        return _Extender(Changes(self._path, self._clock, self._patience, self._vfs))
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    def _read(self, read: Callable[[apsw.Connection], T]) -> T:
+        """Do a read on the connection for reads.
+
+        After an error it is closed: a cursor that an exception keeps alive would pin its view of the file.
+        """
+        if self._writer is None:
+            raise self._closed()
+        try:
+            if self._reader is None:
+                self._reader = self._open_reader()
+            return reads.snapshot(self._reader, read)
+        except apsw.Error as error:
+            self._close_reader()
+            raise explained(error, self._path) from error
+        except BaseException:
+            self._close_reader()
+            raise
+
+    def _open_reader(self) -> apsw.Connection:
+        connection = connect(self._path, vfs=self._vfs)
+        configure_reader(connection, self._path)
+        return connection
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.close(force=True)
+
+    def _closed(self) -> StoreError:
+        return StoreError(f"the store {self._path} is not open")
+
+    async def load(self, app: str, run: str, start: int = 0) -> Loaded | None:
+        await trio.lowlevel.checkpoint()
+        length = self._read(lambda connection: reads.length(connection, app, run))
+        if length is None:
+            return None
+        if length - start > _LARGE:
+            return await self._load_in_bits(app, run, start)
+        return self._read(lambda connection: reads.load(connection, app, run, start, self._clock))
+
+    async def _load_in_bits(self, app: str, run: str, start: int) -> Loaded | None:
+        """One read transaction too, but on a connection of its own, because other tasks run meanwhile."""
+        connection = self._open_reader()
+        try:
+            connection.execute("begin")
+            found = reads.opened(connection, app, run, start, self._clock)
+            if found is None:
+                return None
+            loaded, rows = found
+            records: list[Record] = []
+            while bit := list(islice(rows, _BIT)):
+                records += bit
+                await trio.lowlevel.checkpoint()
+            return attrs.evolve(loaded, records=tuple(records))
+        except apsw.Error as error:
+            raise explained(error, self._path) from error
+        finally:
+            connection.close(force=True)
+
+    async def waits(self, event: AcceptedEvent, cursor: str | None = None) -> Page[Wait]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.waits(connection, event, cursor))
+
+    async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.open_waits(connection, app, run))
+
+    async def events(
+        self,
+        name: str,
+        since: int,
+        path: str | None = None,
+        value: str | None = None,
+        until: int | None = None,
+        limit: int = PAGE,
+    ) -> tuple[AcceptedEvent, ...]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.events(connection, name, since, path, value, until, limit))
+
+    async def event(self, id: str) -> AcceptedEvent | None:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.event(connection, id))
+
+    async def last_position(self, before: int | None = None) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.last_position(connection, before))
+
+    async def unrouted(self, limit: int = PAGE) -> tuple[AcceptedEvent, ...]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock.now()
+        if self._read(lambda connection: reads.promotes(connection, now)):
+            await self._write(retention.promote)
+        return self._read(lambda connection: reads.unrouted(connection, limit))
+
+    async def find_keys(self, app: str, names: Sequence[str]) -> dict[str, Key]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.find_keys(connection, app, names))
+
+    async def cells(self, app: str, names: Sequence[str]) -> dict[str, Cell]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.cells(connection, app, names, self._clock))
+
+    async def started_by(self, event: str, cursor: str | None = None) -> Page[RunRow]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.started_by(connection, event, cursor))
+
+    async def children(self, app: str, run: str, cursor: str | None = None) -> Page[RunRow]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.children(connection, app, run, cursor))
+
+    async def registrations(self) -> Registrations:
+        await trio.lowlevel.checkpoint()
+        return self._read(registry.registrations)
+
+    async def find_runs(self, where: RunFilter, cursor: str | None = None, limit: int = PAGE) -> Page[RunRow]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.find_runs(connection, where, cursor, limit))
+
+    async def find_events(
+        self, name: str | None = None, cursor: str | None = None, limit: int = PAGE
+    ) -> Page[AcceptedEvent]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.find_events(connection, name, cursor, limit))
+
+    # -- when to look again ---------------------------------------------------------------------------
+
+    async def next_due(self, who: Who) -> int | None:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: claims.next_due(connection, who))
+
+    async def wait_changed(self, seconds: float) -> None:
+        """As the contract says. This process tells itself; other ones are noticed by a poll."""
+        await trio.lowlevel.checkpoint()
+        task = trio.lowlevel.current_task()
+        seen = self._seen.get(task) or self._version()
+        pause, longest = POLL
+        with trio.move_on_after(seconds):
+            while self._version() == seen:
+                with trio.move_on_after(pause):
+                    await self._changed.wait()
+                pause = min(2 * pause, longest)
+        self._seen[task] = self._version()
+
+    def _version(self) -> tuple[int, int]:
+        """What is different when this process announced something, or any connection committed."""
+        if self._reader is None:
+            self._read(reads.high_water)
+        assert self._reader is not None
+        return self._changes, int(self._reader.pragma("data_version"))
+
+    def _announce(self) -> None:
+        self._changes += 1
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+class _Extender:
+    """Extends leases on a connection of its own, for the heartbeat thread."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+
+    def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
+        job = Job(lambda tx: claims.extend(tx, worker, leases, lease))
+        self._changes.do([job])
+        extended: Extended = job.outcome().unwrap()
+        return extended
+
+    def close(self) -> None:
+        self._changes.close()

@@ -1,0 +1,78 @@
+"""A write transaction: the connection under the write lock, store time, and the store's counters.
+
+Store time never goes back: not within a process, because `StoreClock` remembers the highest time that
+it gave out; not across processes and restarts, because each commit writes down its time and each
+transaction begins by reading what was written.
+
+Event positions are given out under the write lock from a counter in the file, so they follow commit
+order and are never used twice, even when the newest event is deleted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+
+from .connection import patiently
+
+
+class StoreClock:
+    """Store time in microseconds: what the clock says, but never less than before."""
+
+    def __init__(self, clock: Callable[[], int] | None) -> None:
+        self._clock = clock if clock is not None else _wall_clock
+        self._highest = 0
+        self._lock = threading.Lock()
+
+    def now(self, at_least: int = 0) -> int:
+        """Store time, not below `at_least` (what another process wrote down)."""
+        with self._lock:
+            self._highest = max(self._highest, at_least, self._clock())
+            return self._highest
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1000
+
+
+class Transaction:
+    """One write transaction. `now` is store time, the same for all that happens in it.
+
+    `position` is the newest event position, `version` the newest version of a key or cell, `generation`
+    that of the registrations; `commit` writes them back. `paths` are those that waits on an event name
+    had, as far as they were read. `wakes` says that whoever waits for work should look.
+    """
+
+    __slots__ = ("_changes", "connection", "execute", "generation", "now", "paths", "position", "version", "wakes")
+
+    def __init__(self, connection: apsw.Connection, clock: StoreClock, patience: float) -> None:
+        patiently(lambda: connection.execute("begin immediate"), patience)
+        self.connection = connection
+        self._changes = connection.total_changes()
+        self.execute: Callable[..., apsw.Cursor] = connection.cursor().execute
+        high_water, self.position, self.version, self.generation = self.one(
+            "select high_water, last_position, last_version, generation from store"
+        )
+        self.now = clock.now(high_water)
+        self.paths: dict[str, tuple[str, ...]] = {}
+        self.wakes = False
+
+    def one(self, statement: str, bindings: tuple[Any, ...] = ()) -> Any:
+        """The one row that a query finds: a tuple, or its value if it has one column; or None."""
+        return self.execute(statement, bindings).get
+
+    def commit(self) -> bool:
+        """Make it durable. Returns whether there was anything to write."""
+        if self.connection.total_changes() == self._changes:
+            self.connection.execute("rollback")
+            return False
+        self.execute(
+            "update store set high_water = ?, last_position = ?, last_version = ?, generation = ?",
+            (self.now, self.position, self.version, self.generation),
+        )
+        self.connection.execute("commit")
+        return True

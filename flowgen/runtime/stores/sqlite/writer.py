@@ -1,0 +1,276 @@
+"""The one writer: every change of the store goes through it, many in one commit.
+
+A thread blocks for the first job, takes the others that wait too, and does them all in one transaction,
+so one sync of the disk serves them all. When it is committed, and not before, one call wakes every
+task whose job was among them; refusals wait for the same sync, because what they report must be durable.
+
+Failures:
+
+* A refusal has written nothing (`commit`), so its neighbours go on.
+* Any other error while jobs are done undoes the transaction; each job is then done in a transaction of
+  its own, so that what one of them cannot do does not sink the others.
+* If COMMIT itself fails, nobody knows what is on the disk: every job of the batch gets a `StoreError`,
+  and the connection is closed and opened anew. So after any error of the disk.
+
+A task that is cancelled while its job is in flight raises `Cancelled` at once; the job may still happen.
+
+Inline, the same is done on the calling thread at once, a batch a job: for simulations and tests.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+import attrs
+import outcome
+import trio
+
+from ....errors import FlowgenError, InternalError, StoreError
+from ...store import Refused
+from .connection import configure_writer, connect, distrusts, explained
+from .transaction import StoreClock, Transaction
+
+T = TypeVar("T")
+
+BATCH: Final = 500
+"""How many jobs one transaction holds at most."""
+
+_WORLD_ERRORS: Final = (
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.LockedError,
+    apsw.NoMemError,
+    apsw.NotADBError,
+    apsw.PermissionsError,
+    apsw.ProtocolError,
+    apsw.ReadOnlyError,
+    apsw.TooBigError,
+)
+
+
+@attrs.define(eq=False)
+class Job:
+    """One change to make, and who waits for it. `task` is None inline, and when it was cancelled."""
+
+    change: Callable[[Transaction], Any]
+    task: trio.lowlevel.Task | None = None
+    answer: Any = None
+    error: BaseException | None = None
+
+    def outcome(self) -> outcome.Outcome[Any]:
+        return outcome.Value(self.answer) if self.error is None else outcome.Error(self.error)
+
+
+class Changes:
+    """Does batches of changes on one connection, which it opens when needed."""
+
+    def __init__(
+        self,
+        path: Path,
+        clock: StoreClock,
+        patience: float,
+        vfs: str | None,
+        connection: apsw.Connection | None = None,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._patience = patience
+        self._vfs = vfs
+        self._connection = connection
+
+    def do(self, jobs: Sequence[Job]) -> bool:
+        """Give every job an answer or an error; returns whether there may be work for somebody."""
+        try:
+            return self._transact(jobs)
+        except _AllFailed as failed:
+            self._fail(jobs, failed.cause)
+        except Exception as error:
+            if len(jobs) > 1 and not distrusts(error):
+                wakes = [self.do([job]) for job in jobs]
+                return any(wakes)
+            self._fail(jobs, error)
+        return False
+
+    def close(self) -> None:
+        """Let the connection go."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close(force=True)
+
+    def _transact(self, jobs: Sequence[Job]) -> bool:
+        tx = self._begin()
+        try:
+            for job in jobs:
+                job.error = None
+                try:
+                    job.answer = job.change(tx)
+                except Refused as refusal:
+                    job.error = refusal
+        except BaseException:
+            self._undo()
+            raise
+        try:
+            changed = tx.commit()
+        except apsw.Error as error:
+            self.close()
+            raise _AllFailed(error) from error
+        return changed and tx.wakes
+
+    def _begin(self) -> Transaction:
+        try:
+            if self._connection is None:
+                self._connection = open_writer(self._path, self._vfs, self._patience)
+            return Transaction(self._connection, self._clock, self._patience)
+        except (apsw.Error, StoreError) as error:
+            self.close()
+            raise _AllFailed(error) from error
+
+    def _undo(self) -> None:
+        assert self._connection is not None
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+        except apsw.Error:
+            self.close()
+
+    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
+        if distrusts(error):
+            self.close()
+        for job in jobs:
+            job.answer, job.error = None, self._worded(error)
+
+    def _worded(self, error: Exception) -> FlowgenError:
+        """The error as one job sees it: each gets its own, because raising changes it."""
+        worded: FlowgenError
+        match error:
+            case StoreError():
+                worded = StoreError(str(error))
+            case FlowgenError():
+                return error
+            case apsw.Error() if isinstance(error, _WORLD_ERRORS):
+                worded = explained(error, self._path)
+            case _:
+                worded = InternalError(f"{self._path}: a change could not be applied: {type(error).__name__}: {error}")
+        worded.__cause__ = error
+        return worded
+
+
+class _AllFailed(Exception):
+    """No job of the batch can be known to have happened, because of `cause`."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def open_writer(path: Path, vfs: str | None, patience: float) -> apsw.Connection:
+    """A connection that may write, to a file that is ready."""
+    connection = connect(path, vfs=vfs)
+    try:
+        configure_writer(connection, path, patience)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class InlineWriter:
+    """Does each change at once, on the calling thread."""
+
+    def __init__(self, changes: Changes, announce: Callable[[], None]) -> None:
+        self._changes = changes
+        self._announce = announce
+
+    async def write(self, change: Callable[[Transaction], T]) -> T:
+        await trio.lowlevel.checkpoint()
+        job = Job(change)
+        if self._changes.do([job]):
+            self._announce()
+        answer: T = job.outcome().unwrap()
+        return answer
+
+    async def close(self) -> None:
+        self._changes.close()
+
+
+class ThreadWriter:
+    """Does changes in a thread of its own, as many in one commit as wait for it."""
+
+    def __init__(self, changes: Changes, announce: Callable[[], None]) -> None:
+        self._changes = changes
+        self._announce = announce
+        self._token = trio.lowlevel.current_trio_token()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="flowgen-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, change: Callable[[Transaction], T]) -> T:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        job = Job(change, trio.lowlevel.current_task())
+        self._jobs.put(job)
+
+        def cancelled(_: Any) -> trio.lowlevel.Abort:
+            job.task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        answer: T = await trio.lowlevel.wait_task_rescheduled(cancelled)
+        return answer
+
+    async def close(self) -> None:
+        """Do what waits, then end the thread."""
+        self._jobs.put(None)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._thread.join)
+
+    # -- in the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while jobs := self._take():
+                wakes = self._do(jobs)
+                self._token.run_sync_soon(self._answer, jobs, wakes)
+        except trio.RunFinishedError:
+            """Nobody is left to hear the answers."""
+        finally:
+            self._changes.close()
+
+    def _take(self) -> list[Job]:
+        """All jobs that wait, at least one; none means the end."""
+        jobs: list[Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == BATCH:
+                return jobs
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return jobs
+        if jobs:
+            self._jobs.put(None)
+        return jobs
+
+    def _do(self, jobs: list[Job]) -> bool:
+        try:
+            return self._changes.do(jobs)
+        except BaseException as error:
+            for job in jobs:
+                job.error = InternalError(f"the writer broke: {error!r}")
+            return False
+
+    # -- in the loop ------------------------------------------------------------------------------
+
+    def _answer(self, jobs: list[Job], wakes: bool) -> None:
+        for job in jobs:
+            if job.task is not None:
+                trio.lowlevel.reschedule(job.task, job.outcome())
+        if wakes:
+            self._announce()
