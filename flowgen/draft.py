@@ -19,6 +19,7 @@ Pure: the time, luck for back-offs, and facts are arguments. It raises for no er
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -26,7 +27,9 @@ import msgspec
 
 from .acceptance import accept
 from .commands import Invoke, SendEvent, SendSignal, Sleep, SleepUntil, WaitFor, WaitForSignal
+from .commands.waits import WHERE_VARIABLES
 from .context import LogLine
+from .duration import MAX_DURATION, moment
 from .errors import EventConflict, ExpressionError, InvalidInput, UndecodableError, UnserializableError
 from .events import AcceptedEvent, accept_event, event_document
 from .expression import Expression, match_key, parse_path, value_at
@@ -403,6 +406,9 @@ class Draft:
             case Sleep():
                 return self._request(step, SleepTerms(self._at + command.duration))
             case SleepUntil():
+                if command.until > self._at + MAX_DURATION:
+                    message = f"SleepUntil({step.name!r}): {moment(command.until)} is more than 366 days ahead"
+                    return self._refuse(step, SleepTerms(command.until), Failure("DefinitionError", message))
                 return self._request(step, SleepTerms(command.until))
             case WaitFor():
                 return self._wait_for(step, command, questions)
@@ -762,9 +768,10 @@ def decode_waiter(held: Key) -> Waiter:
     return _WAITER.decode(held.detail)
 
 
+@lru_cache(maxsize=4096)
 def where_expression(text: str) -> Expression:
     """The compiled `where` of a wait: it sees the trigger as `event` and what arrives as `async`."""
-    return _compiled(text)
+    return Expression(text, WHERE_VARIABLES, "where of a WaitFor")
 
 
 def matches(wait_where: str | None, scope: dict[str, Any] | None, event: AcceptedEvent) -> bool:
