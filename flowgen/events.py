@@ -163,9 +163,10 @@ def check_event_name(name: Any) -> str:
         raise InvalidInput(f"event name {name!r:.100} is no text")
     if not 1 <= len(name) <= MAX_NAME:
         raise InvalidInput(f"event name {name!r:.100} has {len(name)} characters; 1 to {MAX_NAME} are accepted")
-    for position, character in enumerate(name):
-        if unicodedata.category(character) in ("Cc", "Cs"):
-            raise InvalidInput(f"event name {name!r} has a control character at {position + 1}: {character!r}")
+    if not name.isprintable():  # the quick question; spaces and right-to-left marks are allowed all the same
+        for position, character in enumerate(name):
+            if unicodedata.category(character) in ("Cc", "Cs"):
+                raise InvalidInput(f"event name {name!r} has a control character at {position + 1}: {character!r}")
     return name
 
 
@@ -181,7 +182,7 @@ def _check_id(name: str, id: Any) -> None:
         raise InvalidInput(f"event {name!r}: id {id!r:.100} is no text")
     if not 1 <= len(id) <= MAX_ID:
         raise InvalidInput(f"event {name!r}: id {id!r:.100} has {len(id)} characters; 1 to {MAX_ID} are accepted")
-    if any(character == "\x00" or unicodedata.category(character) == "Cs" for character in id):
+    if not id.isprintable() and any(c == "\x00" or unicodedata.category(c) == "Cs" for c in id):
         raise InvalidInput(f"event {name!r}: id {id!r} has a NUL character or a lone surrogate")
 
 
@@ -227,7 +228,7 @@ def payload_digest(name: str, data: Json, ts: int | None) -> str:
     return blake2b(b"\x00".join(parts), digest_size=16).hexdigest()
 
 
-def restore(accepted: AcceptedEvent, event_class: type[E] | None = None) -> Event[Any]:
+def restore(accepted: AcceptedEvent, event_class: type[Any] | None = None) -> Event[Any]:
     """The user's event again: its data typed if a class is given, `id` theirs or else the internal one."""
     data = decode(accepted.data) if event_class is None else decoder(event_class)(accepted.data)
     return Event(accepted.name, data, accepted.key or accepted.id, moment(accepted.ts))

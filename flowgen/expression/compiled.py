@@ -114,7 +114,7 @@ def _compile(text: str, variables: tuple[str, ...]) -> tuple[str, _Compiled | No
     except RuntimeError as error:
         problems = _PROBLEM.findall(str(error))
         if not problems or not all(message.startswith(_FALSE_ALARM) for _, _, message in problems):
-            return _worded(problems, str(error)), None
+            return _worded(problems, str(error), variables), None
         program = environment.compile(text, disable_check=True)  # its checker refuses loops over event.data["x"]
     tree = read_tree(program.serialize())
     if dynamic_patterns(tree):
@@ -127,12 +127,14 @@ def _environment(variables: tuple[str, ...]) -> Any:
     return cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN))
 
 
-def _worded(problems: list[tuple[str, str, str]], otherwise: str) -> str:
+def _worded(problems: list[tuple[str, str, str]], otherwise: str, variables: tuple[str, ...]) -> str:
     """The first problem that the compiler found, with its place."""
     if not problems:
         return _without_code(otherwise)
     line, column, message = problems[0]
     message = message.split(" (in container")[0].removesuffix(" [INVALID_ARGUMENT]")
+    if message.startswith("undeclared reference"):
+        message += f"; its variables are: {', '.join(variables)}"
     return message if line == "-1" else f"line {line}, column {column}: {message}"
 
 
