@@ -1,0 +1,130 @@
+"""Registrations: which definitions are in force when several workers offer several digests."""
+
+from __future__ import annotations
+
+from ...runtime.store import ALIVE, Offer, Registration, Who
+from .case import Collection
+from .world import LEASE, World, encoded
+
+case = Collection()
+
+
+async def _register(world: World, worker: str, app: str = "shop", **offers: str) -> int:
+    """A worker registers workflows, each under a digest; the definition names both."""
+    values = tuple(Offer(name, digest, encoded([name, digest])) for name, digest in offers.items())
+    generation: int = await world.store.register(Registration(app, worker, values))
+    return generation
+
+
+async def _in_force(world: World) -> dict[str, str]:
+    registrations = await world.store.registrations()
+    for item in registrations.items:
+        world.expect("a definition goes with its digest", item.definition, encoded([item.workflow, item.digest]))
+    return {f"{item.app}/{item.workflow}": item.digest for item in registrations.items}
+
+
+async def _beat(world: World, *workers: str) -> None:
+    for worker in workers:
+        await world.store.extend(worker, [], LEASE)
+
+
+@case
+async def what_is_registered_is_in_force(world: World) -> None:
+    """A registration puts its workflows in force; apps are apart; an empty store has none."""
+    world.expect("none", await _in_force(world), {})
+    await _register(world, "w1", fulfil="d1", refund="d1")
+    await _register(world, "w2", app="other", fulfil="d9")
+    expected = {"other/fulfil": "d9", "shop/fulfil": "d1", "shop/refund": "d1"}
+    world.expect("in force", await _in_force(world), expected)
+
+
+@case
+async def the_generation_grows_with_each_change(world: World) -> None:
+    """It is the same in `register`, `registrations` and `claim`, and stays when nothing changes."""
+    first = await _register(world, "w1", fulfil="d1")
+    second = await _register(world, "w2", fulfil="d1")
+    third = await _register(world, "w2", fulfil="d2")
+    world.expect("grows with a change only", (first == second, second < third), (True, True))
+    told = (await world.store.registrations()).generation
+    claims = await world.store.claim(Who("w1", {}), 1, LEASE)
+    world.expect("told alike", (told, claims.generation), (third, third))
+
+
+@case
+async def the_digest_first_seen_last_is_in_force(world: World) -> None:
+    """New code takes over from old code that still runs; old code that starts again changes nothing."""
+    await _register(world, "old", fulfil="d1")
+    await _register(world, "new", fulfil="d2")
+    world.expect("the new code", await _in_force(world), {"shop/fulfil": "d2"})
+    generation = await _register(world, "old-again", fulfil="d1")
+    world.expect("still the new code", await _in_force(world), {"shop/fulfil": "d2"})
+    world.expect("nothing has changed", generation, (await world.store.registrations()).generation)
+
+
+@case
+async def dead_code_is_not_in_force(world: World) -> None:
+    """When the workers with the newest digest are gone, the next registration goes by those that live."""
+    await _register(world, "old", fulfil="d1")
+    await _register(world, "new", fulfil="d2")
+    world.pass_time(ALIVE - 1)
+    await _beat(world, "old")
+    await _register(world, "old-2", fulfil="d1")
+    world.expect("the newest worker is alive", await _in_force(world), {"shop/fulfil": "d2"})
+    world.pass_time(1)
+    await _register(world, "old-3", fulfil="d1")
+    world.expect("it is gone", await _in_force(world), {"shop/fulfil": "d1"})
+
+
+@case
+async def heartbeats_and_claims_keep_a_worker_alive(world: World) -> None:
+    """A worker that extends or claims, even nothing, is live."""
+    await _register(world, "extends", fulfil="d1")
+    await _register(world, "claims", refund="d1")
+    for _ in range(4):
+        world.pass_time(ALIVE // 2)
+        await _beat(world, "extends")
+        await world.store.claim(Who("claims", {}), 1, LEASE)
+    await _register(world, "third", audit="d1")
+    expected = {"shop/audit": "d1", "shop/fulfil": "d1", "shop/refund": "d1"}
+    world.expect("in force", await _in_force(world), expected)
+
+
+@case
+async def a_workflow_is_withdrawn_when_nobody_offers_it(world: World) -> None:
+    """An app that opens without a workflow withdraws it, unless a live worker offers it."""
+    await _register(world, "w1", fulfil="d1", refund="d1")
+    await _register(world, "w2", fulfil="d1")
+    world.expect("w1 lives", await _in_force(world), {"shop/fulfil": "d1", "shop/refund": "d1"})
+    world.pass_time(ALIVE)
+    world.expect("nobody has looked", await _in_force(world), {"shop/fulfil": "d1", "shop/refund": "d1"})
+    await _register(world, "w3", fulfil="d1")
+    world.expect("w1 is gone", await _in_force(world), {"shop/fulfil": "d1"})
+
+
+@case
+async def a_worker_replaces_what_it_offers(world: World) -> None:
+    """A worker that registers an app again offers what it says now, and no more."""
+    await _register(world, "w1", fulfil="d1", refund="d1")
+    await _register(world, "w1", app="other", fulfil="d1")
+    await _register(world, "w1", fulfil="d2")
+    world.expect("in force", await _in_force(world), {"other/fulfil": "d1", "shop/fulfil": "d2"})
+
+
+@case
+async def an_app_touches_only_itself(world: World) -> None:
+    """A registration withdraws nothing of other apps, dead as their workers may be."""
+    await _register(world, "w1", app="other", fulfil="d1")
+    world.pass_time(2 * ALIVE)
+    await _register(world, "w2", fulfil="d1")
+    world.expect("in force", await _in_force(world), {"other/fulfil": "d1", "shop/fulfil": "d1"})
+
+
+@case
+async def an_equal_digest_may_bring_another_definition(world: World) -> None:
+    """Of two definitions under one digest the one registered last is in force, and the generation grows."""
+    await world.store.register(Registration("shop", "w1", (Offer("fulfil", "d1", encoded("first")),)))
+    before = (await world.store.registrations()).generation
+    await world.store.register(Registration("shop", "w2", (Offer("fulfil", "d1", encoded("second")),)))
+    after = await world.store.registrations()
+    world.expect("the definition", [item.definition for item in after.items], [encoded("second")])
+    world.expect("the generation", after.generation > before, True)
