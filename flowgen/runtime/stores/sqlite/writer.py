@@ -12,7 +12,9 @@ Failures:
 * If COMMIT itself fails, nobody knows what is on the disk: every job of the batch gets a `StoreError`,
   and the connection is closed and opened anew. So after any error of the disk.
 
-A task that is cancelled while its job is in flight raises `Cancelled` at once; the job may still happen.
+The thread and the loop compete for the interpreter's lock, which SQLite's statements drop and retake, so
+jobs are handed over once a turn of the loop, all at once: the thread then works while the loop has nothing
+to do. A job that was handed over is waited for, whether its task is cancelled or not.
 
 Inline, the same is done on the calling thread at once, a batch a job: for simulations and tests.
 """
@@ -38,7 +40,7 @@ from .transaction import StoreClock, Transaction
 T = TypeVar("T")
 
 BATCH: Final = 500
-"""How many jobs one transaction holds at most."""
+"""One transaction takes no more jobs once it has so many."""
 
 _WORLD_ERRORS: Final = (
     apsw.BusyError,
@@ -58,7 +60,7 @@ _WORLD_ERRORS: Final = (
 
 @attrs.define(eq=False)
 class Job:
-    """One change to make, and who waits for it. `task` is None inline, and when it was cancelled."""
+    """One change to make, and who waits for it. `task` is None inline."""
 
     change: Callable[[Transaction], Any]
     task: trio.lowlevel.Task | None = None
@@ -208,24 +210,28 @@ class ThreadWriter:
         self._changes = changes
         self._announce = announce
         self._token = trio.lowlevel.current_trio_token()
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        self._collected: list[Job] = []
         self._thread = threading.Thread(target=self._run, name="flowgen-writer", daemon=True)
         self._thread.start()
 
     async def write(self, change: Callable[[Transaction], T]) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
-        job = Job(change, trio.lowlevel.current_task())
-        self._jobs.put(job)
-
-        def cancelled(_: Any) -> trio.lowlevel.Abort:
-            job.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        answer: T = await trio.lowlevel.wait_task_rescheduled(cancelled)
+        if not self._collected:
+            self._token.run_sync_soon(self._hand_over)
+        self._collected.append(Job(change, trio.lowlevel.current_task()))
+        answer: T = await trio.lowlevel.wait_task_rescheduled(_not_interrupted)
         return answer
+
+    def _hand_over(self) -> None:
+        """Give the thread all that the tasks of one turn of the loop want written."""
+        collected, self._collected = self._collected, []
+        if collected:
+            self._jobs.put(collected)
 
     async def close(self) -> None:
         """Do what waits, then end the thread."""
+        self._hand_over()
         self._jobs.put(None)
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._thread.join)
@@ -245,13 +251,13 @@ class ThreadWriter:
     def _take(self) -> list[Job]:
         """All jobs that wait, at least one; none means the end."""
         jobs: list[Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == BATCH:
+        handed = self._jobs.get()
+        while handed is not None:
+            jobs += handed
+            if len(jobs) >= BATCH:
                 return jobs
             try:
-                job = self._jobs.get_nowait()
+                handed = self._jobs.get_nowait()
             except queue.Empty:
                 return jobs
         if jobs:
@@ -270,7 +276,11 @@ class ThreadWriter:
 
     def _answer(self, jobs: list[Job], wakes: bool) -> None:
         for job in jobs:
-            if job.task is not None:
-                trio.lowlevel.reschedule(job.task, job.outcome())
+            assert job.task is not None
+            trio.lowlevel.reschedule(job.task, job.outcome())
         if wakes:
             self._announce()
+
+
+def _not_interrupted(_: Any) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED
