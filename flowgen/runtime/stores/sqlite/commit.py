@@ -163,11 +163,14 @@ def _write(tx: Transaction, progress: Progress, row: Row) -> None:
     row.life = progress.life or row.life
 
 
+_INSERT_RECORD: Final = "insert into history (run, position, fence, checksum, body) values (?, ?, ?, ?, ?)"
+
+
 def append(tx: Transaction, key: int, position: int, fence: int, records: Iterable[Record]) -> None:
     """Write records to a history, from `position` on."""
     for place, record in enumerate(records, position):
         body = encode_record(record)
-        tx.execute("insert into history values (?, ?, ?, ?, ?)", (key, place, fence, checksum(key, place, body), body))
+        tx.execute(_INSERT_RECORD, (key, place, fence, checksum(key, place, body), body))
 
 
 def _settle(tx: Transaction, progress: Progress, row: Row) -> None:

@@ -33,6 +33,11 @@ OLDEST_SQLITE: Final = 3_051_003
 PATIENCE: Final = 5.0
 """For how many seconds a lock of another process is waited for."""
 
+CHECKPOINT_PAGES: Final = 4000
+"""The WAL is copied into the file when it has grown by so many pages (16 MB). That stalls one commit; with
+SQLite's default of 1000 it would be more than one in a hundred, and pages written again and again would
+be copied four times as often."""
+
 _PAUSE: Final = 0.001
 _STATEMENTS: Final = 200
 _READ_WRITE: Final = apsw.SQLITE_OPEN_READWRITE
@@ -64,6 +69,7 @@ def configure_writer(connection: apsw.Connection, path: Path, patience: float) -
     """Make a connection durable: WAL, and a sync at each commit."""
     patiently(lambda: _setting(connection, path, "journal_mode", "wal", "wal"), patience)
     _setting(connection, path, "synchronous", "full", 2)
+    _setting(connection, path, "wal_autocheckpoint", CHECKPOINT_PAGES, CHECKPOINT_PAGES)
     _configure(connection, path)
 
 

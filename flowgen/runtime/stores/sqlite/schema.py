@@ -11,7 +11,8 @@ What each table is for:
 `runs`          one row a run, in the order of `rows.COLUMNS`; narrow, because progress rewrites it
 `inputs`        what is written once a run and may be large: the events that it handles
 `started`       which event started which run
-`history`       records, clustered by run and position, each sealed with a checksum
+`history`       records in the order in which they were written, each sealed with a checksum: a commit of
+                many runs' progress fills a few pages, instead of touching one page of each run
 `mail`          mailboxes; a drained message leaves its id, so that it is never taken twice
 `events`        accepted events, numbered as accepted; one from the future has no position yet
 `waits`         open waits, found by (event, path, value); `key` is the run's
@@ -107,13 +108,14 @@ create table started (
 ) strict, without rowid;
 
 create table history (
+    number integer primary key,
     run integer not null,
     position integer not null,
     fence integer not null,
     checksum integer not null,
-    body blob not null,
-    primary key (run, position)
-) strict, without rowid;
+    body blob not null
+) strict;
+create unique index history_of_run on history (run, position);
 
 create table mail (
     run integer not null,
