@@ -47,6 +47,7 @@ _POLL_SECONDS = 0.25
 _SWITCH_INTERVAL = 0.0001
 _TRIES = 100
 _TAIL = 1 << 60
+_SHOWN = 20
 
 Target = Workflow[Any, Any] | str
 
@@ -100,7 +101,7 @@ class Engine:
     async def start(self, workflow: Target, data: Any = None, *, run_id: str | None = None) -> str:
         """Start one run directly and give its id. With a `run_id` that exists for the same workflow and
         data, that run is meant: starting it again changes nothing."""
-        app, name = self._target(workflow)
+        app, name = await self._target(workflow)
         routes = await self._routes()
         run = _check_run_id(run_id) if run_id is not None else self._environment.new_id()
         claim = self.worker.claim_at_once() if self.worker is not None else None
@@ -143,7 +144,7 @@ class Engine:
 
     async def signal(self, name: str, data: Any = None, *, app: str | None = None) -> None:
         """Give a signal to the run that waits for it; `NotFound` if none does (a signal is not kept)."""
-        owner = app or self._only_app(f"signal {name!r}")
+        owner = app or await self._only_app(f"signal {name!r}")
         payload = encode(data, f"the data of signal {name!r}")
         request = self._environment.new_id()
         for _ in range(_TRIES):
@@ -199,7 +200,7 @@ class Engine:
             raise InvalidInput(f"limit={limit}: a page has 1 to 500 runs")
         wanted, name = app, None
         if workflow is not None:
-            wanted, name = self._target(workflow) if app is None else (app, _workflow_id(workflow))
+            wanted, name = await self._target(workflow) if app is None else (app, _workflow_id(workflow))
         stored = _stored_filter(status)
         items: list[RunInfo] = []
         while True:
@@ -331,16 +332,11 @@ class Engine:
     async def _find(self, run: str, start: int = _TAIL) -> Loaded:
         """A run by its id, in one of the apps of this engine."""
         app, _, run_id = run.rpartition("/")
-        for name in [app] if app else await self._app_names():
+        for name in [app] if app else await self._workflow_names():
             loaded = await self.store.load(name, run_id, start)
             if loaded is not None:
                 return loaded
         raise NotFound(f"there is no run {run!r} in this store")
-
-    async def _app_names(self) -> list[str]:
-        if self._apps:
-            return list(self._apps)
-        return list(dict.fromkeys(item.app for item in (await self.store.registrations()).items))
 
     async def _routes(self) -> Any:
         """The registrations in force: kept up to date by the worker, read again without one."""
@@ -348,20 +344,32 @@ class Engine:
             return self.worker.routes
         return await load_routes(self.store)
 
-    def _target(self, workflow: Target) -> tuple[str, str]:
+    async def _target(self, workflow: Target) -> tuple[str, str]:
         if isinstance(workflow, Workflow):
             return workflow.app, workflow.id
         if not isinstance(workflow, str):
             raise InvalidInput(f"{workflow!r} is neither a workflow nor the id of one")
         app, _, name = workflow.rpartition("/")
-        return app or self._only_app(f"workflow {workflow!r}", name), name
+        return app or await self._only_app(f"workflow {workflow!r}", name), name
 
-    def _only_app(self, what: str, workflow: str | None = None) -> str:
-        names = [name for name, app in self._apps.items() if workflow is None or workflow in app.workflows]
+    async def _only_app(self, what: str, workflow: str | None = None) -> str:
+        """The one app that has the workflow: of this engine's apps or, if it has none, of the store's."""
+        known = await self._workflow_names()
+        names = [app for app, workflows in known.items() if workflow is None or workflow in workflows]
         if len(names) == 1:
             return names[0]
-        known = ", ".join(self._apps) or "none"
-        raise NotFound(f"{what}: say which app it is of, as app/id; the apps here are: {known}")
+        if workflow is not None and not names:
+            raise NotFound(f"{what}: no app here has it; the workflows are: {_listed(known)}")
+        raise NotFound(f"{what}: say which app it is of, as app/id; the apps here are: {', '.join(known) or 'none'}")
+
+    async def _workflow_names(self) -> dict[str, set[str]]:
+        """The workflows of each app: of this engine's or, if it has none, of those registered in the store."""
+        if self._apps:
+            return {name: set(app.workflows) for name, app in self._apps.items()}
+        known: dict[str, set[str]] = {}
+        for item in (await self.store.registrations()).items:
+            known.setdefault(item.app, set()).add(item.workflow)
+        return known
 
 
 @asynccontextmanager
@@ -490,6 +498,12 @@ def _apps(app: App | Iterable[App]) -> dict[str, App]:
             raise InvalidInput(f"two apps are called {each.name!r}: names are what keeps their runs apart")
         apps[each.name] = each
     return apps
+
+
+def _listed(workflows: dict[str, set[str]]) -> str:
+    names = sorted(f"{app}/{name}" for app, names in workflows.items() for name in names)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "none") + more
 
 
 def _workflow_id(workflow: Target) -> str:

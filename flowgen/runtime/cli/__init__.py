@@ -1,0 +1,17 @@
+"""The command line.
+
+==============  ======================================================================
+`program`       `flowgen` and how it ends; `faults` what went wrong, and exit codes
+`dev`           `dev` and `worker`: an engine for a `target`, until a signal
+`feed`          what the engine does, printed; `narrator` puts it into words
+`sending`       `send`, `invoke`
+`runs`          `runs …`, `why`; `events` is `events …`
+`store_client`  how those open a store; `options` what is typed, `output` what is printed
+==============  ======================================================================
+
+Commands import the engine inside, so that `flowgen --help` need not wait for it.
+"""
+
+from .program import main, run
+
+__all__ = ["main", "run"]

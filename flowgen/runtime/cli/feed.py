@@ -1,0 +1,242 @@
+"""The feed of `flowgen dev`: what this engine commits and logs, printed as it happens.
+
+Whatever happens is put into a queue by the commit itself, and told by a task of its own; printing is
+done in a thread, so a terminal that stands still (Ctrl-S, a pager) never holds up a run. When the
+queue is full, what comes is counted instead of told.
+
+An event that another process sent is told when one of its runs starts here, or when it is routed here.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from datetime import datetime
+
+import attrs
+import click
+import trio
+
+from ...errors import StoreError
+from ...history import Started
+from ...ids import is_id
+from ...transition import Transition
+from ..engine import Engine
+from ..store import Committed
+from .narrator import Line, Note, Tone, heard_of, narrate, started_by
+from .output import has_colours, printable
+
+QUEUE = 5_000
+_REMEMBERED = 10_000
+_LAST_WORDS = 2.0
+_SHORT_ID = 6
+_TAIL = 1 << 60
+
+_COLOURS: dict[Tone, dict[str, str | bool]] = {
+    "plain": {},
+    "good": {"fg": "green"},
+    "bad": {"fg": "red"},
+    "quiet": {"dim": True},
+}
+
+
+@attrs.define
+class _Happened:
+    transition: Transition
+    now: int
+    note: Note | None
+
+
+class Feed:
+    """Tells what an engine does. `width` is that of the workflow's column."""
+
+    def __init__(
+        self, engine: Engine, write: Callable[[str], None], *, width: int, colours: bool, payloads: bool
+    ) -> None:
+        self._engine = engine
+        self._write = write
+        self._width = width
+        self._colours = colours
+        self._payloads = payloads
+        self._queue: deque[_Happened | str] = deque()
+        self._unsaid = 0
+        self._wake = trio.Event()
+        self._notes: OrderedDict[tuple[str, str], Note] = OrderedDict()
+        self._told: OrderedDict[str, None] = OrderedDict()
+
+    # -- what happens -----------------------------------------------------------------------------
+
+    def committed(self, transition: Transition, committed: Committed) -> None:
+        """A transition was committed. Called inside the commit, so it only takes note."""
+        note = None
+        progress = transition.progress
+        if progress is not None and self._engine.worker is not None:
+            drive = self._engine.worker.drives.get((progress.app, progress.run))
+            if drive is not None:
+                row = drive.owned.row
+                note = Note(row.workflow, drive.owned.events, row.started_at)
+        self._put(_Happened(transition, committed.now, note))
+
+    def say(self, text: str) -> None:
+        """Print a line as it is, after what happened before. Only from the engine's thread."""
+        self._put(text)
+
+    def _put(self, item: _Happened | str) -> None:
+        if len(self._queue) >= QUEUE:
+            self._unsaid += 1
+            return
+        self._queue.append(item)
+        self._wake.set()
+
+    # -- telling ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Tell what happens, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            await self._tell()
+
+    async def close(self) -> None:
+        """Tell what is left, if the reader takes it."""
+        with trio.move_on_after(_LAST_WORDS) as scope:
+            scope.shield = True
+            await self._tell()
+
+    async def _tell(self) -> None:
+        lines: list[str] = []
+        while self._queue:
+            item = self._queue.popleft()
+            if isinstance(item, str):
+                lines.append(item)
+            else:
+                lines += [self._shown(line) for line in await self._lines(item)]
+        if self._unsaid:
+            lines.append(f"… {self._unsaid} commits are not shown: they came faster than they could be printed")
+            self._unsaid = 0
+        if lines:
+            await trio.to_thread.run_sync(self._write, "\n".join(lines), abandon_on_cancel=True)
+
+    async def _lines(self, item: _Happened) -> list[Line]:
+        transition = item.transition
+        for new in transition.create:
+            self._remember((new.row.app, new.row.id), Note(new.row.workflow, new.events, new.row.started_at))
+        note = await self._note(item)
+        for event in transition.accept:
+            self._is_new(event.id)
+        lines: list[Line] = []
+        if note is not None and any(isinstance(record, Started) for record in _records(transition)):
+            lines += [heard_of(e, self._payloads) for e in started_by(note.events) if self._is_new(e.id)]
+        lines += await self._routed(transition)
+        return lines + narrate(transition, item.now, lambda app, run: note or Note(""), self._payloads)
+
+    async def _note(self, item: _Happened) -> Note | None:
+        """What is known of the run that a transition is about."""
+        progress = item.transition.progress
+        if progress is None:
+            return None
+        key = (progress.app, progress.run)
+        note = item.note or self._notes.get(key)
+        if note is None:
+            note = await self._read_note(*key)
+        if note is not None:
+            started = next((r.at for r in progress.records if isinstance(r, Started)), note.started_at)
+            note = attrs.evolve(note, started_at=started)
+            self._remember(key, note)
+        return note
+
+    async def _read_note(self, app: str, run: str) -> Note | None:
+        try:
+            loaded = await self._engine.store.load(app, run, _TAIL)
+        except StoreError:
+            return None
+        return None if loaded is None else Note(loaded.row.workflow, loaded.events, loaded.row.started_at)
+
+    async def _routed(self, transition: Transition) -> list[Line]:
+        """Lines of events that others accepted, and that were routed here."""
+        lines = []
+        for id in transition.routed:
+            if id in self._told:
+                continue
+            try:
+                event = await self._engine.store.event(id)
+            except StoreError:
+                event = None
+            if event is not None and self._is_new(id):
+                lines.append(heard_of(event, self._payloads))
+        return lines
+
+    def _remember(self, key: tuple[str, str], note: Note) -> None:
+        self._notes[key] = note
+        if len(self._notes) > _REMEMBERED:
+            self._notes.popitem(last=False)
+
+    def _is_new(self, event: str) -> bool:
+        """Whether an event was not told yet; from now on it was."""
+        if event in self._told:
+            return False
+        self._told[event] = None
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        return True
+
+    # -- showing ----------------------------------------------------------------------------------
+
+    def _shown(self, line: Line) -> str:
+        run = printable(short_id(line.run)).ljust(_SHORT_ID)
+        verb = line.verb.ljust(10)
+        if self._colours:
+            verb = click.style(verb, **_COLOURS[line.tone])  # type: ignore[arg-type]
+            run = click.style(run, fg="cyan") if line.run else run
+        workflow = printable(line.workflow).ljust(self._width)
+        return f"{clock(line.at)}  {run}  {workflow}  {verb}  {printable(line.text)}".rstrip()
+
+
+def _records(transition: Transition) -> tuple[object, ...]:
+    return transition.progress.records if transition.progress is not None else ()
+
+
+def clock(at: int) -> str:
+    """The time of day here, to the millisecond."""
+    return f"{datetime.fromtimestamp(at / 1_000_000):%H:%M:%S.%f}"[:-3]
+
+
+def short_id(id: str) -> str:
+    """The end of an id: what tells it from others at a glance."""
+    return id[-_SHORT_ID:] if is_id(id) else id if len(id) <= 12 else "…" + id[-11:]
+
+
+def standard_output(text: str) -> None:
+    """Write lines at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def wants_colours() -> bool:
+    return has_colours(sys.stdout)
+
+
+class FeedHandler(logging.Handler):
+    """Log lines of flowgen and of workflows, into the feed; from any thread."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self._feed = feed
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        about = getattr(record, "flowgen", None) or {}
+        run = short_id(str(about.get("run", ""))).ljust(_SHORT_ID)
+        level = record.levelname.lower().ljust(10)
+        text = f"{clock(int(record.created * 1_000_000))}  {run}  {level}  {self.format(record)}"
+        if threading.get_ident() == self._thread:
+            self._feed.say(text)
+            return
+        try:
+            self._token.run_sync_soon(self._feed.say, text)
+        except trio.RunFinishedError:
+            return

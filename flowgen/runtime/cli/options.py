@@ -1,0 +1,77 @@
+"""The options that many commands share, and how what is typed becomes a value."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from .faults import Fault
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_DB = "sqlite:///flowgen.db"
+
+_NEAR = 20
+
+
+def db_option(command: F) -> F:
+    """`--db URL`: the store."""
+    return click.option(
+        "--db",
+        metavar="URL",
+        default=DEFAULT_DB,
+        show_default=True,
+        help="The store: sqlite:///relative.db, sqlite:////absolute.db, or what a plug-in offers.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`: the answer for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, also for errors.")(command)
+
+
+def limit_option(command: F) -> F:
+    """`--limit` and `--cursor`: a page of a list."""
+    command = click.option("--cursor", help="Where the page before said that the next begins.")(command)
+    return click.option(
+        "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many to list."
+    )(command)
+
+
+def data_option(command: F) -> F:
+    """`--data JSON`, or `--data -` for standard input."""
+    return click.option(
+        "--data", metavar="JSON", default="{}", show_default=True, help="The data; - reads it from standard input."
+    )(command)
+
+
+def parse_data(text: str) -> Any:
+    """The JSON value of `--data`; a fault that says where it stops being JSON."""
+    what = "--data"
+    if text == "-":
+        what, text = "standard input", _standard_input()
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        near = text[max(0, error.pos - _NEAR) : error.pos + _NEAR]
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Fault("invalid_json", f"{what} is not JSON: {error.msg} at {place}, near {near!r}") from None
+    except RecursionError:
+        raise Fault("invalid_json", f"{what} is nested too deeply") from None
+    except ValueError as error:
+        raise Fault("invalid_json", f"{what} is not JSON: {error}") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise Fault("invalid_json", f"standard input is not UTF-8 text: {error}") from None

@@ -1,0 +1,83 @@
+"""The program `flowgen`: its commands, and how each way of ending becomes an exit code.
+
+Nothing but a message of one line leaves when something is wrong: to standard error for people, or with
+`--json` as `{"error": {"code", "message"}}` to standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from ... import __version__
+from .dev import dev, worker
+from .events import events
+from .faults import BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, fault_of
+from .output import note, printable, say_json
+from .runs import runs, why
+from .sending import invoke, send
+
+
+@click.group()
+@click.version_option(__version__, prog_name="flowgen")
+def flowgen() -> None:
+    """Durable workflows as plain Python generators."""
+
+
+for command in (dev, worker, send, invoke, runs, why, events):
+    flowgen.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Do what the arguments say; the answer is the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _command(arguments)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            return _failed(fault_of(error), error, as_json="--json" in arguments)
+    except BrokenPipeError:
+        _forget_output()
+        return READER_GONE
+
+
+def _command(arguments: list[str]) -> int:
+    try:
+        answer = flowgen.main(args=arguments, prog_name="flowgen", standalone_mode=False)
+        sys.stdout.flush()
+        return answer if isinstance(answer, int) else DONE
+    except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        return INTERRUPTED
+
+
+def _failed(fault: Fault, error: Exception, as_json: bool) -> int:
+    if fault.exit_code == BROKEN and os.environ.get("FLOWGEN_TRACEBACK"):
+        traceback.print_exception(error)
+    if as_json:
+        say_json({"error": {"code": fault.code, "message": fault.message}})
+    else:
+        note(f"flowgen: {printable(fault.message)}")
+    sys.stdout.flush()
+    return fault.exit_code
+
+
+def _forget_output() -> None:
+    """Nobody reads on: what is still buffered must not fail again when Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

@@ -1,0 +1,194 @@
+"""`flowgen runs …` and `flowgen why`: look at runs, and steer them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from .faults import Fault
+from .options import db_option, json_option, limit_option
+from .output import json_text, printable, say, say_json, say_page, shortened, when
+from .store_client import ask
+
+if TYPE_CHECKING:
+    from ...history import Record
+    from ..engine import Engine
+    from ..info import RunInfo
+
+STATUSES = "scheduled running waiting cancelling parked completed failed cancelled skipped".split()
+_LONG = 200
+
+
+@click.group()
+def runs() -> None:
+    """List, show, cancel, retry, rerun and export runs."""
+
+
+@runs.command("list")
+@click.option("--workflow", metavar="ID", help="Only runs of this workflow: its id, or app/id.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs in this state.")
+@limit_option
+@db_option
+@json_option
+def list_runs(workflow: str | None, status: str | None, limit: int, cursor: str | None, db: str, as_json: bool) -> None:
+    """List runs, newest first."""
+    from ..documents import page_document, run_document
+
+    page = ask(db, lambda engine: engine.runs(workflow=workflow, status=status, limit=limit, cursor=cursor))
+    headings = ["RUN", "WORKFLOW", "STATUS", "CREATED", "ENDED", "REASON"]
+    if as_json:
+        say_json(page_document(page, run_document))
+    else:
+        say_page("no runs", headings, [_row(run) for run in page.items], page.cursor)
+
+
+def _row(run: RunInfo) -> Sequence[str]:
+    reason = str(run.error) if run.error is not None else run.reason or ""
+    return run.id, f"{run.app}/{run.workflow_id}", run.status, when(run.created_at), when(run.ended_at), reason
+
+
+@runs.command()
+@click.argument("run")
+@db_option
+@json_option
+def show(run: str, db: str, as_json: bool) -> None:
+    """Show a run: its state, event, result or error, and history."""
+    from ...codec import record_to_dict
+    from ..documents import run_document
+
+    shown = ask(db, lambda engine: _look(engine, run))
+    if as_json:
+        history = [record_to_dict(record) for record in shown.history]
+        say_json({**run_document(shown.info), "why": shown.why, "history": history})
+    else:
+        say("\n".join(_portrait(shown)))
+
+
+@attrs.frozen
+class _Shown:
+    info: RunInfo
+    why: str
+    history: Sequence[Record]
+
+
+async def _look(engine: Engine, run: str) -> _Shown:
+    return _Shown(await engine.run(run), await engine.why(run), await engine.history(run))
+
+
+def _portrait(shown: _Shown) -> list[str]:
+    info = shown.info
+    started = [f"{event.name} {json_text(event.data)}" for event in info.events]
+    fields = [
+        ("run", info.id),
+        ("workflow", f"{info.app}/{info.workflow_id}"),
+        ("status", info.status),
+        ("why", shown.why if info.ended_at is None else ""),
+        ("created", when(info.created_at)),
+        ("started", when(info.started_at)),
+        ("ended", when(info.ended_at)),
+        ("parent", info.parent_id or ""),
+        *[("event", text) for text in started],
+        ("result", json_text(info.result) if info.status == "completed" else ""),
+        ("error", str(info.error) if info.error is not None else ""),
+        ("restarted", f"as run {info.restarted_as}" if info.restarted_as else ""),
+    ]
+    lines = [
+        f"{name:<10} {shortened(value, _LONG) if name != 'error' else printable(value)}"
+        for name, value in fields
+        if value
+    ]
+    if info.error is not None and info.error.trace:
+        lines += ["", *[f"    {printable(line)}" for line in info.error.trace.splitlines()]]
+    return [*lines, "", *_story(shown.history)]
+
+
+def _story(history: Sequence[Record]) -> list[str]:
+    """The records, each with its time since the first one."""
+    from ...codec import describe
+
+    lines = []
+    for position, record in enumerate(history):
+        seconds = (record.at - history[0].at) / 1_000_000
+        lines.append(f"{position:>5}  +{seconds:.3f}s  {printable(describe(record))}")
+    return lines
+
+
+@runs.command()
+@click.argument("run")
+@click.option("--reason", default="cancelled by request", show_default=True, help="Why; its body gets to see it.")
+@db_option
+@json_option
+def cancel(run: str, reason: str, db: str, as_json: bool) -> None:
+    """Cancel an open run; it ends when its clean-up has run."""
+    ask(db, lambda engine: engine.cancel(run, reason=reason))
+    _answer(f"run {run} is being cancelled", as_json, run=run, status="cancelling")
+
+
+@runs.command()
+@click.argument("run")
+@db_option
+@json_option
+def retry(run: str, db: str, as_json: bool) -> None:
+    """Let a failed or parked run go on from where it failed, on today's code."""
+    ask(db, lambda engine: engine.retry(run))
+    _answer(f"run {run} goes on", as_json, run=run)
+
+
+@runs.command()
+@click.argument("run")
+@click.option("--from-step", metavar="STEP", help="Keep the outcomes of the steps before this one.")
+@db_option
+@json_option
+def rerun(run: str, from_step: str | None, db: str, as_json: bool) -> None:
+    """Start a fresh run with the same event, and print its id."""
+    created = ask(db, lambda engine: engine.rerun(run, from_step=from_step))
+    _answer(created, as_json, run=created, rerun_of=run)
+
+
+@runs.command()
+@click.argument("run")
+@click.option("--output", "-o", metavar="FILE", help="Write it to FILE instead of standard output.")
+@db_option
+@json_option
+def export(run: str, output: str | None, db: str, as_json: bool) -> None:
+    """Print a run as JSON Lines: a header with the run and its events, then a record a line.
+
+    What it holds is enough to replay the run against code, with assert_replays in a test.
+    """
+    from ...codec import export_lines
+
+    loaded = ask(db, lambda engine: engine.load(run))
+    text = "\n".join(export_lines(loaded.row, loaded.events, loaded.records))
+    if output is None:
+        say(text)
+    else:
+        _write(output, text + "\n")
+        _answer(f"{len(loaded.records)} records written to {output}", as_json, run=run, output=output)
+
+
+def _write(output: str, text: str) -> None:
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Fault("output", f"--output {output}: {error.strerror}") from error
+
+
+@click.command()
+@click.argument("run")
+@db_option
+@json_option
+def why(run: str, db: str, as_json: bool) -> None:
+    """Say in a sentence what a run is doing, or waits for."""
+    reason = ask(db, lambda engine: engine.why(run))
+    _answer(reason, as_json, run=run, why=reason)
+
+
+def _answer(text: str, as_json: bool, **fields: str) -> None:
+    if as_json:
+        say_json(fields)
+    else:
+        say(printable(text))

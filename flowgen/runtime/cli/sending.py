@@ -1,0 +1,78 @@
+"""`flowgen send` and `flowgen invoke`: events and runs from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .faults import Fault
+from .options import data_option, db_option, json_option, parse_data
+from .output import json_text, note, say, say_json
+from .store_client import ask
+
+if TYPE_CHECKING:
+    from ...events import Event
+    from ...runs import RunRow
+    from ..engine import Engine
+
+
+@click.command()
+@click.argument("name")
+@data_option
+@click.option("--id", "event_id", help="Makes sending it again harmless: the same id starts nothing new.")
+@db_option
+@json_option
+def send(name: str, data: str, event_id: str | None, db: str, as_json: bool) -> None:
+    """Send one event called NAME and print its id and the runs that it starts.
+
+    It is durable when its id is printed, whether or not an engine is at work.
+    """
+    from ...events import Event
+
+    event = Event(name, parse_data(data), event_id)
+    sent, runs = ask(db, lambda engine: _send(engine, event), create=True)
+    if as_json:
+        started = [{"id": run.id, "app": run.app, "workflow_id": run.workflow} for run in runs]
+        say_json({"ids": [sent], "runs": started})
+    else:
+        say("\n".join([sent, *[f"starts {run.app}/{run.workflow}, run {run.id}" for run in runs]]))
+        if not runs:
+            note("it starts no workflow that this store knows of")
+
+
+async def _send(engine: Engine, event: Event[Any]) -> tuple[str, Sequence[RunRow]]:
+    (sent,) = await engine.send(event)
+    return sent, (await engine.store.started_by(sent)).items
+
+
+@click.command()
+@click.argument("workflow")
+@data_option
+@click.option("--wait", is_flag=True, help="Wait for its end and print what it returned.")
+@click.option("--timeout", metavar="DURATION", help='With --wait: wait no longer than this, such as "30s".')
+@db_option
+@json_option
+def invoke(workflow: str, data: str, wait: bool, timeout: str | None, db: str, as_json: bool) -> None:
+    """Start one run of WORKFLOW (its id, or app/id) and print the run's id.
+
+    An engine that offers the workflow does the work: flowgen dev, or any process with an open engine.
+    With --wait the exit code is 1 if the run fails, is cancelled or takes longer than --timeout.
+    """
+    if timeout is not None and not wait:
+        raise Fault("usage", "--timeout says how long to --wait; say both or neither")
+    value = parse_data(data)
+
+    async def question(engine: Engine) -> tuple[str, Any]:
+        run = await engine.start(workflow, value)
+        if not wait:
+            return run, None
+        note(f"run {run}")
+        return run, await engine.result(run, timeout=timeout)
+
+    run, result = ask(db, question)
+    if as_json:
+        say_json({"run": run, "result": result} if wait else {"run": run})
+    else:
+        say(json_text(result) if wait else run)
