@@ -1,0 +1,106 @@
+"""`VirtualClock`: time that passes only when everybody waits for it.
+
+It is a clock for trio (`trio.run(main, clock=VirtualClock())`) and, called, store time in microseconds
+(`MemoryStore(clock=clock)`), so that both agree. When no task can run, it jumps to the next deadline: a
+year passes in no time, and nothing ever waits for real.
+
+Rules
+-----
+* Time never goes back, and never passes while a task can run.
+* It stands still while somebody works outside of trio: in a thread that trio started, or inside
+  `with clock.held():`.
+* Inside it is an `int` of microseconds; trio sees the seconds since the start, which a float holds
+  exactly enough.
+
+Refuses to know who waits, and what for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from math import ceil, inf
+
+import trio
+
+from ..duration import MAX_SPAN, format_duration, instant, moment, parse_duration
+
+START = 1_767_225_600_000_000
+"""When virtual time starts unless it is told otherwise: the beginning of 2026, UTC."""
+
+_SECOND = 1_000_000
+
+
+class VirtualClock(trio.abc.Clock):
+    """Virtual time, for trio and for a store.
+
+    `start` is the moment at which it starts (an aware `datetime`). With `jumps=False` it moves only by
+    `advance` and `jump_to`.
+
+    ::
+
+        clock = VirtualClock()
+        trio.run(main, clock=clock)         # trio.sleep(86_400) in there takes no time
+        store = MemoryStore(clock=clock)
+    """
+
+    def __init__(self, start: datetime | None = None, *, jumps: bool = True) -> None:
+        self.start = START if start is None else instant(start, "start of VirtualClock")
+        self.elapsed = 0
+        self._jumps = jumps
+        self._holds = 0
+
+    def __call__(self) -> int:
+        """The time: microseconds since the epoch."""
+        return self.start + self.elapsed
+
+    @property
+    def now(self) -> datetime:
+        """The time, aware, in UTC."""
+        return moment(self())
+
+    @property
+    def standing(self) -> bool:
+        """Whether it stands still because somebody works outside of trio."""
+        return self._holds > 0 or trio.to_thread.current_default_thread_limiter().borrowed_tokens > 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While inside, time does not pass by itself."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+
+    def advance(self, duration: str | float | timedelta) -> None:
+        """Let so much time pass at once."""
+        self.elapsed += parse_duration(duration, "VirtualClock.advance", maximum=MAX_SPAN)
+
+    def jump_to(self, deadline: float) -> None:
+        """Go to a trio deadline, at once; one that has passed changes nothing."""
+        self.elapsed = max(self.elapsed, ceil(deadline * _SECOND))
+        while self.elapsed / _SECOND < deadline:
+            self.elapsed += 1
+
+    # -- what trio asks for -----------------------------------------------------------------------
+
+    def start_clock(self) -> None:
+        """Trio begins; nothing has to be set up."""
+
+    def current_time(self) -> float:
+        """Seconds since the start."""
+        return self.elapsed / _SECOND
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Real seconds to wait for a deadline: none, because asking for it makes it come."""
+        if deadline <= self.current_time():
+            return 0
+        if deadline == inf or not self._jumps or self.standing:
+            return inf
+        self.jump_to(deadline)
+        return 0
+
+    def __repr__(self) -> str:
+        return f"<VirtualClock at {self.now.isoformat()}, {format_duration(self.elapsed)} after its start>"
