@@ -1,7 +1,34 @@
 """The runtime: everything that waits. Engines, clients and stores."""
 
-from .client import Client, start_engine
-from .engine import Engine, open_engine
-from .info import Page, RunInfo
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .client import Client, start_engine
+    from .engine import Engine, open_engine
+    from .info import Page, RunInfo
 
 __all__ = ["Client", "Engine", "Page", "RunInfo", "open_engine", "start_engine"]
+
+_HOMES = {
+    "Client": "client",
+    "start_engine": "client",
+    "Engine": "engine",
+    "open_engine": "engine",
+    "Page": "info",
+    "RunInfo": "info",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import on first use, so that `flowgen --help` needs neither an event loop nor a database."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    thing: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = thing
+    return thing
+
+
+def __dir__() -> list[str]:
+    return __all__
