@@ -27,6 +27,7 @@ from __future__ import annotations
 import heapq
 import types
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -73,10 +74,11 @@ from .history import (
     Retried,
     Started,
     StepFailed,
+    StepRecord,
     StepSucceeded,
     effective,
 )
-from .outcome import Failed, Failure, Json, Succeeded, failure_of
+from .outcome import NULL, Failed, Failure, Json, Succeeded, failure_of
 from .tree import Fiber, Group, Key, Node, Step
 from .values import decode, decoder, digest, encode, return_annotation
 from .workflow import Workflow
@@ -138,6 +140,7 @@ class Interpreter:
 
     def __init__(self, workflow: Workflow[Any, Any], context: Context[Any]) -> None:
         self.workflow = workflow
+        self._strict = workflow.changes == "strict"
         self.context = context
         self.pending: dict[str, Step] = {}
         self.end: BodyEnd | None = None
@@ -153,8 +156,10 @@ class Interpreter:
         self.fresh: dict[str, Step] = {}
         self.abandoned: list[Step] = []
         self._memo: dict[str, list[Record]] = {}
-        self._deadlines: list[tuple[int, str]] = []
-        self._decoders: dict[Any, Callable[[Json], Any]] = {}
+        self._deadlines: list[tuple[int, int, str]] = []
+        self._armed = 0
+        self._readers: dict[Any, Callable[[Json], Any]] = {}
+        self._recalling = False
         self._stack: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._spawned: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._commands = 0
@@ -215,7 +220,7 @@ class Interpreter:
         """The earliest time at which a pending step or a clean-up is over by itself."""
         heap = self._deadlines
         while heap:
-            due, step_id = heap[0]
+            due, _, step_id = heap[0]
             step = self.pending.get(step_id)
             if step is not None and step.deadline == due:
                 break
@@ -227,15 +232,15 @@ class Interpreter:
         return due_step
 
     def take_due(self, now: int) -> list[Step]:
-        """The pending steps whose deadline has come, earliest first; each is reported once."""
-        due: list[Step] = []
+        """The pending steps whose deadline has come, each once: the earliest first, then the first requested."""
+        due: dict[str, Step] = {}
         heap = self._deadlines
         while heap and heap[0][0] <= now:
-            deadline, step_id = heapq.heappop(heap)
+            deadline, _, step_id = heapq.heappop(heap)
             step = self.pending.get(step_id)
-            if step is not None and step.deadline == deadline and step not in due:
-                due.append(step)
-        return due
+            if step is not None and step.deadline == deadline:
+                due[step_id] = step
+        return list(due.values())
 
     def close(self) -> None:
         """Drop the body: close its generators, innermost first; whatever they do is dropped."""
@@ -271,13 +276,11 @@ class Interpreter:
         if step is None:
             return
         try:
-            value = self._decode(step, record.value)
+            value = _restored(step, record.value)
         except UndecodableError as error:
-            if not self.context._replaying:
+            if not (self.context._replaying or self._recalling):
                 raise
-            raise NondeterminismError(
-                step.id, f"the value {_text(record.value)}", str(error), self._where(step)
-            ) from error
+            raise self._divergence(step.id, f"the value {_text(record.value)}", str(error), step) from error
         if record.position is not None:
             self._seen[_base(step)] = record.position
         self._settle_step(step, None, value)
@@ -295,9 +298,7 @@ class Interpreter:
         if self.cancelling is not None:
             return
         self.cancelling = record.reason
-        if self.end is not None:
-            self.end = BodyCancelled(record.reason)
-        elif self._root is None:
+        if self.end is not None or self._root is None:
             self.end = BodyCancelled(record.reason)
         else:
             self._cancel(self._root)
@@ -305,8 +306,10 @@ class Interpreter:
 
     def _cleanup_expired(self, record: CleanupExpired) -> None:
         fiber = self._fibers.get(record.scope)
-        if fiber is None or fiber.closed or not fiber.cancelled:
-            self._diverged(record.scope, "the end of a clean-up", "no such clean-up")
+        if fiber is None or not fiber.cancelled:
+            if self._strict:
+                what = "its clean-up ran out of time" if record.scope else "the clean-up of the body ran out of time"
+                raise self._divergence(record.scope or "(body)", what, self._now_yields())
             return
         self._close(fiber)
         self._fiber_ended(fiber, RunCancelled("clean-up timed out"), None)
@@ -315,39 +318,34 @@ class Interpreter:
         self.life = record.life
 
     def _completed(self, record: EndCompleted) -> None:
-        if self.end is None:
-            self._diverged("(end)", "the run completed", self._now_yields())
+        if self._strict and not isinstance(self.end, BodyReturned | BodyRestarted):
+            raise self._divergence("(end)", "the run completed", self._now_yields())
 
     def _ended(self, record: EndFailed | EndCancelled) -> None:
         """Engine or body may have ended it: nothing of the code follows from this record."""
 
     # -- records and steps ------------------------------------------------------------------------
 
-    def _expect(self, record: Requested | AttemptFailed | StepSucceeded | StepFailed) -> Step | None:
+    def _expect(self, record: StepRecord) -> Step | None:
         """The pending step that a record is about, checked; None if it went into the memo."""
         step = self.pending.get(record.step)
         if step is None:
-            if self.workflow.changes == "additive":
-                self._memo.setdefault(record.step, []).append(record)
-                return None
-            self._diverged(record.step, _recorded(record), self._now_yields())
-        kind = getattr(record, "kind", "run")
-        if kind != step.kind:  # type: ignore[union-attr]
-            self._diverged(record.step, _recorded(record), _yielded(step), step)  # type: ignore[arg-type]
-        if record_digest := getattr(record, "digest", ""):
-            if record_digest != step.digest and self.workflow.changes == "strict":  # type: ignore[union-attr]
-                self._diverged(record.step, _recorded(record), _yielded(step), step)  # type: ignore[arg-type]
+            if self._strict:
+                raise self._divergence(record.step, _recorded(record), self._now_yields())
+            self._memo.setdefault(record.step, []).append(record)
+            return None
+        if _kind(record) != step.kind or (self._strict and record.digest and record.digest != step.digest):
+            raise self._divergence(record.step, _recorded(record), _yielded(step), step)
         return step
 
-    def _diverged(self, step_id: str, recorded: str, yields: str, step: Step | None = None) -> None:
-        if self.workflow.changes == "additive" and step is None:
-            return
-        raise NondeterminismError(step_id, recorded, yields, self._where(step))
+    def _divergence(self, name: str, recorded: str, yields: str, step: Step | None = None) -> NondeterminismError:
+        return NondeterminismError(name, recorded, yields, self._where(step))
 
     def _arm(self, step: Step) -> None:
         deadline = step.deadline
         if deadline is not None:
-            heapq.heappush(self._deadlines, (deadline, step.id))
+            self._armed += 1
+            heapq.heappush(self._deadlines, (deadline, self._armed, step.id))
 
     def _settle_step(self, step: Step, error: BaseException | None, value: Any) -> None:
         del self.pending[step.id]
@@ -362,20 +360,23 @@ class Interpreter:
         elif parent is not None:
             self._branch_ended(parent, node.key, error, value)  # type: ignore[arg-type]
 
-    def _decode(self, step: Step, data: Json) -> Any:
-        command = step.command
-        match step.kind:
-            case "run":
-                restore_value = self._decoders.get(command.fn)
-                if restore_value is None:
-                    restore_value = self._decoders[command.fn] = decoder(return_annotation(command.fn))
-                return restore_value(data)
-            case "wait":
-                return None if bytes(data) == b"null" else restore(_EVENT.decode(data), command.event_class)
-            case "invoke" if command.returns is not None:
-                return decoder(command.returns)(data)
+    def _reader(self, command: Any) -> Callable[[Json], Any]:
+        """What restores the recorded values of a command's step; `DefinitionError` if nothing could."""
+        match command:
+            case Run(fn=fn):
+                try:
+                    reader = self._readers.get(fn)
+                except Exception:  # a callable object without a hash
+                    return decoder(return_annotation(fn))
+                if reader is None:
+                    reader = self._readers[fn] = decoder(return_annotation(fn))
+                return reader
+            case WaitFor(event_class=event_class):
+                return partial(_event_or_none, event_class)
+            case Invoke(returns=returns) if returns is not None:
+                return decoder(returns)
             case _:
-                return decode(data)
+                return decode
 
     # -- the body moves ---------------------------------------------------------------------------
 
@@ -426,7 +427,7 @@ class Interpreter:
         elif type(command) is All or type(command) is Race:
             fiber.waiting = self._open_group(command, fiber, fiber, None)
         elif type(command) is Restart and fiber.parent is None:
-            fiber.generator.close()
+            _close_generator(fiber.generator)
             self._fiber_ended(fiber, None, command)
         else:
             self._spawned.append((self._resume, (fiber, _misuse(command), None)))
@@ -443,9 +444,10 @@ class Interpreter:
         try:
             arguments = command.arguments()
             fingerprint = digest(kind, arguments)
-        except UnserializableError as refused:
-            arguments, fingerprint, error = Json(b"null"), "", refused
-        step = Step(step_id, name, command, kind, arguments, fingerprint, parent, key)
+            reader = self._reader(command)
+        except (UnserializableError, DefinitionError) as refused:
+            arguments, fingerprint, reader, error = NULL, "", decode, refused
+        step = Step(step_id, name, command, kind, arguments, fingerprint, reader, parent, key)
         if self._steps > self.workflow.max_steps:
             self._fail(
                 FlowgenError(
@@ -464,8 +466,12 @@ class Interpreter:
 
     def _recall(self, step_id: str) -> None:
         """A step of an additive workflow meets what was recorded for it before it was asked for."""
-        for record in self._memo.pop(step_id, ()):
-            _FEED[type(record)](self, record)
+        self._recalling = True
+        try:
+            for record in self._memo.pop(step_id, ()):
+                _FEED[type(record)](self, record)
+        finally:
+            self._recalling = False
 
     # -- groups -----------------------------------------------------------------------------------
 
@@ -526,7 +532,9 @@ class Interpreter:
         keys = [key for key, _ in group.command.branches]
         results = group.results
         group.decided = True
-        group.value = {key: results[key] for key in keys} if group.command.as_dict else tuple(results[key] for key in keys)
+        group.value = (
+            {key: results[key] for key in keys} if group.command.as_dict else tuple(results[key] for key in keys)
+        )
         self._finish(group)
 
     def _decide(self, group: Group, error: BaseException | None, value: Any) -> None:
@@ -626,9 +634,11 @@ class Interpreter:
         what = f"the result of workflow {self.workflow.id!r}"
         try:
             if error is None and type(value) is Restart:
-                self.end = BodyRestarted(encode(value.data, f"the data of Restart in workflow {self.workflow.id!r}"))
+                data = {} if value.data is None else value.data
+                self.end = BodyRestarted(encode(data, f"the data of Restart in workflow {self.workflow.id!r}"))
                 return
-            error = error or _misreturned(value, f"workflow {self.workflow.id!r}")
+            if error is None:
+                error = _misreturned(value, f"workflow {self.workflow.id!r}")
             if error is None:
                 self.end = BodyReturned(encode(value, what))
                 return
@@ -650,8 +660,15 @@ class Interpreter:
     # -- telling people ---------------------------------------------------------------------------
 
     def _now_yields(self) -> str:
-        if self.end is not None:
-            return f"nothing more: the body has ended ({type(self.end).__name__})"
+        match self.end:
+            case None:
+                pass
+            case BodyRaised(failure):
+                return f"nothing more: the body has raised {failure}"
+            case BodyCancelled(reason):
+                return f"nothing more: the body has ended, cancelled: {reason}"
+            case _:
+                return "nothing more: the body has returned"
         if not self.pending:
             return "nothing yet"
         some = [_yielded(step) for step in list(self.pending.values())[:3]]
@@ -683,6 +700,22 @@ _FEED: dict[type, Callable[[Interpreter, Any], None]] = {
 }
 
 
+def _restored(step: Step, data: Json) -> Any:
+    """A recorded value as the body gets it; `UndecodableError` whatever a user's class makes of it."""
+    try:
+        return step.reader(data)
+    except UndecodableError:
+        raise
+    except Exception as error:
+        raise UndecodableError(
+            f"the value {_text(data)} of step {step.id!r} could not be restored: {failure_of(error)}"
+        ) from error
+
+
+def _event_or_none(event_class: type[Any] | None, data: Json) -> Any:
+    return None if bytes(data) == b"null" else restore(_EVENT.decode(data), event_class)
+
+
 def _base(step: Step) -> str:
     """A step's id without the number of its occurrence."""
     scope, slash, _ = step.id.rpartition("/")
@@ -693,7 +726,9 @@ def _misuse(yielded: Any) -> DefinitionError:
     """Say what is wrong with something that a body yielded."""
     match yielded:
         case Restart():
-            return DefinitionError("Restart(…) ends the whole run: yield it from the workflow itself, not from a branch")
+            return DefinitionError(
+                "Restart(…) ends the whole run: yield it from the workflow itself, not from a branch"
+            )
         case types.CoroutineType():
             yielded.close()
             hint = "a coroutine: wrap the async function in Run(fn, …) and yield that"
@@ -724,7 +759,7 @@ def _close_generator(generator: Any) -> None:
         try:
             generator.close()
             return
-        except BaseException:  # noqa: S112 (the body's own doing: it is being discarded)
+        except BaseException:  # the body's own doing: it is being discarded
             continue
 
 
@@ -738,15 +773,17 @@ def _suspended_at(generator: Any) -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_name}" if frame is not None else ""
 
 
-def _recorded(record: Any) -> str:
-    kind = getattr(record, "kind", "run")
-    arguments = getattr(record, "arguments", None)
-    shown = f" with {_text(arguments)}" if arguments is not None and bytes(arguments) != b"null" else ""
-    return f"{kind} {record.step!r}{shown} ({type(record).__name__})"
+def _kind(record: StepRecord) -> str:
+    return "run" if isinstance(record, AttemptFailed) else record.kind
+
+
+def _recorded(record: StepRecord) -> str:
+    shown = f" with {_text(record.arguments)}" if record.arguments != NULL else ""
+    return f"{_kind(record)} {record.step!r}{shown} ({type(record).__name__})"
 
 
 def _yielded(step: Step) -> str:
-    shown = f" with {_text(step.arguments)}" if bytes(step.arguments) != b"null" else ""
+    shown = f" with {_text(step.arguments)}" if step.arguments != NULL else ""
     return f"{step.kind} {step.id!r}{shown}"
 
 

@@ -12,7 +12,7 @@ These are the nouns only. How they resume, end and are cancelled is `interpreter
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import attrs
@@ -27,8 +27,8 @@ Key = str | int | None
 class Step:
     """An open step: what was asked, and what its records have said about it so far.
 
-    `failures` counts failed attempts and `retry_at` is when the next may start; `terms` are those of
-    its `Requested` record.
+    `reader` restores its recorded value. `failures` counts failed attempts and `retry_at` is when the
+    next may start; `terms` are those of its `Requested` record.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Step:
     kind: Kind
     arguments: Json
     digest: str
+    reader: Callable[[Json], Any]
     parent: Fiber | Group
     key: Key = None
     failures: int = 0
@@ -77,9 +78,9 @@ class Group:
     """An `All` or `Race` in flight.
 
     `fiber` is the one that yielded it (directly or inside another group), whose scope its branches share;
-    `base` begins the scopes of its generator branches. `live` are the children that have started and not ended, in branch order; `unstarted` the branches
-    that a limit still holds back. Once `decided`, `error` or `value` is what it will resume its parent
-    with, as soon as `live` is empty.
+    `base` begins the scopes of its generator branches. `live` are the children that have started and not
+    ended, in branch order; `unstarted` the branches that a limit still holds back. Once `decided`, `error`
+    or `value` is what it will resume its parent with, as soon as `live` is empty.
     """
 
     command: Any
