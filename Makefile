@@ -28,7 +28,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python examples/shop/demo.py $(ARGS)
+	PYTHONPATH=examples $(BIN)/python -m shop.demo $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,0 +1,110 @@
+"""The demo: `make demo`. Sends the orders, kills the engine three times, proves that nothing went wrong.
+
+The engine is a child process. This process only talks to the store, so it goes on sending orders and
+answers while the engine is dead. It ends with 0 only if every check of `audit` holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random, randrange
+
+from flowgen.runtime import Client, start_engine
+
+from . import ledger
+from .app import app
+from .audit import Evidence
+from .evidence import collect, histories
+from .orders import OrderPlaced, read_orders
+from .people import Boss, Customers, Hammer, Kill
+from .report import Progress, summary, verdict
+from .worker import Engine, store_url
+
+LIMIT_SECONDS = 90
+OPEN = ("scheduled", "running", "waiting", "cancelling", "parked")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo and give its exit code."""
+    options = _options(arguments)
+    directory = _directory(options.dir)
+    seed = randrange(1_000_000) if options.seed is None else options.seed
+    rows = read_orders()[: options.orders]
+    print(f"{len(rows)} orders, {options.kills} kills, seed {seed}; files in {directory}", flush=True)
+    started = time.monotonic()
+    evidence, kills = run(directory, rows, options.kills, Random(seed))
+    good, checks = verdict(evidence)
+    print("\n".join(["", *summary(evidence, kills), *checks]))
+    print(f"\n{'All of it holds' if good else 'SOMETHING IS WRONG'}, in {time.monotonic() - started:.1f} s")
+    print(f"The files are in {directory}")
+    return 0 if good else 1
+
+
+def run(directory: Path, rows: list[OrderPlaced], kills: int, dice: Random) -> tuple[Evidence, list[Kill]]:
+    """Let everybody act until all orders are done; then look at what was left behind."""
+    os.environ["SHOP_DIR"] = str(directory)
+    orders = {row.order_id for row in rows}
+    engine = Engine(directory)
+    try:
+        engine.wait_until_ready()
+        with start_engine(app, store=store_url(directory), work=False) as client:
+            customers, hammer = Customers(client, rows), Hammer(engine, dice, kills, len(orders))
+            _act(client, customers, Boss(client), hammer)
+            engine.stop()
+            return collect(histories(client), orders, [kill.process for kill in hammer.made]), hammer.made
+    finally:
+        engine.kill()
+
+
+def _act(client: Client, customers: Customers, boss: Boss, hammer: Hammer) -> None:
+    """Let them act until all orders are done, or it takes too long: then say what is still open."""
+    started, progress, told = time.monotonic(), Progress(), 0
+    while (seconds := time.monotonic() - started) < LIMIT_SECONDS:
+        for person in (customers, boss, hammer):
+            person.act(seconds)
+        done, killed = ledger.count(), hammer.restart_at is not None
+        state = "was killed" if killed else "is working"
+        line = f"engine {hammer.engine.number} {state}  {customers.sent:4} rows sent  {done:4} orders done"
+        progress.show(seconds, line, important=len(hammer.made) > told)
+        told = len(hammer.made)
+        if done >= hammer.orders and told == hammer.kills and not killed and not _open_runs(client):
+            return
+        time.sleep(0.05)
+    for run in _open_runs(client):
+        print(client.why(run))
+
+
+def _open_runs(client: Client) -> list[str]:
+    return [run.id for status in OPEN for run in client.runs(status=status, limit=5).items]
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="demo", description="Orders, a flaky gateway, and an engine that is killed.")
+    parser.add_argument("--dir", type=Path, help="where the files go; it must be empty (default: a new one)")
+    parser.add_argument("--seed", type=int, help="of the moments of the kills (default: another one each time)")
+    parser.add_argument("--kills", type=int, default=3, help="how often the engine is killed (default: 3)")
+    parser.add_argument("--orders", type=int, help="how many rows of the file are sent (default: all)")
+    options = parser.parse_args(arguments)
+    if options.dir is not None and options.dir.exists() and any(options.dir.iterdir()):
+        parser.error(f"{options.dir} is not empty: name a new directory, so that no earlier orders are in the proof")
+    return options
+
+
+def _directory(wanted: Path | None) -> Path:
+    if wanted is None:
+        return Path(tempfile.mkdtemp(prefix="flowgen-shop-"))
+    wanted.mkdir(parents=True, exist_ok=True)
+    return wanted.resolve()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
