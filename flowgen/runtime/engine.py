@@ -10,7 +10,7 @@ Refuses to know: how runs are driven (`worker`), what is decided (`decisions`), 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -32,7 +32,7 @@ from ..values import decode, decoder, encode
 from ..workflow import Workflow
 from .committer import Committer
 from .environment import Environment
-from .executor import Executor
+from .executor import Bodies, Executor
 from .heartbeat import Heartbeat
 from .info import Page, RunInfo, run_info
 from .lookup import answer, load_routes, open_successor
@@ -106,7 +106,8 @@ class Engine:
         run = _check_run_id(run_id) if run_id is not None else self._environment.new_id()
         claim = self.worker.claim_at_once() if self.worker is not None else None
         payload = encode(data if data is not None else {}, f"the data of workflow {name!r}")
-        transition = start_run(app, name, run, payload, Facts(routes), self._environment.now(), claim)
+        request = self._environment.new_id()
+        transition = start_run(app, name, run, payload, Facts(routes), self._environment.now(), request, claim)
         try:
             await self._commit_created(transition, claim.claimed if claim is not None else [])
         except Duplicate:
@@ -383,12 +384,14 @@ async def open_engine(
     grace: str | float | timedelta = "5s",
     spin_limit: str | float | timedelta = "60s",
     environment: Environment | None = None,
+    executor: Callable[[Environment], Bodies] = Executor,
 ) -> AsyncIterator[Engine]:
     """Open an engine for one app or several, on a store; it works until the block is left.
 
     `lease` is how long a run stays with an engine that died, `max_runs` how many runs it drives at
     once, `grace` how long running steps may go on when the block is left, and `spin_limit` how long
-    a body may hold the event loop. `work=False` gives a client that drives nothing.
+    a body may hold the event loop. `work=False` gives a client that drives nothing. `environment` and
+    `executor` are for simulations: where time and chance come from, and what runs the bodies.
 
     ::
 
@@ -412,7 +415,8 @@ async def open_engine(
         if not work:
             yield Engine(apps, opened, environment, committer, None)
             return
-        async with _working(apps, opened, environment, committer, lease_micros, max_runs, spin_seconds) as worker:
+        bodies = executor(environment)
+        async with _working(apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds) as worker:
             yield Engine(apps, opened, environment, committer, worker)
             await worker.drain(grace_seconds)
     finally:
@@ -426,12 +430,12 @@ async def _working(
     store: Store,
     environment: Environment,
     committer: Committer,
+    executor: Bodies,
     lease: int,
     max_runs: int,
     spin_seconds: float,
 ) -> AsyncIterator[Worker]:
     """A registered worker with its router, heartbeat and listener, running until the block is left."""
-    executor = Executor(environment)
     worker = Worker(apps, store, environment, committer, executor, lease=lease, max_runs=max_runs)
     router = Router(store, committer)
     for app in apps.values():

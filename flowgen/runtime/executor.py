@@ -15,7 +15,7 @@ import contextvars
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import trio
@@ -32,6 +32,15 @@ from .environment import Environment
 from .threads import Job, ThreadPool
 
 Stub = Callable[..., Any]
+
+
+class Bodies(Protocol):
+    """What a worker needs of an executor. A simulation has one of its own."""
+
+    @property
+    def abandoned(self) -> int: ...
+    async def run(self, step: Step, run_id: str, default_loop: str) -> Outcome: ...
+    def close(self) -> None: ...
 
 
 @attrs.define(eq=False)
