@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 2.0
 _DECISIONS = 100
+_BACK = "/back"
 
 
 class Drive:
@@ -207,7 +208,12 @@ class Drive:
             self._start(decision.execute)
             return found
         to_execute = [step for step in decision.execute if step.id not in self._bodies]
-        if len(to_execute) == 1 and not self._bodies and len(self.owned.interpreter.pending) == 1 and not self._fresh_mail:
+        if (
+            len(to_execute) == 1
+            and not self._bodies
+            and len(self.owned.interpreter.pending) == 1
+            and not self._fresh_mail
+        ):
             return await self._run_alone(to_execute[0])
         self._start(to_execute)
         return await self._wait()
@@ -222,8 +228,10 @@ class Drive:
 
     async def _read_mail_whatever(self) -> list[Input]:
         """Read the mail even if a cancel has just used the scope: the outcome beside it must not be lost."""
+        inputs: list[Input] = []
         with trio.CancelScope(shield=True):
-            return await self._read_mail()
+            inputs = await self._read_mail()
+        return inputs
 
     async def _look_for_cancel(self) -> None:
         """Mail came while a body is awaited alone: stop the body if the run is being cancelled."""
@@ -262,7 +270,11 @@ class Drive:
             if self._fresh_mail:
                 inputs += await self._read_mail()
             deadline = self.owned.interpreter.next_deadline()
-            if deadline is not None and deadline <= self._environment.now() and await self._worker.store_now() >= deadline:
+            if (
+                deadline is not None
+                and deadline <= self._environment.now()
+                and await self._worker.store_now() >= deadline
+            ):
                 inputs.append(TimePassed())
             if inputs:
                 return inputs
@@ -335,4 +347,9 @@ def hand_back(owned: Owned, now: int) -> Transition:
     progress = Progress(
         row.app, row.id, row.fence, owned.position, (), owned.drained, True, now, life=owned.interpreter.life
     )
-    return Transition(f"{row.id}/{row.fence}/{owned.position}/back", progress)
+    return Transition(f"{row.id}/{row.fence}/{owned.position}{_BACK}", progress)
+
+
+def is_hand_back(transition: Transition) -> bool:
+    """Whether a transition does nothing but give a run back half way (`hand_back`)."""
+    return transition.id.endswith(_BACK)

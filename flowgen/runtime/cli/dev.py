@@ -86,11 +86,9 @@ async def _engine_until_stopped(app: App, target: str, db: str, narrated: bool, 
             if commentary is not None:
                 await commentary.close()
             nursery.cancel_scope.cancel()
-    if stop.at_once:
-        return 128 + stop.signal
     if narrated:
-        standard_output("stopped")
-    return DONE
+        standard_output("stopped at once" if stop.at_once else "stopped")
+    return 128 + stop.signal if stop.at_once else DONE
 
 
 class _Stop:

@@ -50,10 +50,8 @@ class Fault(Exception):
         return self.message
 
 
-def fault_of(error: BaseException) -> Fault:
-    """The fault that an error is; groups of one error are that error."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+def fault_of(error: Exception) -> Fault:
+    """The fault that an error is."""
     if isinstance(error, Fault):
         return error
     if isinstance(error, click.ClickException):
@@ -62,6 +60,13 @@ def fault_of(error: BaseException) -> Fault:
         if isinstance(error, kind):
             return Fault(code, str(error), exit_code)
     return Fault("internal", f"{type(error).__name__}: {error} (FLOWGEN_TRACEBACK=1 shows where)", BROKEN)
+
+
+def single(error: Exception) -> Exception:
+    """The one error inside of groups of one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _usage(error: click.ClickException) -> str:

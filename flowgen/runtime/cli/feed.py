@@ -22,18 +22,17 @@ import trio
 
 from ...errors import StoreError
 from ...history import Started
-from ...ids import is_id
 from ...transition import Transition
 from ..engine import Engine
 from ..store import Committed
-from .narrator import Line, Note, Tone, heard_of, narrate, started_by
-from .output import has_colours, printable
+from .narrator import Line, Note, Tone, heard_of, narrate, note_on, started_by
+from .output import SHORT_ID, escaped, has_colours, printable, short_id
 
 QUEUE = 5_000
 _REMEMBERED = 10_000
 _LAST_WORDS = 2.0
-_SHORT_ID = 6
 _TAIL = 1 << 60
+_INDENT = " " * 14
 
 _COLOURS: dict[Tone, dict[str, str | bool]] = {
     "plain": {},
@@ -61,9 +60,10 @@ class Feed:
         self._width = width
         self._colours = colours
         self._payloads = payloads
-        self._queue: deque[_Happened | str] = deque()
+        self._queue: deque[_Happened | Line | str] = deque()
         self._unsaid = 0
         self._wake = trio.Event()
+        self._telling = trio.Lock()
         self._notes: OrderedDict[tuple[str, str], Note] = OrderedDict()
         self._told: OrderedDict[str, None] = OrderedDict()
 
@@ -76,15 +76,18 @@ class Feed:
         if progress is not None and self._engine.worker is not None:
             drive = self._engine.worker.drives.get((progress.app, progress.run))
             if drive is not None:
-                row = drive.owned.row
-                note = Note(row.workflow, drive.owned.events, row.started_at)
+                note = note_on(drive.owned.row, drive.owned.events)
         self._put(_Happened(transition, committed.now, note))
 
+    def log(self, line: Line) -> None:
+        """Something was logged. In the engine's thread."""
+        self._put(line)
+
     def say(self, text: str) -> None:
-        """Print a line as it is, after what happened before. Only from the engine's thread."""
+        """Print a line as it is, after what happened before."""
         self._put(text)
 
-    def _put(self, item: _Happened | str) -> None:
+    def _put(self, item: _Happened | Line | str) -> None:
         if len(self._queue) >= QUEUE:
             self._unsaid += 1
             return
@@ -107,23 +110,30 @@ class Feed:
             await self._tell()
 
     async def _tell(self) -> None:
+        async with self._telling:
+            lines = await self._taken()
+            if lines:
+                await trio.to_thread.run_sync(self._write, "\n".join(lines), abandon_on_cancel=True)
+
+    async def _taken(self) -> list[str]:
+        """What the queue holds, as lines to print."""
         lines: list[str] = []
         while self._queue:
             item = self._queue.popleft()
             if isinstance(item, str):
                 lines.append(item)
-            else:
-                lines += [self._shown(line) for line in await self._lines(item)]
+                continue
+            told = [item] if isinstance(item, Line) else await self._lines(item)
+            lines += [self._shown(line) for line in told]
         if self._unsaid:
             lines.append(f"… {self._unsaid} commits are not shown: they came faster than they could be printed")
             self._unsaid = 0
-        if lines:
-            await trio.to_thread.run_sync(self._write, "\n".join(lines), abandon_on_cancel=True)
+        return lines
 
     async def _lines(self, item: _Happened) -> list[Line]:
         transition = item.transition
         for new in transition.create:
-            self._remember((new.row.app, new.row.id), Note(new.row.workflow, new.events, new.row.started_at))
+            self._remember((new.row.app, new.row.id), note_on(new.row, new.events))
         note = await self._note(item)
         for event in transition.accept:
             self._is_new(event.id)
@@ -139,7 +149,7 @@ class Feed:
         if progress is None:
             return None
         key = (progress.app, progress.run)
-        note = item.note or self._notes.get(key)
+        note = self._notes.get(key) or item.note
         if note is None:
             note = await self._read_note(*key)
         if note is not None:
@@ -153,7 +163,7 @@ class Feed:
             loaded = await self._engine.store.load(app, run, _TAIL)
         except StoreError:
             return None
-        return None if loaded is None else Note(loaded.row.workflow, loaded.events, loaded.row.started_at)
+        return None if loaded is None else note_on(loaded.row, loaded.events)
 
     async def _routed(self, transition: Transition) -> list[Line]:
         """Lines of events that others accepted, and that were routed here."""
@@ -186,13 +196,15 @@ class Feed:
     # -- showing ----------------------------------------------------------------------------------
 
     def _shown(self, line: Line) -> str:
-        run = printable(short_id(line.run)).ljust(_SHORT_ID)
+        run = printable(short_id(line.run)).ljust(SHORT_ID)
         verb = line.verb.ljust(10)
         if self._colours:
             verb = click.style(verb, **_COLOURS[line.tone])  # type: ignore[arg-type]
             run = click.style(run, fg="cyan") if line.run else run
         workflow = printable(line.workflow).ljust(self._width)
-        return f"{clock(line.at)}  {run}  {workflow}  {verb}  {printable(line.text)}".rstrip()
+        first, *more = line.text.splitlines() or [""]
+        shown = f"{clock(line.at)}  {run}  {workflow}  {verb}  {escaped(first)}".rstrip()
+        return "\n".join([shown, *[f"{_INDENT}{escaped(text)}" for text in more]])
 
 
 def _records(transition: Transition) -> tuple[object, ...]:
@@ -202,11 +214,6 @@ def _records(transition: Transition) -> tuple[object, ...]:
 def clock(at: int) -> str:
     """The time of day here, to the millisecond."""
     return f"{datetime.fromtimestamp(at / 1_000_000):%H:%M:%S.%f}"[:-3]
-
-
-def short_id(id: str) -> str:
-    """The end of an id: what tells it from others at a glance."""
-    return id[-_SHORT_ID:] if is_id(id) else id if len(id) <= 12 else "…" + id[-11:]
 
 
 def standard_output(text: str) -> None:
@@ -229,14 +236,15 @@ class FeedHandler(logging.Handler):
         self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        about = getattr(record, "flowgen", None) or {}
-        run = short_id(str(about.get("run", ""))).ljust(_SHORT_ID)
-        level = record.levelname.lower().ljust(10)
-        text = f"{clock(int(record.created * 1_000_000))}  {run}  {level}  {self.format(record)}"
+        source = getattr(record, "flowgen", {})
+        at = int(record.created * 1_000_000)
+        tone: Tone = "bad" if record.levelno >= logging.WARNING else "plain"
+        level, message = record.levelname.lower(), self.format(record)
+        line = Line(at, level, message, str(source.get("run", "")), str(source.get("workflow", "")), tone)
         if threading.get_ident() == self._thread:
-            self._feed.say(text)
+            self._feed.log(line)
             return
         try:
-            self._token.run_sync_soon(self._feed.say, text)
+            self._token.run_sync_soon(self._feed.log, line)
         except trio.RunFinishedError:
             return

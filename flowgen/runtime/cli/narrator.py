@@ -14,6 +14,7 @@ from typing import Literal
 
 import attrs
 
+from ...codec import decode_event
 from ...duration import HOUR, MILLISECOND, MINUTE, SECOND, format_duration
 from ...events import RESERVED_PREFIX, AcceptedEvent
 from ...history import (
@@ -35,8 +36,10 @@ from ...history import (
     WaitTerms,
 )
 from ...outcome import Failure, Json
+from ...runs import RunRow
 from ...transition import Progress, Transition
-from .output import shortened
+from ..drive import is_hand_back
+from .output import short_id, shortened
 
 Tone = Literal["plain", "good", "bad", "quiet"]
 
@@ -58,11 +61,17 @@ class Line:
 
 @attrs.frozen
 class Note:
-    """What one must know of a run to tell of it: its workflow, the events that started it, since when."""
+    """What one must know of a run to tell of it: its workflow, what started it, and since when it runs."""
 
     workflow: str
     events: tuple[AcceptedEvent, ...] = ()
+    parent: str | None = None
     started_at: int | None = None
+
+
+def note_on(row: RunRow, events: tuple[AcceptedEvent, ...]) -> Note:
+    """The note on a run that the store's values give."""
+    return Note(row.workflow, events, row.parent.run if row.parent is not None else None, row.started_at)
 
 
 def narrate(
@@ -71,13 +80,12 @@ def narrate(
     """The lines of one transition that was committed at `now`; `note_of(app, run)` knows about runs."""
     lines = [_event(event, payloads) for event in transition.accept]
     for new in transition.create:
-        note = Note(new.row.workflow, new.events, new.row.started_at)
-        lines += _records(new.row.id, note, new.records, payloads)
+        lines += _records(new.row.id, note_on(new.row, new.events), new.records, payloads)
     progress = transition.progress
     if progress is not None:
         note = note_of(progress.app, progress.run)
         lines += _records(progress.run, note, progress.records, payloads)
-        lines += _besides(progress, note, now)
+        lines += _besides(progress, note, now, is_hand_back(transition))
     return lines
 
 
@@ -92,11 +100,17 @@ def started_by(events: tuple[AcceptedEvent, ...]) -> list[AcceptedEvent]:
 
 
 def about(micros: int) -> str:
-    """A duration as people say it: two or three digits."""
-    for unit in (HOUR, MINUTE, SECOND, MILLISECOND):
-        if micros >= 10 * unit:
-            return format_duration(micros // unit * unit)
-    return format_duration(max(0, micros) // MILLISECOND * MILLISECOND)
+    """A duration as people say it: no more digits than they would.
+
+    >>> about(14_200), about(2_447_000), about(12_345_678)
+    ('14ms', '2.4s', '12s')
+    """
+    if micros < SECOND:
+        return f"{max(0, micros) // MILLISECOND}ms"
+    if micros < 10 * SECOND:
+        return f"{micros / SECOND:.1f}s".replace(".0s", "s")
+    unit = next((unit for unit in (HOUR, MINUTE) if micros >= 24 * unit), SECOND)
+    return format_duration(micros // unit * unit)
 
 
 def _event(event: AcceptedEvent, payloads: bool) -> Line:
@@ -105,11 +119,13 @@ def _event(event: AcceptedEvent, payloads: bool) -> Line:
     return Line(event.accepted_at, "event", f"{event.name}{key}{delay}{_value(event.data, payloads)}")
 
 
-def _besides(progress: Progress, note: Note, now: int) -> Iterator[Line]:
+def _besides(progress: Progress, note: Note, now: int, handed_back: bool) -> Iterator[Line]:
     """What happened to a run without a record of it."""
     if progress.stored == "parked":
         text = "code and history disagree; it goes on when the code has changed"
         yield Line(now, "parked", text, progress.run, note.workflow, "bad")
+    elif handed_back:
+        yield Line(now, "given back", "any engine that has its workflow goes on with it", progress.run, note.workflow)
     elif progress.reopen and not progress.records:
         yield Line(now, "retried", "", progress.run, note.workflow)
 
@@ -119,17 +135,17 @@ def _records(run: str, note: Note, records: tuple[Record, ...], payloads: bool) 
     for record in records:
         if isinstance(record, Started):
             started = record.at
-        told = _told(record, note, started, payloads)
+        told = tell(record, run, note, started, payloads)
         if told is not None:
             verb, text, tone = told
             yield Line(record.at, verb, text, run, note.workflow, tone)
 
 
-def _told(record: Record, note: Note, started: int | None, payloads: bool) -> tuple[str, str, Tone] | None:
-    """Verb, text and tone of a record; None if it goes without saying."""
+def tell(record: Record, run: str, note: Note, started: int | None, payloads: bool) -> tuple[str, str, Tone] | None:
+    """Verb, text and tone of a run's record; None if it goes without saying. `started`: when the run began."""
     match record:
         case Started():
-            return "started", _cause(note), "plain"
+            return "started", f"{_cause(note)}; run {run}", "plain"
         case Requested():
             return _request(record)
         case AttemptFailed(at=at, step=step, attempt=attempt, failure=failure, retry_at=retry_at):
@@ -151,8 +167,8 @@ def _told(record: Record, note: Note, started: int | None, payloads: bool) -> tu
             return "restarted", f"as run {successor}", "good"
         case EndCompleted(at=at, result=result):
             return "completed", f"after {about(at - (started or at))}{_value(result, payloads)}", "good"
-        case EndFailed(failure=failure, step=step):
-            return "failed", (f"at {step}: " if step is not None else "") + _failure(failure), "bad"
+        case EndFailed(failure=failure):
+            return "failed", _failure(failure), "bad"
         case EndCancelled(reason=reason, cleaned_up=cleaned_up):
             clean = "" if cleaned_up else "; clean-up did not run"
             return "cancelled", shortened(reason, _MESSAGE) + clean, "plain"
@@ -160,6 +176,8 @@ def _told(record: Record, note: Note, started: int | None, payloads: bool) -> tu
 
 def _cause(note: Note) -> str:
     names = list(dict.fromkeys(event.name for event in started_by(note.events)))
+    if note.parent is not None:
+        return f"by run {short_id(note.parent)}"
     return f"by {', '.join(names)}" if names else "directly"
 
 
@@ -174,7 +192,7 @@ def _request(record: Requested) -> tuple[str, str, Tone] | None:
         case SignalTerms(signal=signal, expires_at=expires_at):
             return "waits", f"{record.step}: for signal {signal}, at most {about(expires_at - record.at)}", "quiet"
         case InvokeTerms(app=app, workflow=workflow, child=child):
-            return "invokes", f"{record.step}: {app}/{workflow}, run {child}", "quiet"
+            return "invokes", f"{record.step}: {app}/{workflow}, run {short_id(child)}", "quiet"
         case _:
             return None
 
@@ -186,7 +204,9 @@ def _success(record: StepSucceeded, payloads: bool) -> tuple[str, str, Tone]:
             return "wakes", record.step, "quiet"
         case "wait" if record.position is None:
             return "timed out", record.step, "plain"
-        case "wait" | "signal":
+        case "wait":
+            return "got", record.step + _value(decode_event(record.value).data, payloads), "good"
+        case "signal":
             return "got", record.step + value, "good"
         case "send" | "send_signal":
             return "sent", record.step, "good"

@@ -16,13 +16,21 @@ from typing import Any, TextIO
 
 import click
 
+from ...ids import is_id
+
+SHORT_ID = 6
+
 WIDEST = 60
 """Free text in the last column of a table is cut at this width on a terminal."""
 
 
 def printable(text: str) -> str:
     """The text on one line, without anything that a terminal would obey."""
-    line = " ".join(text.split())
+    return escaped(" ".join(text.split()))
+
+
+def escaped(line: str) -> str:
+    """A line with its spaces as they are, but nothing that a terminal would obey."""
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
@@ -30,6 +38,11 @@ def shortened(text: str, width: int) -> str:
     """Printable text of at most `width` characters."""
     line = printable(text)
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def short_id(id: str) -> str:
+    """The end of an id: what tells it from others at a glance."""
+    return id[-SHORT_ID:] if is_id(id) else id if len(id) <= 12 else "…" + id[-11:]
 
 
 def has_colours(stream: TextIO) -> bool:

@@ -18,7 +18,7 @@ import click
 from ... import __version__
 from .dev import dev, worker
 from .events import events
-from .faults import BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, fault_of
+from .faults import BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, fault_of, single
 from .output import note, printable, say_json
 from .runs import runs, why
 from .sending import invoke, send
@@ -45,28 +45,27 @@ def run(arguments: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        try:
-            return _command(arguments)
-        except BrokenPipeError:
-            raise
-        except Exception as error:
-            return _failed(fault_of(error), error, as_json="--json" in arguments)
-    except BrokenPipeError:
-        _forget_output()
-        return READER_GONE
-
-
-def _command(arguments: list[str]) -> int:
-    try:
         answer = flowgen.main(args=arguments, prog_name="flowgen", standalone_mode=False)
         sys.stdout.flush()
         return answer if isinstance(answer, int) else DONE
     except (KeyboardInterrupt, click.Abort):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return INTERRUPTED
+    except Exception as error:
+        return _failed(single(error), as_json="--json" in arguments)
 
 
-def _failed(fault: Fault, error: Exception, as_json: bool) -> int:
+def _failed(error: Exception, as_json: bool) -> int:
+    try:
+        if isinstance(error, BrokenPipeError):
+            raise error
+        return _reported(fault_of(error), error, as_json)
+    except BrokenPipeError:
+        _forget_output()
+        return READER_GONE
+
+
+def _reported(fault: Fault, error: Exception, as_json: bool) -> int:
     if fault.exit_code == BROKEN and os.environ.get("FLOWGEN_TRACEBACK"):
         traceback.print_exception(error)
     if as_json:

@@ -11,13 +11,14 @@ import click
 
 from .faults import Fault
 from .options import db_option, json_option, limit_option
-from .output import json_text, printable, say, say_json, say_page, shortened, when
+from .output import escaped, json_text, printable, say, say_json, say_page, shortened, when
 from .store_client import ask
 
 if TYPE_CHECKING:
-    from ...history import Record
     from ..engine import Engine
     from ..info import RunInfo
+    from ..store import Loaded
+    from .narrator import Note
 
 STATUSES = "scheduled running waiting cancelling parked completed failed cancelled skipped".split()
 _LONG = 200
@@ -62,7 +63,7 @@ def show(run: str, db: str, as_json: bool) -> None:
 
     shown = ask(db, lambda engine: _look(engine, run))
     if as_json:
-        history = [record_to_dict(record) for record in shown.history]
+        history = [record_to_dict(record) for record in shown.loaded.records]
         say_json({**run_document(shown.info), "why": shown.why, "history": history})
     else:
         say("\n".join(_portrait(shown)))
@@ -72,11 +73,17 @@ def show(run: str, db: str, as_json: bool) -> None:
 class _Shown:
     info: RunInfo
     why: str
-    history: Sequence[Record]
+    loaded: Loaded
+
+    @property
+    def note(self) -> Note:
+        from .narrator import note_on
+
+        return note_on(self.loaded.row, self.loaded.events)
 
 
 async def _look(engine: Engine, run: str) -> _Shown:
-    return _Shown(await engine.run(run), await engine.why(run), await engine.history(run))
+    return _Shown(await engine.run(run), await engine.why(run), await engine.load(run))
 
 
 def _portrait(shown: _Shown) -> list[str]:
@@ -102,18 +109,21 @@ def _portrait(shown: _Shown) -> list[str]:
         if value
     ]
     if info.error is not None and info.error.trace:
-        lines += ["", *[f"    {printable(line)}" for line in info.error.trace.splitlines()]]
-    return [*lines, "", *_story(shown.history)]
+        lines += ["", *[f"    {escaped(line)}" for line in info.error.trace.splitlines()]]
+    return [*lines, "", *_story(shown)]
 
 
-def _story(history: Sequence[Record]) -> list[str]:
-    """The records, each with its time since the first one."""
-    from ...codec import describe
+def _story(shown: _Shown) -> list[str]:
+    """The history, each record with its time since the first one."""
+    from .narrator import tell
 
     lines = []
-    for position, record in enumerate(history):
-        seconds = (record.at - history[0].at) / 1_000_000
-        lines.append(f"{position:>5}  +{seconds:.3f}s  {printable(describe(record))}")
+    for position, record in enumerate(shown.loaded.records):
+        began = shown.loaded.records[0].at
+        told = tell(record, shown.info.id, shown.note, began, payloads=True)
+        if told is not None:
+            verb, text, _ = told
+            lines.append(f"{position:>5}  +{(record.at - began) / 1_000_000:.3f}s  {verb:<10}  {printable(text)}")
     return lines
 
 
@@ -135,7 +145,7 @@ def cancel(run: str, reason: str, db: str, as_json: bool) -> None:
 def retry(run: str, db: str, as_json: bool) -> None:
     """Let a failed or parked run go on from where it failed, on today's code."""
     ask(db, lambda engine: engine.retry(run))
-    _answer(f"run {run} goes on", as_json, run=run)
+    _answer(f"run {run} is due again, from where it failed", as_json, run=run)
 
 
 @runs.command()
@@ -155,9 +165,10 @@ def rerun(run: str, from_step: str | None, db: str, as_json: bool) -> None:
 @db_option
 @json_option
 def export(run: str, output: str | None, db: str, as_json: bool) -> None:
-    """Print a run as JSON Lines: a header with the run and its events, then a record a line.
+    """Print a run and its history as JSON Lines.
 
-    What it holds is enough to replay the run against code, with assert_replays in a test.
+    A header line with the run and its events, then a record a line: what a test needs to replay the run
+    against its code.
     """
     from ...codec import export_lines
 

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 @db_option
 @json_option
 def send(name: str, data: str, event_id: str | None, db: str, as_json: bool) -> None:
-    """Send one event called NAME and print its id and the runs that it starts.
+    """Send one event, called NAME.
 
-    It is durable when its id is printed, whether or not an engine is at work.
+    Its id is printed, and the runs that it starts: by then they are durable, whether or not an engine is
+    at work. What is not yet known to the store is started by nothing: run flowgen dev first.
     """
     from ...events import Event
 
@@ -55,7 +56,9 @@ async def _send(engine: Engine, event: Event[Any]) -> tuple[str, Sequence[RunRow
 @db_option
 @json_option
 def invoke(workflow: str, data: str, wait: bool, timeout: str | None, db: str, as_json: bool) -> None:
-    """Start one run of WORKFLOW (its id, or app/id) and print the run's id.
+    """Start one run of a workflow.
+
+    WORKFLOW is its id, or app/id where several apps have it. The run's id is printed.
 
     An engine that offers the workflow does the work: flowgen dev, or any process with an open engine.
     With --wait the exit code is 1 if the run fails, is cancelled or takes longer than --timeout.
