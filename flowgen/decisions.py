@@ -69,9 +69,7 @@ def accept_events(
     if not acceptance.accept:
         return Accepted(acceptance.ids, None)
     create = tuple(claim.run(new, now) for new in acceptance.create) if claim is not None else acceptance.create
-    transition = Transition(
-        acceptance.accept[0].id, create=create, accept=acceptance.accept, take=acceptance.take
-    )
+    transition = Transition(acceptance.accept[0].id, create=create, accept=acceptance.accept, take=acceptance.take)
     return Accepted(acceptance.ids, transition)
 
 
@@ -100,15 +98,22 @@ class ClaimAtOnce:
 
 
 def start_run(
-    app: str, workflow: str, run_id: str, data: Json, facts: Facts, now: int, claim: ClaimAtOnce | None = None
+    app: str,
+    workflow: str,
+    run_id: str,
+    data: Json,
+    facts: Facts,
+    now: int,
+    request: str,
+    claim: ClaimAtOnce | None = None,
 ) -> Transition:
-    """Start one run directly."""
+    """Start one run directly. `request` is the id of this request: another one for the same run id is not it."""
     if facts.table.find(app, workflow) is None:
         raise NotFound(f"no workflow {workflow!r} is registered in app {app!r}")
     new = direct_run(app, workflow, run_id, data, now)
     if claim is not None:
         new = claim.run(new, now)
-    return Transition(run_id, create=(new,))
+    return Transition(request, create=(new,))
 
 
 def cancel_run(app: str, run_id: str, reason: str, request: str) -> Transition:
@@ -315,9 +320,7 @@ def _end_without_code(
         started_at=None if history else records[0].at,
         life=row.life,
     )
-    return Transition(
-        f"{row.id}/{row.fence}/{row.length}", progress, messages=tuple(messages), drop=tuple(drop)
-    )
+    return Transition(f"{row.id}/{row.fence}/{row.length}", progress, messages=tuple(messages), drop=tuple(drop))
 
 
 def _after(history: Sequence[Record], now: int) -> int:

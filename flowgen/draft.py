@@ -95,7 +95,8 @@ class Owned:
     """A run as its owner holds it in memory, between commits.
 
     `position` is that of the next record, `last_at` the time of the newest one, `drained` how much mail
-    its records account for. `unlooked` are the open waits that have not looked back yet, `looked` how far the others have.
+    its records account for. `unlooked` are the open waits that have not looked back yet, `looked` how
+    far the others have.
     """
 
     row: RunRow
@@ -305,7 +306,7 @@ class Draft:
                 self._succeed(step, NULL)
             case SignalTerms():
                 self._blocked.append(step)
-            case InvokeTerms(app, _, child):
+            case InvokeTerms(child=child):
                 failure = Failure("InvokeTimeout", f"run {child} did not end in time")
                 self._cancel_child(step)
                 self._fail(step, failure)
@@ -328,9 +329,7 @@ class Draft:
         """Record a step's value. One that does not fit its annotation is the step's failure."""
         try:
             if step.kind == "run":
-                self._record(
-                    StepSucceeded(self._at, step.id, value, "run", step.digest, preview(step.arguments))
-                )
+                self._record(StepSucceeded(self._at, step.id, value, "run", step.digest, preview(step.arguments)))
             else:
                 self._record(StepSucceeded(self._at, step.id, value, step.kind, position=position))
         except UndecodableError as error:
@@ -572,7 +571,7 @@ class Draft:
         if isinstance(terms, InvokeTerms) and terms.on_cancel == "cancel":
             self._effect.cancels.append((terms.app, terms.child))
 
-    def _known_key(self, app: str, name: str, questions: Questions) -> Key | None | object:
+    def _known_key(self, app: str, name: str, questions: Questions) -> Key | object | None:
         if (app, name) not in self._facts.keys:
             questions.keys.add((app, name))
             return _UNKNOWN
@@ -605,7 +604,8 @@ class Draft:
         end = self._interpreter.end
         row = self._owned.row
         stored: Stored = "completed"
-        reason = restarted_as = None
+        reason: str | None = None
+        restarted_as: str | None = None
         match end:
             case BodyReturned(data):
                 self._record(EndCompleted(self._at, data))
@@ -619,10 +619,11 @@ class Draft:
                 stored, reason = "failed", str(failure)
                 self._record(EndFailed(self._at, failure, step))
                 self._tell_parent(ChildFailed("", "", failure))
-            case BodyCancelled(reason):
-                stored = "cancelled"
-                self._record(EndCancelled(self._at, reason))
-                self._tell_parent(ChildFailed("", "", Failure("RunCancelledError", f"run {row.id} was cancelled: {reason}")))
+            case BodyCancelled(cause):
+                stored, reason = "cancelled", cause
+                self._record(EndCancelled(self._at, cause))
+                message = f"run {row.id} was cancelled: {cause}"
+                self._tell_parent(ChildFailed("", "", Failure("RunCancelledError", message)))
         transition = self._transition(True, None, stored, reason, restarted_as)
         return Decision(transition, [], self._abandoned, [], lines, released=True, ended=True)
 
@@ -713,7 +714,9 @@ class Effects:
             if target is not None:
                 reason = f"its parent {row.id} gave up on it"
                 messages.append(
-                    Message(derived_id(child, "cancel", row.id), app, target, CancelRequested(reason), must_be_open=True)
+                    Message(
+                        derived_id(child, "cancel", row.id), app, target, CancelRequested(reason), must_be_open=True
+                    )
                 )
         opened = {wait.id for wait in self.open_waits} & set(self.close_waits)
         transition.create = tuple(self.create)
@@ -743,7 +746,9 @@ def direct_run(
 ) -> NewRun:
     """A run that no event started: by `engine.start`, `Invoke` or `Restart`. `data` is its event's."""
     event = AcceptedEvent(run_id, "flowgen/run.invoked", data, now, now, position=position)
-    row = RunRow(app, run_id, workflow, now, seed_of(run_id) if seed is None else seed, due_at=now, parent=parent, since=since)
+    row = RunRow(
+        app, run_id, workflow, now, seed_of(run_id) if seed is None else seed, due_at=now, parent=parent, since=since
+    )
     return NewRun(row, (event,))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -120,7 +120,7 @@ def start_engine(app: App | Iterable[App], store: str | Store = "memory://", **o
     def run() -> None:
         try:
             trio.run(serve)
-        except BaseException as error:  # noqa: BLE001 (it is raised in the thread that asked)
+        except BaseException as error:
             state["error"] = error
         finally:
             opened.set()
@@ -134,10 +134,8 @@ def start_engine(app: App | Iterable[App], store: str | Store = "memory://", **o
     try:
         yield client
     finally:
-        try:
+        with suppress(trio.RunFinishedError):
             client._token.run_sync_soon(state["closing"].set)
-        except trio.RunFinishedError:
-            pass
         thread.join()
     if "error" in state:
         raise _single(state["error"])

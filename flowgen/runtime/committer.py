@@ -37,9 +37,15 @@ class Committer:
         for message in transition.messages:
             self.mail(message.app, message.run)
         progress = transition.progress
-        if transition.messages or (transition.create and any(new.row.owner is None for new in transition.create)):
-            self.due()
-        elif progress is not None and progress.release and (progress.due_at is not None or committed.mail > progress.drained):
+        if (
+            transition.messages
+            or (transition.create and any(new.row.owner is None for new in transition.create))
+            or (
+                progress is not None
+                and progress.release
+                and (progress.due_at is not None or committed.mail > progress.drained)
+            )
+        ):
             self.due()
         if transition.accept:
             self.accepted()

@@ -18,6 +18,7 @@ from typing import Any
 import trio
 
 from ..app import App
+from ..codec import encode_definition
 from ..decisions import Accepted, accept_events, cancel_run, rerun, retry_run, send_signal, start_run
 from ..draft import signal_key
 from ..duration import parse_duration
@@ -25,7 +26,6 @@ from ..errors import DefinitionError, InvalidInput, NotFound, RunCancelledError,
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts, Questions
 from ..history import End, EndCancelled, EndCompleted, EndFailed, Record
-from ..codec import encode_definition
 from ..runs import RunRow, status_of
 from ..transition import NewRun, Transition
 from ..values import decode, decoder, encode
@@ -140,7 +140,11 @@ class Engine:
                 await self._committer.commit(cancel_run(row.app, target, reason, request))
                 return
             except RunEnded as ended:
-                if ended.status is None or target == row.id or await open_successor(self.store, row.app, row.id) is None:
+                if (
+                    ended.status is None
+                    or target == row.id
+                    or await open_successor(self.store, row.app, row.id) is None
+                ):
                     raise WrongState(run, ended.status or "unknown", f"run {run} is {ended.status} already") from None
 
     async def signal(self, name: str, data: Any = None, *, app: str | None = None) -> None:
@@ -219,7 +223,9 @@ class Engine:
         """The records of a run, oldest first."""
         return list((await self._find(run, 0)).records)
 
-    async def events(self, name: str | None = None, *, limit: int = 50, cursor: str | None = None) -> Page[AcceptedEvent]:
+    async def events(
+        self, name: str | None = None, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[AcceptedEvent]:
         """Accepted events, newest first, `limit` (1 to 500) a page."""
         if not 1 <= limit <= 500:
             raise InvalidInput(f"limit={limit}: a page has 1 to 500 events")
@@ -309,8 +315,9 @@ class Engine:
             case EndCompleted(_, result):
                 app = self._apps.get(row.app)
                 workflow = app.workflows.get(row.workflow) if app is not None else None
-                typed = workflow is not None and workflow.returns is not None
-                return decoder(workflow.returns)(result) if typed else decode(result)
+                if workflow is None or workflow.returns is None:
+                    return decode(result)
+                return decoder(workflow.returns)(result)
             case EndFailed(_, failure):
                 raise RunFailed(row.id, failure)
             case EndCancelled(_, reason):
@@ -404,9 +411,9 @@ async def open_engine(
     spin_seconds = parse_duration(spin_limit, "spin_limit of open_engine") / 1_000_000
     if lease_micros < 100_000:
         raise InvalidInput(f"lease={lease!r} is too short: a worker must be able to extend it, say at least 100ms")
-    if not isinstance(max_runs, int) or max_runs < 1:
+    if max_runs < 1:
         raise InvalidInput(f"max_runs={max_runs!r}: an engine drives at least one run")
-    environment = environment or Environment()
+    environment = Environment() if environment is None else environment
     opened = open_store(store)
     await opened.open()
     try:
@@ -416,7 +423,9 @@ async def open_engine(
             yield Engine(apps, opened, environment, committer, None)
             return
         bodies = executor(environment)
-        async with _working(apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds) as worker:
+        async with _working(
+            apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds
+        ) as worker:
             yield Engine(apps, opened, environment, committer, worker)
             await worker.drain(grace_seconds)
     finally:
@@ -460,7 +469,7 @@ async def _working(
             else:
                 nursery.start_soon(_beat, store, worker)
             yield worker
-        except BaseException as error:  # noqa: BLE001 (raised again below, as it is: not inside a group)
+        except BaseException as error:
             raised = error
         finally:
             nursery.cancel_scope.cancel()
@@ -520,7 +529,13 @@ def _check_run_id(run_id: Any) -> str:
     return run_id
 
 
-_STORED = {"parked": "parked", "completed": "completed", "failed": "failed", "cancelled": "cancelled", "skipped": "skipped"}
+_STORED = {
+    "parked": "parked",
+    "completed": "completed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "skipped": "skipped",
+}
 _OPEN = ("scheduled", "running", "waiting", "cancelling", "blocked", "collecting")
 
 
@@ -530,5 +545,3 @@ def _stored_filter(status: str | None) -> str | None:
     if status not in _STORED and status not in _OPEN:
         raise InvalidInput(f"status={status!r} is none of {', '.join([*_OPEN, *_STORED])}")
     return _STORED.get(status, "open")
-
-

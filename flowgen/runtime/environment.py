@@ -24,8 +24,8 @@ class Environment:
 
     def __init__(self, seed: int | None = None, threads: bool = True) -> None:
         self.threads = threads
-        self._seeded = Random(seed) if seed is not None else None  # noqa: S311 (jitter, and simulated ids)
-        self._luck = self._seeded or Random()  # noqa: S311
+        self._seeded = Random(seed) if seed is not None else None
+        self._luck = self._seeded or Random()
         self._offset: float | None = None
 
     def saw(self, store_now: int) -> None:

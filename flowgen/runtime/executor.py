@@ -89,7 +89,7 @@ class Executor:
             return Raised(Failure("Cancelled", "the body raised a cancellation that was not meant for it"))
         except UnserializableError as error:
             return Raised(failure_of(error), retriable=False)
-        except BaseException as error:  # noqa: BLE001 (whatever a body raises is its outcome)
+        except BaseException as error:
             return self._raised(error, command, default_loop)
 
     async def _call(self, command: Any, info: StepInfo, default_loop: str) -> Any:
@@ -120,7 +120,7 @@ class Executor:
         if inspect.iscoroutine(value):
             value.close()
             raise TypeError(
-                f"{function!r} returned a coroutine: give Run the `async def` function itself, or an async lambda's function"
+                f"{function!r} is no `async def` function but returned a coroutine: give Run the async function itself"
             )
         return value
 
@@ -149,7 +149,7 @@ def is_async(function: Any) -> bool:
     """Whether calling `function` gives something to await."""
     while hasattr(function, "func") and hasattr(function, "keywords"):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def _wrong_loop(error: BaseException, command: Any, loop: str) -> str:

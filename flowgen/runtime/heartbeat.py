@@ -128,9 +128,7 @@ class Heartbeat:
         if self._raised_at is None:
             self._raised_at = time.monotonic()
             log.error("%s has held the loop for %.1f s: BodySpins is raised in it", name, still)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self._loop_thread), ctypes.py_object(BodySpins)
-            )
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._loop_thread), ctypes.py_object(BodySpins))
         elif time.monotonic() - self._raised_at > 2 * self._spin_limit:
             log.critical("%s blocks the loop in C code: the process ends with code %d", name, EXIT_BLOCKED)
             os._exit(EXIT_BLOCKED)

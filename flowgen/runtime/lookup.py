@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ..facts import Facts, Questions
 from ..codec import decode_definition
+from ..facts import Facts, Questions
 from ..routing import Route, RouteTable
 from ..runs import RunRow
 from .store import Page, Store

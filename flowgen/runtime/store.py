@@ -11,8 +11,8 @@ Rules for every backend:
 * **`commit` is the only write that changes a run**, besides the ownership verbs `claim`, `extend` and
   the workers' row. All or nothing; the order of its checks is in `flowgen.transition`.
 * **Accepted means durable**: no answer leaves before what it reports is durable, refusals included.
-* **Event positions follow commit order**: once a reader has seen position p, nothing is ever added
-  below p. An event from the future (`ts` above `accepted_at`) has no position, is found by its id only
+* **Event positions follow commit order**: 1, 2, 3 and so on; once a reader has seen position p, nothing
+  is ever added below p. An event from the future (`ts` above `accepted_at`) has no position, is found by its id only
   and is not unrouted, until `unrouted` is asked after its `ts`: that gives it the next position.
 * Events belong to the store; runs, waits, cells and keys are kept for each app.
 * A store error means "nothing is known"; the caller repeats the same transition.
@@ -317,7 +317,7 @@ class Store(Protocol):
         no path or the value at it. By index: cost does not grow with waits that do not match."""
 
     async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
-        """The open waits of a run."""
+        """The open waits of a run, by id."""
 
     async def events(
         self,
@@ -381,9 +381,7 @@ class Store(Protocol):
         cells that expired before it go along, unless the holder is an event or an open run that is
         still there. Returns how many runs and events went; call again until 0."""
 
-    async def find_runs(
-        self, where: RunFilter, cursor: str | None = None, limit: int = PAGE
-    ) -> Page[RunRow]:
+    async def find_runs(self, where: RunFilter, cursor: str | None = None, limit: int = PAGE) -> Page[RunRow]:
         """Runs, newest first, as the filter says."""
 
     async def find_events(

@@ -95,7 +95,7 @@ class ThreadPool:
                 job.running = True
             try:
                 job.value = job.context.run(job.function)
-            except BaseException as error:  # noqa: BLE001 (it belongs to the step, whatever it is)
+            except BaseException as error:
                 job.error = error
             self._finish(job)
 

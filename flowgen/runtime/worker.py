@@ -38,7 +38,7 @@ from .committer import Committer
 from .digest import code_digest
 from .drive import Drive, hand_back
 from .environment import Environment
-from .executor import Executor
+from .executor import Bodies
 from .lookup import answer, load_routes
 from .store import Claimed, Committed, Lease, LeaseLost, Loaded, Refused, Store, Who
 
@@ -49,6 +49,8 @@ CLAIM_BATCH = 100
 CACHED_RUNS = 2_000
 ABANDONED_THREADS = 100
 IDLE_SECONDS = 60.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.25
+"""How long to wait when something is due that this worker was not given, at first and after a while."""
 
 RunKey = tuple[str, str]
 
@@ -62,7 +64,7 @@ class Worker:
         store: Store,
         environment: Environment,
         committer: Committer,
-        executor: Executor,
+        executor: Bodies,
         *,
         lease: int,
         max_runs: int,
@@ -88,6 +90,7 @@ class Worker:
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._stopping = False
+        self._pause = _FIRST_PAUSE
         committer.mail = self._mail_came
         committer.due = self.wake
 
@@ -137,6 +140,8 @@ class Worker:
         if claims.generation != self.routes.generation:
             await self.fresh_routes()
         assert self._nursery is not None
+        if claims.runs:
+            self._pause = _FIRST_PAUSE
         for claimed in claims.runs:
             self._hold(claimed.row)
             self._nursery.start_soon(self._contained, claimed)
@@ -153,9 +158,14 @@ class Worker:
             self.store_failed(error)
             due = None
         if due is not None and len(self.drives) < self._max_runs:
-            seconds = min(seconds, max(0.001, (due - self.environment.now()) / 1_000_000))
+            ahead = (due - self.environment.now()) / 1_000_000
+            if ahead <= _FIRST_PAUSE:
+                ahead, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
+            seconds = min(seconds, ahead)
         with trio.move_on_after(seconds):
             await self._wake.wait()
+            return
+        self._committer.accepted()
 
     async def listen(self) -> None:
         """Hear of what other processes change."""
@@ -177,9 +187,7 @@ class Worker:
     def adopt(self, new: NewRun, positions: Mapping[str, int]) -> None:
         """Drive a run that a commit created in this worker's name. `positions` are those of its events."""
         assert self._nursery is not None
-        events = tuple(
-            attrs.evolve(event, position=positions.get(event.id, event.position)) for event in new.events
-        )
+        events = tuple(attrs.evolve(event, position=positions.get(event.id, event.position)) for event in new.events)
         row = attrs.evolve(new.row)
         self._hold(row)
         self._nursery.start_soon(self._adopted, row, events, new.records)
@@ -368,7 +376,8 @@ class Worker:
         self.leases.pop(key, None)
         if decision.ended:
             owned.interpreter.close()
-            assert decision.transition is not None and decision.transition.progress is not None
+            assert decision.transition is not None
+            assert decision.transition.progress is not None
             self.ended(owned.row, decision.transition.progress.records[-1])  # type: ignore[arg-type]
             return
         if self._cached_runs:
@@ -406,6 +415,11 @@ class Worker:
         if loaded is None or loaded.row.owner is not None:
             log.warning("run %s: its lease has expired; its bodies are stopped", row.id)
             drive.stop()
+
+    def evict(self, chosen: Callable[[RunKey], bool]) -> None:
+        """Drop the live generators of these released runs: each is replayed when it is claimed again."""
+        for key in [key for key in self._cache if chosen(key)]:
+            self._cache.pop(key).interpreter.close()
 
     async def _give_all_back(self) -> None:
         for drive in list(self.drives.values()):

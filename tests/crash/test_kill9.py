@@ -45,9 +45,7 @@ async def saga(engine: Engine) -> None:
 
 @pytest.mark.parametrize("phase", ["before", "during", "after"])
 @pytest.mark.parametrize("scenario", [fan, wait, saga], ids=lambda scenario: scenario.__name__)
-def test_every_commit_point_survives_kill_9(
-    scenario: harness.Scenario, phase: harness.Phase, tmp_path: Path
-) -> None:
+def test_every_commit_point_survives_kill_9(scenario: harness.Scenario, phase: harness.Phase, tmp_path: Path) -> None:
     """However early or late in a commit the process dies, the next one goes on from what is durable."""
     points = 0
     for at in range(1, POINTS):
