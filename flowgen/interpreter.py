@@ -28,6 +28,7 @@ import heapq
 import types
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from inspect import GEN_CREATED, getgeneratorstate
 from typing import Any
 
 import attrs
@@ -85,6 +86,9 @@ from .workflow import Workflow
 
 CLEANUP_TIMEOUT = 60_000_000
 """Microseconds that a cancelled fiber has for its clean-up steps."""
+
+MAX_NESTING = 100
+"""How deep groups may be nested in groups: All in a branch of a Race in a branch of an All, and so on."""
 
 COMMANDS_PER_ADVANCE = 20_000
 """How many commands a body may yield on one record before it counts as spinning."""
@@ -481,9 +485,12 @@ class Interpreter:
         fiber.groups[word] = n + 1
         label = f"{word}:{n}" if n else word
         base = f"{fiber.scope}/{label}" if fiber.scope else label
-        group = Group(command, fiber, base, parent, key)
-        group.unstarted.extend(command.branches)
-        self._spawned.append((self._start_next, (group,)))
+        group = Group(command, fiber, base, parent, key, parent.depth + 1)
+        if group.depth > MAX_NESTING:
+            self._spawned.append((self._settle, (group, _too_deep(label), None)))
+        else:
+            group.unstarted.extend(command.branches)
+            self._spawned.append((self._start_next, (group,)))
         return group
 
     def _start_next(self, group: Group) -> None:
@@ -504,11 +511,17 @@ class Interpreter:
         elif type(branch) is All or type(branch) is Race:
             group.live[key] = self._open_group(branch, group.fiber, group, key)
         else:
-            fiber = Fiber(branch, f"{group.base}/{key}", group, key)
-            self._fibers[fiber.scope] = fiber
-            group.live[key] = fiber
-            self._spawned.append((self._resume, (fiber, None, None)))
+            group.live[key] = self._open_fiber(branch, group, key)
         self._spawned.append((self._start_next, (group,)))
+
+    def _open_fiber(self, branch: Any, group: Group, key: Key) -> Fiber:
+        fiber = Fiber(branch, f"{group.base}/{key}", group, key, group.depth)
+        self._fibers[fiber.scope] = fiber
+        if getgeneratorstate(branch) == GEN_CREATED:
+            self._spawned.append((self._resume, (fiber, None, None)))
+        else:
+            self._spawned.append((self._fiber_ended, (fiber, _used_twice(fiber.scope, branch), None)))
+        return fiber
 
     def _branch_ended(self, group: Group, key: Key, error: BaseException | None, value: Any) -> None:
         group.live.pop(key, None)
@@ -517,7 +530,7 @@ class Interpreter:
         elif type(group.command) is Race:
             self._decide(group, error, None if error is not None else Winner(str(key), value))
         elif group.command.on_error == "collect":
-            group.results[key] = Succeeded(value) if error is None else Failed(failure_of(error))
+            group.results[key] = Succeeded(value) if error is None else Failed(_placeless(failure_of(error)))
             self._start_next(group)
         elif error is not None:
             self._decide(group, error, None)
@@ -741,10 +754,34 @@ def _misuse(yielded: Any) -> DefinitionError:
     return DefinitionError(f"a workflow yielded {hint}")
 
 
+def _too_deep(label: str) -> DefinitionError:
+    return DefinitionError(
+        f"{label}: {MAX_NESTING} groups are nested in one another, and no more are possible: "
+        "does a branch yield All or Race on itself without end? Use a loop, or Invoke"
+    )
+
+
+def _used_twice(scope: str, branch: Any) -> DefinitionError:
+    return DefinitionError(
+        f"branch {scope!r}: {branch.__name__} was a branch before, and a generator runs only once; "
+        "call it afresh for each All or Race that is yielded"
+    )
+
+
+def _placeless(failure: Failure) -> Failure:
+    """Without traces: what a body sees must not depend on the files and lines of its code."""
+    cause = None if failure.cause is None else _placeless(failure.cause)
+    return Failure(failure.type, failure.message, cause=cause)
+
+
 def _misreturned(value: Any, who: str) -> DefinitionError | None:
     """Say what is wrong with something that a body returned; None if nothing is."""
     if type(value) in _LEAVES or type(value) in (All, Race):
         return DefinitionError(f"{who} returned the command {_short(value)}: did you mean `return (yield …)`?")
+    if type(value) is Restart:
+        return DefinitionError(
+            f"{who} returned Restart(…), which ends the whole run: return it from the workflow itself"
+        )
     if isinstance(value, types.GeneratorType):
         return DefinitionError(f"{who} returned a generator: did you mean `return (yield from …)`?")
     if isinstance(value, types.CoroutineType):

@@ -65,6 +65,7 @@ class Fiber:
     scope: str
     parent: Group | None = None
     key: Key = None
+    depth: int = 0
     waiting: Step | Group | None = None
     cancelled: bool = False
     thrown: bool = False
@@ -78,9 +79,10 @@ class Group:
     """An `All` or `Race` in flight.
 
     `fiber` is the one that yielded it (directly or inside another group), whose scope its branches share;
-    `base` begins the scopes of its generator branches. `live` are the children that have started and not
-    ended, in branch order; `unstarted` the branches that a limit still holds back. Once `decided`, `error`
-    or `value` is what it will resume its parent with, as soon as `live` is empty.
+    `base` begins the scopes of its generator branches; `depth` counts the groups around it, itself
+    included. `live` are the children that have started and not ended, in branch order; `unstarted` the
+    branches that a limit still holds back. Once `decided`, `error` or `value` is what it will resume its
+    parent with, as soon as `live` is empty.
     """
 
     command: Any
@@ -88,6 +90,7 @@ class Group:
     base: str
     parent: Fiber | Group
     key: Key = None
+    depth: int = 0
     live: dict[Key, Step | Fiber | Group] = attrs.Factory(dict)
     unstarted: deque[tuple[Key, Any]] = attrs.Factory(deque)
     results: dict[Key, Any] = attrs.Factory(dict)
