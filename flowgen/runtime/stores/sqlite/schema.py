@@ -86,7 +86,7 @@ create table runs (
 create unique index runs_by_id on runs (id, app);
 create index runs_due on runs (app, workflow, due_at, id) where stored = 'open' and due_at is not null;
 create index runs_parked on runs (app, workflow, digest, due_at, id) where stored = 'parked';
-create index runs_codeless on runs (codeless_at) where codeless_at is not null;
+create index runs_codeless on runs (codeless_at, app, id) where codeless_at is not null;
 create index runs_children on runs (parent_app, parent_run, app, id) where parent_run is not null;
 create index runs_by_status on runs (stored, created_at, app, id);
 create index runs_by_workflow on runs (app, workflow, stored, created_at, id);
