@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     directory = _directory(options.dir)
     seed = randrange(1_000_000) if options.seed is None else options.seed
     rows = read_orders()[: options.orders]
-    print(f"{len(rows)} orders, {options.kills} kills, seed {seed}; files in {directory}", flush=True)
+    print(f"{len(rows)} rows of orders; kills: {options.kills}, seed: {seed}; files in {directory}", flush=True)
     started = time.monotonic()
     evidence, kills = run(directory, rows, options.kills, Random(seed))
     good, checks = verdict(evidence)
@@ -71,9 +71,10 @@ def _act(client: Client, customers: Customers, boss: Boss, hammer: Hammer) -> No
         done, killed = ledger.count(), hammer.restart_at is not None
         state = "was killed" if killed else "is working"
         line = f"engine {hammer.engine.number} {state}  {customers.sent:4} rows sent  {done:4} orders done"
-        progress.show(seconds, line, important=len(hammer.made) > told)
+        finished = done >= hammer.orders and len(hammer.made) == hammer.kills and not killed and not _open_runs(client)
+        progress.show(seconds, line, important=finished or len(hammer.made) > told)
         told = len(hammer.made)
-        if done >= hammer.orders and told == hammer.kills and not killed and not _open_runs(client):
+        if finished:
             return
         time.sleep(0.05)
     for run in _open_runs(client):

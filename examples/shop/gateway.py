@@ -101,8 +101,9 @@ def log() -> tuple[list[Request], list[Payment]]:
 def _receive(key: str, kind: str, order_id: str) -> tuple[int, Random]:
     """Log a request. The luck that it will have depends on the order and on how often it was asked."""
     row = (time.time(), os.getpid(), key, kind, order_id)
+    asked = "select count(*) from requests where kind = ? and order_id = ?"
     with transaction("gateway", TABLES) as connection:
-        (times,) = connection.execute("select count(*) from requests where key = ?", (key,)).fetchone()
+        (times,) = connection.execute(asked, (kind, order_id)).fetchone()
         written = connection.execute(
             "insert into requests (at, process, key, kind, order_id) values (?, ?, ?, ?, ?)", row
         )
