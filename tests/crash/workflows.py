@@ -7,8 +7,11 @@ before it does anything, so that the test can tell how often a body was started.
 from __future__ import annotations
 
 import os
+import signal
 from datetime import UTC, datetime
 from typing import Any
+
+import trio
 
 from flowgen import (
     All,
@@ -137,3 +140,25 @@ def saga(ctx: Context[Data]) -> Steps[Any]:
     except StepError:
         yield from undo.compensate()
     yield Restart({"again": True})
+
+
+def poison() -> None:
+    note()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def harmless(number: int) -> int:
+    note()
+    await trio.sleep(0.03)
+    return number
+
+
+@app.workflow
+def poisonous(ctx: Context[Data]) -> Steps[None]:
+    yield Run("poison", poison)
+
+
+@app.workflow
+def innocent(ctx: Context[Data]) -> Steps[int]:
+    number = yield from Run("harmless", harmless, ctx.event.data["number"])
+    return number
