@@ -26,6 +26,7 @@ from ..errors import DefinitionError, InvalidInput, NotFound, RunCancelledError,
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts, Questions
 from ..history import End, EndCancelled, EndCompleted, EndFailed, Record
+from ..outcome import Json
 from ..runs import RunRow, status_of
 from ..transition import NewRun, Transition
 from ..values import decode, decoder, encode
@@ -105,7 +106,7 @@ class Engine:
         routes = await self._routes()
         run = _check_run_id(run_id) if run_id is not None else self._environment.new_id()
         claim = self.worker.claim_at_once() if self.worker is not None else None
-        payload = encode(data if data is not None else {}, f"the data of workflow {name!r}")
+        payload = _encode_data(data if data is not None else {}, f"the data of workflow {name!r}")
         request = self._environment.new_id()
         transition = start_run(app, name, run, payload, Facts(routes), self._environment.now(), request, claim)
         try:
@@ -521,6 +522,15 @@ def _listed(workflows: dict[str, set[str]]) -> str:
 
 def _workflow_id(workflow: Target) -> str:
     return workflow.id if isinstance(workflow, Workflow) else workflow.rpartition("/")[2]
+
+
+def _encode_data(data: Any, what: str) -> Json:
+    """The data of an event: a JSON object."""
+    payload = encode(data, what)
+    if bytes(payload)[:1] != b"{":
+        shown = bytes(payload)[:50].decode(errors="ignore")
+        raise InvalidInput(f"{what}: {shown} must be an object, because it becomes ctx.event.data; wrap it")
+    return payload
 
 
 def _check_run_id(run_id: Any) -> str:
