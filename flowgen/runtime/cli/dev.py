@@ -18,6 +18,7 @@ import click
 
 from .faults import DONE
 from .options import db_option
+from .output import has_colours, say
 from .store_client import without_password
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ async def _engine_until_stopped(app: App, target: str, db: str, narrated: bool, 
     import trio
 
     from ..engine import open_engine
-    from .feed import standard_output
 
     stop = _Stop()
     with stop.on_signals():
@@ -76,7 +76,7 @@ async def _engine_until_stopped(app: App, target: str, db: str, narrated: bool, 
             async with open_engine(app, db, grace=GRACE) as engine:
                 commentary = _Commentary(engine, app, payloads) if narrated else None
                 if commentary is not None:
-                    standard_output(_opening(app, target, db))
+                    say(_opening(app, target, db))
                     nursery.start_soon(commentary.feed.run)
                 else:
                     _log_to_standard_error()
@@ -87,7 +87,7 @@ async def _engine_until_stopped(app: App, target: str, db: str, narrated: bool, 
                 await commentary.close()
             nursery.cancel_scope.cancel()
     if narrated:
-        standard_output("stopped at once" if stop.at_once else "stopped")
+        say("stopped at once" if stop.at_once else "stopped")
     return 128 + stop.signal if stop.at_once else DONE
 
 
@@ -140,10 +140,10 @@ class _Commentary:
     """The feed of an engine, and the log lines that go into it."""
 
     def __init__(self, engine: Engine, app: App, payloads: bool) -> None:
-        from .feed import Feed, FeedHandler, standard_output, wants_colours
+        from .feed import Feed, FeedHandler
 
         width = min(24, max(len(id) for id in app.workflows))
-        self.feed = Feed(engine, standard_output, width=width, colours=wants_colours(), payloads=payloads)
+        self.feed = Feed(engine, say, width=width, colours=has_colours(sys.stdout), payloads=payloads)
         engine.watch(self.feed.committed)
         self._unhook = _hook_logs(FeedHandler(self.feed))
 

@@ -38,6 +38,10 @@ INTERRUPTED = 130
 READER_GONE = 141
 
 
+class ReaderGone(Exception):
+    """Nobody reads the output any more (`| head`): end quietly."""
+
+
 @attrs.define
 class Fault(Exception):
     """Something that ends the command: a `code` for programs, a message for people, an exit code."""
@@ -88,4 +92,5 @@ _KINDS: tuple[tuple[type[BaseException], str, int], ...] = (
     (UnserializableError, "invalid_input", BAD_INPUT),
     (StoreError, "store", BAD_INPUT),
     (FlowgenError, "failed", REFUSED),
+    (OSError, "io", BAD_INPUT),
 )

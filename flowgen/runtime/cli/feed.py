@@ -10,7 +10,6 @@ An event that another process sent is told when one of its runs starts here, or 
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from ...transition import Transition
 from ..engine import Engine
 from ..store import Committed
 from .narrator import Line, Note, Tone, heard_of, narrate, note_on, started_by
-from .output import SHORT_ID, escaped, has_colours, printable, short_id
+from .output import SHORT_ID, escaped, printable, short_id
 
 QUEUE = 5_000
 _REMEMBERED = 10_000
@@ -214,16 +213,6 @@ def _records(transition: Transition) -> tuple[object, ...]:
 def clock(at: int) -> str:
     """The time of day here, to the millisecond."""
     return f"{datetime.fromtimestamp(at / 1_000_000):%H:%M:%S.%f}"[:-3]
-
-
-def standard_output(text: str) -> None:
-    """Write lines at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def wants_colours() -> bool:
-    return has_colours(sys.stdout)
 
 
 class FeedHandler(logging.Handler):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-import click
-
 from ...ids import is_id
+from .faults import ReaderGone
 
 SHORT_ID = 6
 
@@ -52,18 +52,27 @@ def has_colours(stream: TextIO) -> bool:
 
 def say(text: str) -> None:
     """Print a line for people."""
-    click.echo(text, color=has_colours(sys.stdout))
+    write(text, sys.stdout)
 
 
 def note(text: str) -> None:
     """Print a line beside the result: for people, not part of what a pipe reads."""
-    click.echo(text, err=True, color=has_colours(sys.stderr))
+    write(text, sys.stderr)
 
 
 def say_json(document: Any) -> None:
     """Print one JSON document."""
     plain = "utf" not in (sys.stdout.encoding or "").lower()
-    click.echo(json.dumps(document, indent=2, ensure_ascii=plain, allow_nan=False))
+    write(json.dumps(document, indent=2, ensure_ascii=plain, allow_nan=False), sys.stdout)
+
+
+def write(text: str, stream: TextIO) -> None:
+    """Write lines at once. Raises `ReaderGone` when nobody reads them any more."""
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError as error:
+        raise ReaderGone from error
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -80,7 +89,7 @@ def say_page(empty: str, headings: Sequence[str], rows: Sequence[Sequence[str]],
     """Print a page of a list for people."""
     say(table(headings, rows) if rows else empty)
     if cursor is not None:
-        note(f"more: --cursor {cursor}")
+        note(f"more: --cursor {shlex.quote(cursor)}")
 
 
 def when(at: datetime | None) -> str:

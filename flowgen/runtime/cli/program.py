@@ -18,7 +18,7 @@ import click
 from ... import __version__
 from .dev import dev, worker
 from .events import events
-from .faults import BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, fault_of, single
+from .faults import BAD_INPUT, BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, ReaderGone, fault_of, single
 from .output import note, printable, say_json
 from .runs import runs, why
 from .sending import invoke, send
@@ -46,21 +46,23 @@ def run(arguments: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         answer = flowgen.main(args=arguments, prog_name="flowgen", standalone_mode=False)
-        sys.stdout.flush()
         return answer if isinstance(answer, int) else DONE
     except (KeyboardInterrupt, click.Abort):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        note(error.format_message())
+        return BAD_INPUT
     except Exception as error:
         return _failed(single(error), as_json="--json" in arguments)
 
 
 def _failed(error: Exception, as_json: bool) -> int:
     try:
-        if isinstance(error, BrokenPipeError):
+        if isinstance(error, ReaderGone):
             raise error
         return _reported(fault_of(error), error, as_json)
-    except BrokenPipeError:
+    except ReaderGone:
         _forget_output()
         return READER_GONE
 
@@ -72,7 +74,6 @@ def _reported(fault: Fault, error: Exception, as_json: bool) -> int:
         say_json({"error": {"code": fault.code, "message": fault.message}})
     else:
         note(f"flowgen: {printable(fault.message)}")
-    sys.stdout.flush()
     return fault.exit_code
 
 

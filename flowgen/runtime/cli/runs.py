@@ -123,7 +123,7 @@ def _story(shown: _Shown) -> list[str]:
         told = tell(record, shown.info.id, shown.note, began, payloads=True)
         if told is not None:
             verb, text, _ = told
-            lines.append(f"{position:>5}  +{(record.at - began) / 1_000_000:.3f}s  {verb:<10}  {printable(text)}")
+            lines.append(f"{position:>5}  +{(record.at - began) / 1_000_000:.3f}s  {verb:<10}  {escaped(text)}")
     return lines
 
 

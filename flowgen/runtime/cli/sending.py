@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...duration import parse_duration
 from .faults import Fault
 from .options import data_option, db_option, json_option, parse_data
 from .output import json_text, note, say, say_json
@@ -66,13 +67,14 @@ def invoke(workflow: str, data: str, wait: bool, timeout: str | None, db: str, a
     if timeout is not None and not wait:
         raise Fault("usage", "--timeout says how long to --wait; say both or neither")
     value = parse_data(data)
+    seconds = None if timeout is None else parse_duration(timeout, "--timeout") / 1_000_000
 
     async def question(engine: Engine) -> tuple[str, Any]:
         run = await engine.start(workflow, value)
         if not wait:
             return run, None
         note(f"run {run}")
-        return run, await engine.result(run, timeout=timeout)
+        return run, await engine.result(run, timeout=seconds)
 
     run, result = ask(db, question)
     if as_json:

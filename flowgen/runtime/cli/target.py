@@ -167,7 +167,7 @@ def _attribute(target: str, module: ModuleType, attribute: str) -> App:
             raise _fault(target, f"{module.__name__} has no {attribute!r}; {_found(module)}")
         thing = getattr(thing, part)
     if not isinstance(thing, App):
-        raise _fault(target, f"{attribute!r} is a {type(thing).__name__}, not an App; {_found(module)}")
+        raise _fault(target, f"{attribute!r} is of type {type(thing).__name__}, not an App; {_found(module)}")
     return thing
 
 
