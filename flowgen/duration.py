@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 
 from .errors import DefinitionError
 
@@ -126,6 +127,7 @@ def _micros(value: object, what: str) -> Micros:
             raise DefinitionError(f"{what}: {_shown(value)} is not a duration; {_HELP}")
 
 
+@lru_cache(maxsize=1024)
 def _parse(text: str, what: str) -> Micros:
     """The microseconds of a text; errors say at which character it stops making sense."""
     stripped = text.strip()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _TIME_LENGTH = 10
 _REST_LENGTH = 16
 ENTROPY_BYTES = 10
@@ -43,8 +44,5 @@ def is_id(text: str) -> bool:
 
 
 def _base32(number: int, length: int) -> str:
-    characters = []
-    for _ in range(length):
-        characters.append(_ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(characters))
+    """The last `length` (even) digits of a number in Crockford's base 32, two at a time."""
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * (length - 2), -1, -10)])
