@@ -1,0 +1,59 @@
+"""An engine whose runs all wait has nothing to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import trio
+from trio.testing import MockClock
+
+from flowgen import App, Context, Event, OnEvent, Sleep, Steps
+from flowgen.runtime import open_engine
+from flowgen.runtime.environment import Environment
+from flowgen.runtime.store import RunFilter
+from flowgen.runtime.stores import MemoryStore
+
+RUNS = 10_000
+HOUR = 3600
+BEGIN = 1_767_225_600_000_000
+
+app = App("idle")
+
+
+@app.workflow(on=OnEvent("begin"))
+def asleep(ctx: Context[dict[str, Any]]) -> Steps[None]:
+    yield Sleep("long", "300d")
+
+
+class CountingStore:
+    """A store that counts the calls of its verbs."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self._store, name)
+
+
+async def test_ten_thousand_waiting_runs_cost_nothing(autojump_clock: MockClock) -> None:
+    """An hour passes with a handful of looks at the store, however many runs wait (W6's idle CPU)."""
+    store: Any = CountingStore(MemoryStore(clock=lambda: BEGIN + int(trio.current_time() * 1_000_000)))
+    environment = Environment(seed=1, threads=False)
+    async with open_engine(app, store, environment=environment) as engine:
+        for _ in range(RUNS // 1000):
+            await engine.send([Event("begin", {}) for _ in range(1000)])
+        await trio.sleep(5)
+        assert engine.worker is not None
+        assert engine.worker.drives == {}
+        page = await store.find_runs(RunFilter(status="open"))
+        assert all(row.owner is None and row.due_at is not None for row in page.items)
+        store.calls.clear()
+        await trio.sleep(HOUR)
+        calls = store.calls
+    beats = HOUR / (engine.worker.lease / 4 / 1_000_000)
+    assert calls.pop("extend") <= beats + 1
+    assert sum(calls.values()) <= 10 * HOUR / 60, calls
+
