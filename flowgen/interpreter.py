@@ -91,8 +91,13 @@ MAX_NESTING = 100
 """How deep groups may be nested in groups: All in a branch of a Race in a branch of an All, and so on."""
 
 COMMANDS_PER_ADVANCE = 20_000
-"""How many commands a body may yield on one record before it counts as spinning."""
+"""How many commands a body may yield without waiting for anything before it counts as spinning.
 
+Sends are answered in the transition that asks for them, so they are nothing that a body waits for: this
+bounds the size of one transition.
+"""
+
+_AT_ONCE = ("send", "send_signal")
 _CLOSE_ATTEMPTS = 10
 _LEAVES = frozenset({Run, Sleep, SleepUntil, WaitFor, WaitForSignal, SendSignal, Invoke, SendEvent})
 _STEP_ERRORS = {"StepTimeout": StepTimeout, "InvokeTimeout": InvokeTimeout}
@@ -174,7 +179,6 @@ class Interpreter:
     def feed(self, record: Record) -> None:
         """Move the body past one record. Raises `NondeterminismError` if code and record disagree."""
         self.context._clock = record.at
-        self._commands = 0
         _FEED[type(record)](self, record)
         if self._spawned:
             self._pump()
@@ -302,6 +306,7 @@ class Interpreter:
         if self.cancelling is not None:
             return
         self.cancelling = record.reason
+        self._commands = 0
         if self.end is not None or self._root is None:
             self.end = BodyCancelled(record.reason)
         else:
@@ -315,6 +320,7 @@ class Interpreter:
                 what = "its clean-up ran out of time" if record.scope else "the clean-up of the body ran out of time"
                 raise self._divergence(record.scope or "(body)", what, self._now_yields())
             return
+        self._commands = 0
         self._close(fiber)
         self._fiber_ended(fiber, RunCancelled("clean-up timed out"), None)
 
@@ -354,6 +360,8 @@ class Interpreter:
     def _settle_step(self, step: Step, error: BaseException | None, value: Any) -> None:
         del self.pending[step.id]
         self.fresh.pop(step.id, None)
+        if step.kind not in _AT_ONCE:
+            self._commands = 0
         self._settle(step, error, value)
 
     def _settle(self, node: Node, error: BaseException | None, value: Any) -> None:

@@ -35,7 +35,7 @@ from flowgen.interpreter import (
 )
 from flowgen.outcome import Failure, Json
 from flowgen.tree import Step
-from flowgen.values import decode, encode
+from flowgen.values import decode, encode, preview
 from flowgen.workflow import Workflow
 
 Body = Callable[[Context[Any]], Generator[Any, Any, Any]]
@@ -80,6 +80,11 @@ def picture(interpreter: Interpreter) -> dict[str, Any]:
     }
 
 
+def fingerprint(step: Step) -> tuple[str, Json]:
+    """What a record carries of what was asked."""
+    return step.digest, preview(step.arguments)
+
+
 class Fed:
     """A body, live, and the history that it was fed. Times grow by a second with each record."""
 
@@ -111,19 +116,20 @@ class Fed:
         """The step succeeded with this value."""
         step = self.step(step_id)
         data = value if isinstance(value, Json) else encode(value, "a value")
-        digest = step.digest if step.kind == "run" else ""
-        return self.feed(StepSucceeded(self.at, step_id, data, step.kind, digest, position=position))
+        asked = fingerprint(step) if step.kind == "run" else ()
+        return self.feed(StepSucceeded(self.at, step_id, data, step.kind, *asked, position=position))
 
     def fail(self, step_id: str, kind: str = "ValueError", message: str = "no", attempts: int = 1) -> Fed:
         """The step failed for good."""
         step = self.step(step_id)
-        return self.feed(StepFailed(self.at, step_id, Failure(kind, message), attempts, step.kind, step.digest))
+        asked = fingerprint(step) if step.kind == "run" else ()
+        return self.feed(StepFailed(self.at, step_id, Failure(kind, message), attempts, step.kind, *asked))
 
     def try_failed(self, step_id: str, retry_at: int) -> Fed:
         """One attempt of the step failed."""
         step = self.step(step_id)
         return self.feed(
-            AttemptFailed(self.at, step_id, step.failures + 1, Failure("OSError", "down"), retry_at, step.digest)
+            AttemptFailed(self.at, step_id, step.failures + 1, Failure("OSError", "down"), retry_at, *fingerprint(step))
         )
 
     def request(self, step_id: str, terms: Terms | None = None) -> Fed:
