@@ -29,7 +29,7 @@ from .errors import DefinitionError, InvalidInput, UnserializableError
 from .outcome import Json
 from .values import decode, decoder, encode, has_fields
 
-E = TypeVar("E", default=dict[str, Any])
+E = TypeVar("E", covariant=True, default=dict[str, Any])
 C = TypeVar("C", bound=type)
 
 MAX_NAME = 256

@@ -40,6 +40,8 @@ from flowgen.errors import DefinitionError
         (90, 90 * SECOND),
         (0.25, 250_000),
         (1e-6, 1),
+        (1.9e-6, 2),
+        ("0.6us", 1),
         (timedelta(days=1, microseconds=3), DAY + 3),
         (timedelta(0), 0),
     ],

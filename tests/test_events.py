@@ -140,6 +140,7 @@ def test_a_typed_event_is_its_data(data: Any) -> None:
     """An instance can be sent as it is, and comes back as an instance where its class is known."""
     event = as_event(data)
     assert event == Event(event_name(type(data)), data)
+    assert as_event(event) is event
     accepted = accept_event(event, ID, NOW)
     assert restore(accepted, type(data)).data == data
     assert restore(accepted).data["order_id"] == "7"

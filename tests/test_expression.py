@@ -163,6 +163,8 @@ def test_the_key_at_a_path_is_that_of_its_value() -> None:
         ("event.data.total in [1, 11]", True),
         ("size(event.data.items)", 2),
         ("event.ts > 0", True),
+        ("[0.5, 1.5].exists(x, x + 0.5 == 2.0)", True),
+        ("(event.data.items + [{'price': 9}]).exists(i, i.price == 9)", True),
         ("{'a': [1, 2.5, null]}", {"a": [1, 2.5, None]}),
         ("timestamp('2030-01-01T00:00:00Z')", "2030-01-01T00:00:00+00:00"),
         ("duration('90s')", 90.0),
@@ -172,6 +174,13 @@ def test_an_expression_has_a_value(text: str, value: Any) -> None:
     """Plain paths and CEL; an integer past 64 bits elsewhere in the event disturbs none of them."""
     bindings = event(total=11, vip=True, big=2**70, name="élan", items=[{"price": 2}, {"price": 3}], **{"odd key": 1})
     assert Expression(text).evaluate(bindings) == value
+    assert repr(Expression(text)) == f"Expression({text!r})"
+
+
+def test_whole_events_can_be_compared() -> None:
+    """A bare variable is all of its document."""
+    assert Expression("event == async", BOTH).is_true({**event(a=1), "async": event(a=1)["event"]})
+    assert not Expression("event == async", BOTH).is_true({**event(a=1), "async": event(a=2)["event"]})
 
 
 def test_a_condition_sees_both_events() -> None:
@@ -376,11 +385,27 @@ def test_too_many_rounds_are_an_error() -> None:
         Expression("event.data.items.exists(i, event.data.tags.exists(t, t == i))").is_true(small)
 
 
-@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 40))
+def cost_of(text: str, **data: Any) -> float:
+    """The bound of an expression over `event`, whatever the limit."""
+    program = cel.NewEnv(variables={"event": cel.Type.DYN}).compile(text)
+    return cost(read_tree(program.serialize()), {"event": data})
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
 def test_the_bound_counts_rounds_and_sizes(outer: int, inner: int, size: int) -> None:
     """A loop costs its rounds, and what it repeats costs that many times its size."""
-    text = "event.a.exists(x, event.b.exists(y, event.c + 'z' == 'q'))"
-    tree = read_tree(cel.NewEnv(variables={"event": cel.Type.DYN}).compile(text).serialize())
-    bindings = {"event": {"a": [0] * outer, "b": [0] * inner, "c": "c" * size}}
-    assert cost(tree, bindings) >= outer * inner * size
-    assert cost(tree, bindings) <= 200 + 100 * max(outer, 1) * max(inner, 1) * (size + 20)
+    shape = {"a": ["c" * size] * outer, "b": [0] * inner, "c": "c" * size}
+    rounds = outer * inner
+    outside = cost_of("event.a.exists(x, event.b.exists(y, event.c + 'z' == 'q'))", **shape)
+    own = cost_of("event.a.exists(x, event.b.exists(y, x + 'z' == 'q'))", **shape)
+    assert rounds * size <= outside <= 1_000 + 100 * rounds * (size + 20)
+    assert rounds * size <= own <= 1_000 + 100 * rounds * (size + 20)
+
+
+def test_the_bound_knows_each_form() -> None:
+    """Loops over literals, over loops and over computed lists; literals of every kind; an event that lacks a path."""
+    forms = ["[1, 2].all(x, x > 0)", "event.a.filter(x, true).all(x, x > 0)", "(event.a + event.a).all(x, x > 0)"]
+    for form in forms:
+        assert cost_of(form, a=[1] * 100) > cost_of(form, a=[1]) or form.startswith("[1, 2]")
+    assert cost_of("event.gone.exists(x, x == 1)") < 1_000
+    assert cost_of("1.5 + 2.5 == double(3u) || b'a' + b'b' == b'ab'") < 1_000

@@ -96,3 +96,9 @@ def test_the_index_finds_just_what_matches_in_order(patterns: list[str], name: s
     numbered = [(pattern, number) for number, pattern in enumerate(patterns)]
     expected = [number for pattern, number in numbered if matches_name(pattern, name)]
     assert NameIndex(numbered).find(name) == expected
+
+
+def test_items_are_found_in_the_order_they_were_added() -> None:
+    """Whether by name or by pattern, short or long."""
+    index = NameIndex([("a.*", 0), ("a.b/*", 1), ("a.b/c", 2), ("a.*", 3), ("a.b/c", 4), ("x", 5)])
+    assert index.find("a.b/c") == [0, 1, 2, 3, 4]

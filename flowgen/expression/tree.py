@@ -114,7 +114,7 @@ def _text(fields: dict[int, list[bytes]], number: int) -> str:
 
 
 def _fields(data: bytes) -> dict[int, list[bytes]]:
-    """The fields of one protocol buffer message by number; only those with a length have content."""
+    """The fields of one protocol buffer message by number; CEL's form has no 32-bit ones. Varints have no content."""
     found: dict[int, list[bytes]] = {}
     position = 0
     while position < len(data):
@@ -127,8 +127,6 @@ def _fields(data: bytes) -> dict[int, list[bytes]]:
                 length = 8
             case 2:
                 length, position = _varint(data, position)
-            case 5:
-                length = 4
         found.setdefault(tag >> 3, []).append(data[position : position + length])
         position += length
     return found

@@ -85,7 +85,9 @@ def type_name(annotation: Any) -> str:
 
 
 def says_nothing(annotation: Any) -> bool:
-    """Whether any value fits."""
+    """Whether any value fits: `Any`, a type variable without a bound, or a union with one of these."""
+    if is_union(annotation):
+        return any(map(says_nothing, typing.get_args(annotation)))
     return annotation in _ANYTHING or (isinstance(annotation, TypeVar) and annotation.__bound__ is None)
 
 
@@ -100,10 +102,15 @@ def bare(annotation: Any) -> Any:
             annotation = annotation.__supertype__
         elif isinstance(annotation, TypeVar) and annotation.__bound__ is not None:
             annotation = annotation.__bound__
-        elif type(annotation).__name__ == "TypeAliasType":
+        elif is_alias(annotation):
             annotation = annotation.__value__
         else:
             return annotation
+
+
+def is_alias(annotation: Any) -> bool:
+    """Whether it is a `type` statement's alias (Python 3.12, or typing_extensions)."""
+    return type(annotation).__name__ == "TypeAliasType"
 
 
 def is_union(annotation: Any) -> bool:
@@ -136,8 +143,6 @@ def looks_of(annotation: Any) -> set[type]:
     """The types of plain JSON values that values of `annotation` are written as."""
     annotation = bare(annotation)
     origin = typing.get_origin(annotation) or annotation
-    if says_nothing(annotation):
-        return {NoneType, bool, int, float, str, list, dict}
     if is_union(annotation):
         return set[type]().union(*map(looks_of, typing.get_args(annotation)))
     if origin is typing.Literal:

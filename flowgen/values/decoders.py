@@ -54,12 +54,8 @@ def decoder(annotation: Any) -> Decoder:
     """
     try:
         return _cached_decoder(annotation)
-    except TypeError:
-        try:
-            hash(annotation)
-        except TypeError:
-            return _make(annotation)
-        raise
+    except TypeError:  # an annotation that cannot be hashed
+        return _make(annotation)
 
 
 # -- making a decoder -----------------------------------------------------------------------------

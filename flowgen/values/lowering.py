@@ -241,30 +241,8 @@ def _fields_lowering(names: tuple[str, ...]) -> _Lower:
 
 
 def _lower_pydantic(value: Any, levels: int, markers: bool) -> Any:
-    """A model by pydantic's own JSON form; its Python form is looked at too, as JSON's hides NaN."""
-    plain = value.model_dump(mode="json", round_trip=True)
-    _refuse_hidden(value.model_dump(mode="python", round_trip=True), levels)
-    return lower(plain, levels, markers)
-
-
-def _refuse_hidden(value: Any, levels: int) -> None:
-    """Refuse what pydantic's JSON form would hide: numbers that become null, and secrets."""
-    match value:
-        case float() | Decimal() | Secret():
-            lower(value, levels, False)
-        case dict():
-            _refuse_hidden_in(value.items(), value, levels)
-        case list() | tuple() | set() | frozenset():
-            _refuse_hidden_in(enumerate(value), value, levels)
-
-
-def _refuse_hidden_in(items: Iterable[tuple[Any, Any]], container: Any, levels: int) -> None:
-    for key, item in items:
-        try:
-            _refuse_hidden(item, levels)
-        except Refused as refused:
-            refused.inside(_step(key), container)
-            raise
+    """A model by pydantic's own JSON form."""
+    return lower(value.model_dump(mode="json", round_trip=True), levels, markers)
 
 
 def _lower_secret(value: Secret[Any], levels: int, markers: bool) -> dict[str, bool]:

@@ -28,7 +28,10 @@ from .annotations import (
     bare,
     field_names,
     has_fields,
+    hints_of,
+    is_alias,
     is_model,
+    is_named_tuple,
     is_union,
     looks_of,
     says_nothing,
@@ -128,6 +131,11 @@ def _leaf_hook(annotation: Any) -> Hook:
     return lambda value, _: msgspec.convert(value, annotation)
 
 
+def _convert(value: Any, kind: Any) -> Any:
+    """A leaf by msgspec, which coerces nothing. cattrs asks here for subclasses too, such as enums of int."""
+    return msgspec.convert(value, kind)
+
+
 def _plain_hook(annotation: Any) -> Hook:
     return lambda value, _: value
 
@@ -146,6 +154,23 @@ def _enum_hook(annotation: Any) -> Hook:
 def _model_hook(annotation: Any) -> Hook:
     """pydantic models by pydantic, from JSON, as its rules for JSON differ from those for Python values."""
     return lambda value, _: annotation.model_validate_json(_write(value), by_alias=True, by_name=True)
+
+
+def _named_tuple_hook(annotation: Any) -> Hook:
+    """Named tuples, whose annotations cattrs would not resolve."""
+    hints = hints_of(annotation)
+    hooks = [_hook(hints.get(name, Any)) for name in annotation._fields]
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, list) or len(value) > len(hooks):
+            raise ValueError(f"expected an array of at most {len(hooks)}")
+        return annotation(*(hook(item, None) for hook, item in zip(hooks, value, strict=False)))
+
+    return structure
+
+
+def _alias_hook(annotation: Any) -> Hook:
+    return _hook(bare(annotation))
 
 
 def _list_hook(annotation: Any) -> Hook:
@@ -197,6 +222,8 @@ def _make_converter() -> cattrs.Converter:
         (is_union, _union_hook),
         (_is_enum, _enum_hook),
         (is_model, _model_hook),
+        (is_named_tuple, _named_tuple_hook),
+        (is_alias, _alias_hook),
         (_is_bare_generic, _generic_hook),
         (_has_origin(LISTS - {list}), _list_hook),
         (_has_origin(DICTS), _dict_hook),
@@ -204,7 +231,7 @@ def _make_converter() -> cattrs.Converter:
     for applies, factory in hooks:
         converter.register_structure_hook_factory(applies, factory)
     for leaf in LEAVES:
-        converter.register_structure_hook(leaf, _leaf_hook(leaf))
+        converter.register_structure_hook(leaf, _convert)
     return converter
 
 
