@@ -77,8 +77,12 @@ class Drive:
 
     # -- the loop ---------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Drive the run until it is released, ends, is lost or is stopped."""
+        """Drive the run until it is released, ends, is lost or is stopped.
+
+        Ctrl-C is for the program, not for the body that happens to run: it is not raised in here.
+        """
         end: LeaseLost | NondeterminismError | None = None
         with self._scope:
             async with trio.open_nursery() as nursery:
