@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from math import ceil, inf
+from math import inf
 
 import trio
 
@@ -80,9 +80,14 @@ class VirtualClock(trio.abc.Clock):
 
     def jump_to(self, deadline: float) -> None:
         """Go to a trio deadline, at once; one that has passed changes nothing."""
-        self.elapsed = max(self.elapsed, ceil(deadline * _SECOND))
-        while self.elapsed / _SECOND < deadline:
-            self.elapsed += 1
+        self.elapsed = max(self.elapsed, self.micros(deadline))
+
+    def micros(self, deadline: float) -> int:
+        """The first microsecond since the start at which a trio deadline has come."""
+        micros = round(deadline * _SECOND)
+        while micros / _SECOND < deadline:
+            micros += 1
+        return micros
 
     # -- what trio asks for -----------------------------------------------------------------------
 

@@ -1,0 +1,287 @@
+"""An engine's connection to the store: where a simulated engine meets its faults.
+
+It is a `Store` that passes everything on to the real one, and writes down what took effect. In between
+happens what happens to connections: answers are late, fail or never come, the engine behind it dies.
+
+Rules
+-----
+* A dead engine's connection answers nothing and lets nothing through: whoever uses it meets `EngineDied`,
+  which is no `Exception`, so that no handler in the engine outlives it.
+* What reached the store is not undone: an engine that dies after that does not know it.
+* An engine is spared while it owns a run that one more strike would fail: faults must not change results.
+
+Refuses to know what an engine does with the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn, TypeVar
+
+import attrs
+import trio
+
+from ..errors import StoreError
+from ..events import AcceptedEvent
+from ..runs import RunRow
+from ..runtime.store import (
+    PAGE,
+    Claims,
+    Committed,
+    Extended,
+    Extender,
+    Lease,
+    Loaded,
+    Page,
+    Refused,
+    Registration,
+    Registrations,
+    RunFilter,
+    Store,
+    Who,
+)
+from ..runtime.worker import Worker
+from ..transition import Cell, Key, Transition, Wait
+from .world import Life, World
+
+DELAY_SECONDS = 0.1
+LATE_COPY_SECONDS = 30.0
+
+T = TypeVar("T")
+
+_DEADLY = frozenset({"commit", "claim"})
+
+
+class EngineDied(BaseException):
+    """The engine behind a connection is dead."""
+
+
+@attrs.frozen
+class _Fate:
+    """What is to happen to one request: a fault or none, before or after the request takes effect."""
+
+    fault: str | None = None
+    after: bool = False
+
+
+class Connection:
+    """The store, as one life of an engine sees it.
+
+    `die` is called when the engine dies. `worker` is set once there is one, for evictions.
+    """
+
+    def __init__(self, world: World, store: Store, life: Life, nursery: trio.Nursery, kill: Callable[[], None]) -> None:
+        self.features = store.features
+        self.worker: Worker | None = None
+        self.dead = False
+        self._world = world
+        self._dice = world.dice
+        self._store = store
+        self._life = life
+        self._nursery = nursery
+        self._kill = kill
+        self._cut_off_until = 0.0
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    async def commit(self, transition: Transition) -> Committed:
+        return await self._ask("commit", lambda: self._commit(transition))
+
+    async def _commit(self, transition: Transition) -> Committed:
+        committed = await self._apply(transition)
+        if self._dice.says("duplicate"):
+            if self._dice.half("duplicate"):
+                return await self._repeat(transition, committed)
+            self._nursery.start_soon(self._deliver_late, transition)
+        return committed
+
+    async def _apply(self, transition: Transition) -> Committed:
+        committed = await self._store.commit(transition)
+        self._world.committed(self._life, transition)
+        return committed
+
+    async def _repeat(self, transition: Transition, committed: Committed) -> Committed:
+        self._note("a commit is delivered twice")
+        try:
+            return await self._apply(transition)
+        except Refused as refused:
+            self._world.broken(f"commit {transition.id} was accepted, and refused when it was repeated: {refused!r}")
+            return committed
+
+    async def _deliver_late(self, transition: Transition) -> None:
+        """A copy of a commit that got lost on its way, and arrives after all. Whatever comes of it, nobody hears."""
+        with self._world.working():
+            await trio.sleep(self._dice.between("duplicate", 0, LATE_COPY_SECONDS))
+            self._note("a commit is delivered once more")
+            try:
+                await self._apply(transition)
+            except Refused:
+                return
+
+    async def claim(self, who: Who, limit: int, lease: int) -> Claims:
+        if self.worker is not None:
+            self.worker.evict(lambda key: self._dice.says("evict"))
+        return await self._ask("claim", lambda: self._claim(who, limit, lease))
+
+    async def _claim(self, who: Who, limit: int, lease: int) -> Claims:
+        claims = await self._store.claim(who, limit, lease)
+        self._world.claimed(self._life, claims)
+        return claims
+
+    async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
+        if leases and self._meets("lost_lease"):
+            await self._lose_lease(lease / 1_000_000)
+        return await self._ask("extend", lambda: self._store.extend(worker, leases, lease))
+
+    async def _lose_lease(self, lease: float) -> None:
+        seconds = self._dice.between("lost_lease", 1.0, 3.0) * lease
+        if self._dice.half("lost_lease"):
+            self._note(f"it is cut off from the store for {seconds:.1f} s")
+            self._cut_off_until = trio.current_time() + seconds
+        else:
+            self._note(f"its leases are not extended for {seconds:.1f} s")
+            with self._world.working():
+                await trio.sleep(seconds)
+
+    async def register(self, registration: Registration) -> int:
+        return await self._ask("register", lambda: self._store.register(registration))
+
+    async def delete(self, before: int, limit: int = PAGE) -> int:
+        return await self._ask("delete", lambda: self._store.delete(before, limit))
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    async def now(self) -> int:
+        return await self._ask("now", self._store.now)
+
+    async def load(self, app: str, run: str, start: int = 0) -> Loaded | None:
+        return await self._ask("load", lambda: self._store.load(app, run, start))
+
+    async def waits(self, event: AcceptedEvent, cursor: str | None = None) -> Page[Wait]:
+        return await self._ask("waits", lambda: self._store.waits(event, cursor))
+
+    async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
+        return await self._ask("open_waits", lambda: self._store.open_waits(app, run))
+
+    async def events(
+        self,
+        name: str,
+        since: int,
+        path: str | None = None,
+        value: str | None = None,
+        until: int | None = None,
+        limit: int = PAGE,
+    ) -> tuple[AcceptedEvent, ...]:
+        return await self._ask("events", lambda: self._store.events(name, since, path, value, until, limit))
+
+    async def event(self, id: str) -> AcceptedEvent | None:
+        return await self._ask("event", lambda: self._store.event(id))
+
+    async def last_position(self, before: int | None = None) -> int:
+        return await self._ask("last_position", lambda: self._store.last_position(before))
+
+    async def unrouted(self, limit: int = PAGE) -> tuple[AcceptedEvent, ...]:
+        return await self._ask("unrouted", lambda: self._store.unrouted(limit))
+
+    async def find_keys(self, app: str, names: Sequence[str]) -> dict[str, Key]:
+        return await self._ask("find_keys", lambda: self._store.find_keys(app, names))
+
+    async def cells(self, app: str, names: Sequence[str]) -> dict[str, Cell]:
+        return await self._ask("cells", lambda: self._store.cells(app, names))
+
+    async def started_by(self, event: str, cursor: str | None = None) -> Page[RunRow]:
+        return await self._ask("started_by", lambda: self._store.started_by(event, cursor))
+
+    async def children(self, app: str, run: str, cursor: str | None = None) -> Page[RunRow]:
+        return await self._ask("children", lambda: self._store.children(app, run, cursor))
+
+    async def registrations(self) -> Registrations:
+        return await self._ask("registrations", self._store.registrations)
+
+    async def next_due(self, who: Who) -> int | None:
+        return await self._ask("next_due", lambda: self._store.next_due(who))
+
+    async def find_runs(self, where: RunFilter, cursor: str | None = None, limit: int = PAGE) -> Page[RunRow]:
+        return await self._ask("find_runs", lambda: self._store.find_runs(where, cursor, limit))
+
+    async def find_events(
+        self, name: str | None = None, cursor: str | None = None, limit: int = PAGE
+    ) -> Page[AcceptedEvent]:
+        return await self._ask("find_events", lambda: self._store.find_events(name, cursor, limit))
+
+    async def wait_changed(self, seconds: float) -> None:
+        self._check_alive()
+        await self._store.wait_changed(seconds)
+
+    # -- opening and closing: the store itself outlives its engines -------------------------------
+
+    async def open(self) -> None:
+        self._check_alive()
+
+    async def close(self) -> None:
+        """The engine is done with it."""
+
+    def extender(self) -> Extender:
+        return self._store.extender()
+
+    # -- what happens on the way ------------------------------------------------------------------
+
+    async def _ask(self, verb: str, request: Callable[[], Awaitable[T]]) -> T:
+        with self._world.working():
+            fate = self._fate(verb)
+            self._check_alive()
+            await trio.sleep_until(self._cut_off_until)
+            await self._be_late()
+            self._suffer(fate, verb, after=False)
+            self._check_alive()
+            with trio.CancelScope(shield=True):
+                answer = await request()
+            self._check_alive()
+            self._suffer(fate, verb, after=True)
+            await self._be_late()
+            self._check_alive()
+            return answer
+
+    def _fate(self, verb: str) -> _Fate:
+        if verb in _DEADLY and self._meets("crash"):
+            return _Fate("crash", self._dice.half("crash"))
+        if self._meets("store_error"):
+            return _Fate("store_error", self._dice.half("store_error"))
+        return _Fate()
+
+    def _meets(self, fault: str) -> bool:
+        """Whether a fault that may cost the engine its leases happens now."""
+        return self._dice.may(fault) and self._world.may_fail(self._life) and self._dice.says(fault)
+
+    def _suffer(self, fate: _Fate, verb: str, *, after: bool) -> None:
+        if fate.fault is None or fate.after is not after or not self._world.may_fail(self._life):
+            return
+        when = "before its answer arrives" if after else "before it takes effect"
+        if fate.fault == "crash":
+            self.die(f"after asking for {verb}, {when}")
+        self._note(f"the store fails at {verb}, {when}")
+        raise StoreError(f"simulated: the store failed at {verb}, {when}")
+
+    async def _be_late(self) -> None:
+        if self._dice.says("delay"):
+            await trio.sleep(self._dice.between("delay", 0, DELAY_SECONDS))
+
+    # -- dying ------------------------------------------------------------------------------------
+
+    def body_kills(self) -> bool:
+        """Whether the engine dies now, in a body."""
+        return not self.dead and self._meets("crash")
+
+    def die(self, when: str) -> NoReturn:
+        """The engine is dead from now on."""
+        self._note(f"the engine dies {when}")
+        self.dead = True
+        self._kill()
+        raise EngineDied
+
+    def _check_alive(self) -> None:
+        if self.dead:
+            raise EngineDied
+
+    def _note(self, fault: str) -> None:
+        self._world.note(self._life.name, f"FAULT: {fault}")

@@ -1,0 +1,275 @@
+"""`simulate`: the whole engine on virtual time, with scheduling, luck and faults that follow from a seed.
+
+Real engines (`open_engine`) share one store. What is not real is what they wait for and what they roll:
+trio's clock and its shuffling of tasks, the environment's dice, the connection to the store, and the step
+bodies that are stubbed. So a failure that is found is found again with the same seed.
+
+How it goes: engines are opened, a client does what the plan says, time jumps from one moment at which
+something is due to the next, engines that die are started again, and when nothing is due any more, nobody
+is at work and all is routed, the world is at rest and the trace is taken.
+
+Refuses to know what is right: see `invariants`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from hashlib import blake2b
+from typing import Any
+
+import trio
+import trio.testing
+
+from ..app import App
+from ..duration import MAX_SPAN, parse_duration
+from ..errors import InvalidInput, StoreError
+from ..runtime.digest import code_digest
+from ..runtime.engine import Engine, open_engine
+from ..runtime.environment import Environment
+from ..runtime.store import RunFilter, Store, Who
+from ..runtime.stores.memory import MemoryStore
+from .bodies import SimulatedExecutor, Stubbed, Stubs
+from .client import Client, plan
+from .clock import VirtualClock
+from .connection import Connection, EngineDied
+from .faults import Dice, Faults
+from .logs import captured_logs
+from .scheduling import seeded_scheduling
+from .trace import RunTrace, Trace
+from .world import Life, World
+
+LEASE_SECONDS = 10.0
+TURNS = 500_000
+"""A world that has not come to rest after so many jumps of its clock never will."""
+
+_DOWN_SECONDS = (0.1, 20.0)
+_BLINK_SECONDS = 0.001
+
+
+def simulate(
+    app: App | Iterable[App],
+    events: Sequence[Any] = (),
+    steps: Stubs | Callable[[], Stubs] | None = None,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    store: Callable[[VirtualClock], Store] | None = None,
+    until: str | float | timedelta | None = None,
+    faults: Faults | None = None,
+) -> Trace:
+    """Run a whole system on virtual time until nothing is due any more, and give the trace of it.
+
+    `events` are what happens from outside, in this order: each an `Event` (or instance of an event class),
+    sent at the start, or `(at, event)` with `at` a duration from there; beside events, `Start`, `Cancel`,
+    `Signal` and `Retry` are understood. `steps` maps steps to stubs (see `bodies`), or makes such a mapping.
+    An equal `seed` gives an equal `trace.timeline()`. `workers` engines work side by side on the store that `store`
+    makes of the clock (default: a `MemoryStore`). `until` is when to stop at the latest, from the start.
+
+    ::
+
+        trace = simulate(app, [Event("order/placed", {"order_id": "7"})], {"charge": 42}, seed=7,
+                         workers=2, faults=Faults(crash=0.05, duplicate=0.05))
+        assert trace.run("fulfil-order").result == "done"
+    """
+    faults = faults or Faults()
+    apps = [app] if isinstance(app, App) else list(app)
+    if workers < 1:
+        raise InvalidInput(f"workers={workers!r}: a simulation has at least one engine")
+    clock = VirtualClock(jumps=False)
+    world = World(apps, clock, Dice(faults, seed))
+    stubs = Stubbed(steps() if callable(steps) else steps or {})
+    stop_at = None if until is None else parse_duration(until, "until of simulate", maximum=MAX_SPAN)
+    simulation = Simulation(apps, world, stubs, store or MemoryStore, seed, workers, stop_at)
+    tasks = plan(events, faults.lossy)
+    with seeded_scheduling(f"{seed}/scheduling"), captured_logs(world):
+        try:
+            return trio.run(simulation.run, tasks, clock=clock)
+        except BaseExceptionGroup as group:
+            raise _single(group) from None
+
+
+class Simulation:
+    """One simulation, from its start to its rest."""
+
+    def __init__(
+        self,
+        apps: Sequence[App],
+        world: World,
+        stubs: Stubbed,
+        make_store: Callable[[VirtualClock], Store],
+        seed: int,
+        workers: int,
+        stop_at: int | None,
+    ) -> None:
+        self._apps = apps
+        self._world = world
+        self._clock = world.clock
+        self._stubs = stubs
+        self._store = make_store(world.clock)
+        self._seed = seed
+        self._workers = workers
+        self._stop_at = stop_at
+        self._engines: dict[str, Engine] = {}
+        self._opened = trio.Event()
+        self._workflows = {(app.name, w.id): w for app in apps for w in app.workflows.values()}
+        self._who = Who("observer", {key: code_digest(w) for key, w in self._workflows.items()})
+
+    async def run(self, tasks: Sequence[Any]) -> Trace:
+        """Simulate, and take the trace."""
+        await self._store.open()
+        try:
+            if (await self._store.find_runs(RunFilter(), limit=1)).items:
+                raise InvalidInput(
+                    "store= of simulate made a store that has runs already: a simulation begins with an empty one"
+                )
+            client = Client(self._world, tasks, self._open_engines, self._seed)
+            async with trio.open_nursery() as nursery:
+                for number in range(1, self._workers + 1):
+                    nursery.start_soon(self._work, f"worker {number}", nursery)
+                nursery.start_soon(client.run)
+                finished = await self._pass_time(client)
+                trace = await self._trace(finished)
+                nursery.cancel_scope.cancel()
+            return trace
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._store.close()
+
+    # -- engines ----------------------------------------------------------------------------------
+
+    async def _open_engines(self) -> list[Engine]:
+        """The engines that are up; waits until there is one."""
+        while not self._engines:
+            await self._opened.wait()
+        return list(self._engines.values())
+
+    async def _work(self, worker: str, nursery: trio.Nursery) -> None:
+        """An engine, and after it died another one, until the simulation ends."""
+        number = 0
+        while True:
+            number += 1
+            life = Life(worker if number == 1 else f"{worker}.{number}")
+            try:
+                await self._live(life, nursery)
+            except* EngineDied:
+                pass
+            except* StoreError as errors:
+                self._world.note(life.name, f"ends: {errors.exceptions[0]}")
+            with self._world.working():
+                await trio.sleep(self._world.dice.between("crash", *_DOWN_SECONDS))
+
+    async def _live(self, life: Life, nursery: trio.Nursery) -> None:
+        """One life of an engine."""
+        environment = Environment(seed=_number(f"{self._seed}/{life.name}"), threads=False)
+        with trio.CancelScope() as scope:
+            connection = Connection(self._world, self._store, life, nursery, scope.cancel)
+
+            def bodies(environment: Environment) -> SimulatedExecutor:
+                return SimulatedExecutor(environment, self._world, life, connection, self._stubs)
+
+            self._world.note(life.name, "opens")
+            async with open_engine(
+                self._apps, connection, lease=LEASE_SECONDS, environment=environment, executor=bodies
+            ) as engine:
+                connection.worker = engine.worker
+                self._engines[life.name] = engine
+                self._opened.set()
+                self._opened = trio.Event()
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    del self._engines[life.name]
+
+    # -- time -------------------------------------------------------------------------------------
+
+    async def _pass_time(self, client: Client) -> bool:
+        """Let time pass until all is at rest (true), or it is time to stop."""
+        for _ in range(TURNS):
+            await trio.testing.wait_all_tasks_blocked()
+            if self._clock.standing:
+                await trio.to_thread.run_sync(_blink)
+                continue
+            at = self._next_deadline()
+            if self._idle():
+                due = await self._next_due(client)
+                if due is None:
+                    return True
+                at = max(at, due) if due > self._clock.elapsed else at
+            if self._stop_at is not None and at > self._stop_at:
+                self._clock.elapsed = self._stop_at
+                return False
+            self._clock.elapsed = max(self._clock.elapsed, at)
+        raise AssertionError(f"the simulation did not come to rest in {TURNS} turns\n{await self._open_runs()}")
+
+    def _next_deadline(self) -> int:
+        """When the next task wants to be woken: microseconds since the start."""
+        seconds = trio.lowlevel.current_statistics().seconds_to_next_deadline
+        assert seconds < math.inf, "everybody waits, and nobody for time"
+        return self._clock.micros(trio.current_time() + seconds)
+
+    def _idle(self) -> bool:
+        """Whether nobody is at work: engines are up, and have no run in hand."""
+        if self._world.busy or len(self._engines) < self._workers:
+            return False
+        return not any(engine.worker.drives for engine in self._engines.values() if engine.worker is not None)
+
+    async def _next_due(self, client: Client) -> int | None:
+        """When something is due, microseconds since the start (now, if it is overdue); None if nothing ever is."""
+        times = [client.next_at]
+        if await self._store.unrouted(1):
+            times.append(self._clock.elapsed)
+        if (due := await self._store.next_due(self._who)) is not None:
+            times.append(max(self._clock.elapsed, due - self._clock.start))
+        return min((time for time in times if time is not None), default=None)
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    async def _trace(self, finished: bool) -> Trace:
+        world = self._world
+        runs = []
+        for id, seen in world.runs.items():
+            loaded = await self._store.load(seen.row.app, id)
+            if loaded is None:
+                world.broken(f"{seen.name}: it was created, and is not in the store")
+                continue
+            if list(loaded.records) != seen.records:
+                world.broken(f"{seen.name}: its history is not what was committed")
+            runs.append(RunTrace(seen.name, loaded, self._workflows.get((seen.row.app, seen.row.workflow))))
+        return Trace(
+            seed=self._seed,
+            started_at=self._clock.start,
+            ended_at=self._clock(),
+            finished=finished,
+            runs=tuple(runs),
+            executions=tuple(world.executions),
+            entries=tuple(world.entries),
+            faults=world.dice.happened,
+            violations=tuple(world.violations),
+            problems=tuple(world.problems),
+            unrouted=len(await self._store.unrouted()),
+            unused_stubs=frozenset(self._stubs.unused),
+        )
+
+    async def _open_runs(self) -> str:
+        trace = await self._trace(False)
+        return "\n".join(f"  {run}" for run in trace.runs if run.end is None)
+
+
+def _single(error: BaseException) -> BaseException:
+    """The one error inside of groups of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _number(text: str) -> int:
+    """A seed from a text, the same in every process."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+def _blink() -> None:
+    """Wait a moment, really: somebody works outside of trio."""
+    time.sleep(_BLINK_SECONDS)

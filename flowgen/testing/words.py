@@ -1,0 +1,95 @@
+"""Records and events in the words of a timeline: short, on one line."""
+
+from __future__ import annotations
+
+from ..duration import format_duration
+from ..events import AcceptedEvent
+from ..history import (
+    AttemptFailed,
+    CancelAccepted,
+    CleanupExpired,
+    EndCancelled,
+    EndCompleted,
+    EndFailed,
+    InvokeTerms,
+    Record,
+    Requested,
+    Retried,
+    SendSignalTerms,
+    SendTerms,
+    SignalTerms,
+    SleepTerms,
+    Started,
+    StepFailed,
+    StepSucceeded,
+    Terms,
+    WaitTerms,
+)
+from ..outcome import Json
+
+_SHOWN = 100
+
+
+def record_text(record: Record) -> str:
+    """What a record says, as the predicate of a sentence about its run."""
+    match record:
+        case Started():
+            return "starts"
+        case Requested(at=at, step=step, terms=terms):
+            return f"{step!r} {_terms_text(terms, at)}"
+        case AttemptFailed(at=at, step=step, attempt=attempt, failure=failure, retry_at=retry_at):
+            return f"{step!r} attempt {attempt} failed: {short(failure)}; again in {format_duration(retry_at - at)}"
+        case StepSucceeded(step=step, value=value):
+            return f"{step!r} succeeded: {json_text(value)}"
+        case StepFailed(step=step, failure=failure):
+            return f"{step!r} failed: {short(failure)}"
+        case CancelAccepted(reason=reason):
+            return f"is being cancelled: {short(reason)}"
+        case CleanupExpired(scope=scope):
+            return f"clean-up of {scope or 'the body'} is over"
+        case Retried(life=life):
+            return f"goes on, in life {life}"
+        case EndCompleted(restarted_as=str(successor)):
+            return f"ends: restarted as {successor}"
+        case EndCompleted(result=result):
+            return f"ends: returned {json_text(result)}"
+        case EndFailed(failure=failure):
+            return f"ends: failed: {short(failure)}"
+        case EndCancelled(reason=reason):
+            return f"ends: cancelled: {short(reason)}"
+
+
+def _terms_text(terms: Terms, at: int) -> str:
+    match terms:
+        case SleepTerms(due_at):
+            return f"sleeps for {_span(at, due_at)}"
+        case WaitTerms(event=event, expires_at=expires_at):
+            return f"waits for event {event}, at most {_span(at, expires_at)}"
+        case SignalTerms(signal=signal, expires_at=expires_at):
+            return f"waits for signal {signal!r}, at most {_span(at, expires_at)}"
+        case InvokeTerms(child=child):
+            return f"invokes {child}"
+        case SendTerms(events=events):
+            return f"sends {len(events)} event{'s' * (len(events) != 1)}"
+        case SendSignalTerms(signal=signal):
+            return f"sends signal {signal!r}"
+
+
+def event_text(event: AcceptedEvent) -> str:
+    """An event: its name and data."""
+    return f"event {event.name} {json_text(event.data)}"
+
+
+def json_text(value: Json) -> str:
+    """A JSON value on one line, not too long."""
+    return short(bytes(value).decode())
+
+
+def short(value: object) -> str:
+    """Text on one line, not too long."""
+    line = " ".join(str(value).split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+
+
+def _span(start: int, end: int) -> str:
+    return format_duration(max(0, end - start))

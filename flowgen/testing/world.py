@@ -1,0 +1,231 @@
+"""The world of a simulation: its clock, its dice, and a journal of everything that takes effect in it.
+
+Engines reach the store through connections (`connection`), and bodies run in the executors of `bodies`;
+both write down here what happens. As it is written down, it is checked: what no engine may ever do is a
+violation, found at the moment at which it happens.
+
+Refuses to know how engines work: it sees transitions, claims and bodies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+
+from ..app import App
+from ..errors import NotFound
+from ..history import ENDS, OUTCOMES, Record, Retried, Started, effective
+from ..runs import MAX_STRIKES, CancelRequested, RunRow
+from ..runtime.store import Claims
+from ..transition import NewRun, Progress, Transition
+from ..tree import Step
+from .clock import VirtualClock
+from .faults import Dice
+from .trace import Entry, Execution
+from .words import event_text, record_text
+
+MANY_STRIKES = MAX_STRIKES - 1
+"""An engine that owns a run with so many strikes is spared: one more would fail that run."""
+
+_ID = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b")
+
+
+@attrs.define(eq=False)
+class Life:
+    """One start of an engine: `name` says which worker, and after restarts which of its lives."""
+
+    name: str
+
+
+@attrs.define(eq=False)
+class Seen:
+    """A run as the journal knows it: what was committed of it, who owns it, and its strikes at the most."""
+
+    name: str
+    row: RunRow
+    records: list[Record] = attrs.Factory(list)
+    settled: set[str] = attrs.Factory(set)
+    owner: Life | None = None
+    fence: int = 0
+    strikes: int = 0
+    parked: bool = False
+
+
+class World:
+    """What everything in a simulation shares."""
+
+    def __init__(self, apps: Iterable[App], clock: VirtualClock, dice: Dice) -> None:
+        self.clock = clock
+        self.dice = dice
+        self.entries: list[Entry] = []
+        self.executions: list[Execution] = []
+        self.violations: list[str] = []
+        self.problems: list[str] = []
+        self.runs: dict[str, Seen] = {}
+        self.busy = 0
+        self.verbs = 0
+        self._happenings = 0
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._events: set[str] = set()
+        self._messages: set[str] = set()
+        self._one_app = len(list(apps)) == 1
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While inside, somebody is at work: the world is not at rest."""
+        self.busy += 1
+        self.verbs += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
+
+    # -- writing down -----------------------------------------------------------------------------
+
+    def note(self, who: str, what: str) -> None:
+        """Put a line into the timeline."""
+        self._happenings += 1
+        self.entries.append(Entry(self.clock(), who, _ID.sub(self._name, what)))
+
+    def broken(self, rule: str) -> None:
+        """An invariant does not hold."""
+        self.note("VIOLATION", rule)
+        self.violations.append(rule)
+
+    def _name(self, id: re.Match[str]) -> str:
+        seen = self.runs.get(id[0])
+        return id[0] if seen is None else seen.name
+
+    # -- commits ----------------------------------------------------------------------------------
+
+    def committed(self, life: Life, transition: Transition) -> None:
+        """A transition was accepted by the store: write down what is new in it (a repetition changes nothing)."""
+        for event in transition.accept:
+            if event.id not in self._events:
+                self._events.add(event.id)
+                self.note(life.name, f"{event_text(event)} is accepted")
+        for new in transition.create:
+            if new.row.id not in self.runs:
+                self._created(life, new)
+        if transition.progress is not None:
+            self._progressed(life, transition.progress)
+        for message in transition.messages:
+            seen = self.runs.get(message.run)
+            if seen is not None and message.id not in self._messages and isinstance(message.body, CancelRequested):
+                self.note(life.name, f"{seen.name} is asked to end: {message.body.reason}")
+            self._messages.add(message.id)
+
+    def _created(self, life: Life, new: NewRun) -> None:
+        row = new.row
+        number = self._numbers.get((row.app, row.workflow), 0)
+        self._numbers[row.app, row.workflow] = number + 1
+        workflow = row.workflow if self._one_app else f"{row.app}/{row.workflow}"
+        seen = self.runs[row.id] = Seen(f"{workflow}#{number}", row, fence=row.fence)
+        seen.owner = life if row.owner is not None else None
+        self.note(life.name, f"{seen.name} is created")
+        self._append(life, seen, new.records)
+
+    def _progressed(self, life: Life, progress: Progress) -> None:
+        seen = self.runs[progress.run]
+        if progress.records and progress.position == len(seen.records):
+            self._check_owner(life, seen, progress)
+            seen.strikes = 0
+            self._append(life, seen, progress.records)
+        elif progress.position > len(seen.records):
+            self.broken(f"{seen.name}: records at {progress.position}, but it has {len(seen.records)}")
+        if progress.fence != seen.fence or progress.position + len(progress.records) != len(seen.records):
+            return
+        if progress.stored == "parked" and not seen.parked:
+            self.note(life.name, f"{seen.name} is parked: {(progress.reason or '').splitlines()[0]}")
+        seen.parked = progress.stored == "parked"
+        if progress.release or progress.stored != "open":
+            seen.owner = None
+
+    def _check_owner(self, life: Life, seen: Seen, progress: Progress) -> None:
+        """Only the owner appends, under its fence; to a run without one only a reopening does."""
+        if progress.fence != seen.fence:
+            self.broken(f"{seen.name}: {life.name} wrote under fence {progress.fence}, while {seen.fence} is in force")
+        elif seen.owner is not life and not progress.reopen:
+            owner = seen.owner.name if seen.owner is not None else "nobody"
+            self.broken(f"{seen.name}: {life.name} wrote, while {owner} owns it")
+
+    def _append(self, life: Life, seen: Seen, records: Iterable[Record]) -> None:
+        for record in records:
+            self._check_record(seen, record)
+            seen.records.append(record)
+            self.note(life.name, f"{seen.name} {record_text(record)}")
+            if isinstance(record, OUTCOMES):
+                seen.settled.add(record.step)
+            elif isinstance(record, Retried):
+                kept = effective(seen.records)
+                seen.settled = {entry.step for _, entry in kept if isinstance(entry, OUTCOMES)}
+
+    def _check_record(self, seen: Seen, record: Record) -> None:
+        before = seen.records[-1] if seen.records else None
+        if isinstance(record, Started) != (before is None):
+            self.broken(f"{seen.name}: {type(record).__name__} at position {len(seen.records)}")
+        if before is not None and record.at < before.at:
+            self.broken(f"{seen.name}: {type(record).__name__} is {before.at - record.at} µs older than the one before")
+        if record.at > self.clock():
+            self.broken(f"{seen.name}: {type(record).__name__} is {record.at - self.clock()} µs ahead of the store")
+        if isinstance(before, ENDS) and not isinstance(record, Retried):
+            self.broken(f"{seen.name}: {type(record).__name__} after its end")
+        if isinstance(record, OUTCOMES) and record.step in seen.settled:
+            self.broken(f"{seen.name}: step {record.step!r} has a second outcome")
+
+    # -- claims -----------------------------------------------------------------------------------
+
+    def claimed(self, life: Life, claims: Claims) -> None:
+        """The store gave runs to an engine."""
+        for claim in claims.runs:
+            seen = self.runs[claim.row.id]
+            if claim.row.fence <= seen.fence:
+                self.broken(f"{seen.name}: claimed under fence {claim.row.fence}, after {seen.fence}")
+            seen.fence, seen.owner, seen.strikes = claim.row.fence, life, claim.row.strikes
+            how = ", taking it over" if claim.took_over else ""
+            how += ", without its code" if claim.codeless else ""
+            self.note(life.name, f"{seen.name} is claimed{how}")
+
+    def may_fail(self, life: Life) -> bool:
+        """Whether an engine may come to harm without a run of it failing for too many strikes."""
+        return all(seen.owner is not life or seen.strikes < MANY_STRIKES for seen in self.runs.values())
+
+    def run_id(self, workflow_id: str, n: int) -> str:
+        """The id of the n-th run of a workflow, as an engine takes it: with its app."""
+        runs = [seen.row for seen in self.runs.values() if workflow_id in _workflow_names(seen.row)]
+        if not -len(runs) <= n < len(runs):
+            raise NotFound(f"there is no run {workflow_id}#{n} yet")
+        return f"{runs[n].app}/{runs[n].id}"
+
+    # -- bodies -----------------------------------------------------------------------------------
+
+    def body_begins(self, life: Life, run: str, step: Step, stubbed: bool) -> Execution:
+        """A body is about to run: it must not have an outcome yet, unless its engine is a zombie."""
+        seen = self.runs[run]
+        zombie = seen.owner is not life
+        self.note(
+            life.name, f"{seen.name} {step.id!r} begins, attempt {step.failures + 1}" + (" (zombie)" if zombie else "")
+        )
+        if step.id in seen.settled and not zombie:
+            self.broken(f"{seen.name}: the body of {step.id!r} begins again after its outcome was recorded")
+        now = self.clock()
+        if step.retry_at is not None and now < step.retry_at:
+            self.broken(f"{seen.name}: attempt {step.failures + 1} of {step.id!r} comes {step.retry_at - now} µs early")
+        execution = Execution(
+            run, step.id, step.failures + 1, life.name, self._happenings, now, zombie=zombie, stubbed=stubbed
+        )
+        self.executions.append(execution)
+        return execution
+
+    def body_ends(self, life: Life, execution: Execution, outcome: Any) -> None:
+        """A body came back."""
+        self.note(life.name, f"{self.runs[execution.run].name} {execution.step!r} {outcome}")
+        execution.ended, execution.ended_at = self._happenings, self.clock()
+
+
+def _workflow_names(row: RunRow) -> tuple[str, str]:
+    return row.workflow, f"{row.app}/{row.workflow}"
