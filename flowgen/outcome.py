@@ -72,7 +72,9 @@ Outcome = Returned | Raised
 
 _MESSAGE_LENGTH = 16_384
 _TRACE_LENGTH = 16_384
+_TRACE_FRAMES = 20
 _CAUSES = 4
+_OWN = __file__.removesuffix("outcome.py")
 
 
 def failure_of(error: BaseException, causes: int = _CAUSES) -> Failure:
@@ -94,8 +96,11 @@ def _message(error: BaseException) -> str:
 
 
 def _trace(error: BaseException) -> str:
-    frames = traceback.format_tb(error.__traceback__, limit=-20)
-    return "".join(frames)
+    """The formatted traceback, without the frames of flowgen that led to the user's code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    while frames and frames[0].filename.startswith(_OWN):
+        del frames[0]
+    return "".join(traceback.format_list(frames[-_TRACE_FRAMES:]))
 
 
 def _storable(text: str, length: int) -> str:
