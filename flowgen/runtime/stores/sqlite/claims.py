@@ -44,10 +44,9 @@ def claim(tx: Transaction, who: Who, limit: int, lease: int) -> Claims:
     suspect = _suspect(connection, who.worker)
     chosen: list[tuple[_Candidate, int]] = []
     noted: int | None = None
-    for candidate in _claimable(connection, who, suspect, tx.now):
+    for candidate, strikes in _claimable(connection, who, suspect, tx.now):
         if len(chosen) >= limit:
             break
-        strikes = _strikes(connection, candidate)
         if strikes >= SUSPECT_STRIKES and not candidate.codeless:
             if noted is not None:
                 continue
@@ -60,7 +59,7 @@ def claim(tx: Transaction, who: Who, limit: int, lease: int) -> Claims:
 
 def next_due(connection: apsw.Connection, who: Who) -> int | None:
     """When there is something for this worker, at the earliest: a run, or an event from the future."""
-    first = next(_claimable(connection, who, _suspect(connection, who.worker), None), None)
+    first, _ = next(_claimable(connection, who, _suspect(connection, who.worker), None), (None, 0))
     event: int | None = connection.execute("select min(ts) from events where position is null").get
     times = (event, first.due_at if first is not None else None)
     return min((time for time in times if time is not None), default=None)
@@ -98,8 +97,12 @@ _NEXT_DIGEST: Final = (
 _ANY_PARKED: Final = "select 1 from runs indexed by runs_parked where stored = 'parked' limit 1"
 
 
-def _claimable(connection: apsw.Connection, who: Who, suspect: int | None, until: int | None) -> Iterator[_Candidate]:
+def _claimable(
+    connection: apsw.Connection, who: Who, suspect: int | None, until: int | None
+) -> Iterator[tuple[_Candidate, int]]:
     """What this worker may be given and is due by `until`, in the order in which it comes due.
+
+    With each the strikes that it has once it is claimed. `suspect` is the one that the worker holds.
 
     What it could have with its code it is never given without.
     """
@@ -113,11 +116,12 @@ def _claimable(connection: apsw.Connection, who: Who, suspect: int | None, until
                     lists.append(connection.execute(_PARKED, (app, workflow, digest, end)))
     for columns in heapq.merge(*lists):
         candidate = _Candidate(*columns)
+        strikes = _strikes(connection, candidate, who.worker, suspect)
         if candidate.codeless:
             if who.offers.get((candidate.app, candidate.workflow)) in (None, candidate.parked_by):
-                yield candidate
-        elif suspect is None or _strikes(connection, candidate) < SUSPECT_STRIKES:
-            yield candidate
+                yield candidate, strikes
+        elif suspect is None or strikes < SUSPECT_STRIKES:
+            yield candidate, strikes
 
 
 def _digests(connection: apsw.Connection, app: str, workflow: str) -> Iterator[str]:
@@ -128,11 +132,16 @@ def _digests(connection: apsw.Connection, app: str, workflow: str) -> Iterator[s
         digest = connection.execute(_NEXT_DIGEST, (app, workflow, digest)).get
 
 
-def _strikes(connection: apsw.Connection, candidate: _Candidate) -> int:
-    """The strikes that a run has once it is claimed."""
+def _strikes(connection: apsw.Connection, candidate: _Candidate, worker: str, suspect: int | None) -> int:
+    """The strikes that a run has once it is claimed: one more, unless its owner names another as its suspect.
+
+    A dead owner's row names whom it named when it died, though another worker may have that run by now.
+    """
     if candidate.owner is None:
         return candidate.strikes
-    blamed = connection.execute("select suspect from workers where id = ?", (candidate.owner,)).get
+    blamed = suspect
+    if candidate.owner != worker:
+        blamed = connection.execute("select suspect from workers where id = ?", (candidate.owner,)).get
     return candidate.strikes + (blamed is None or blamed == candidate.key)
 
 
