@@ -50,9 +50,11 @@ class DefinitionError(FlowgenError):
 class StepError(FlowgenError):
     """A step failed for good. Raised at its `yield`; catch it to compensate.
 
-    Attributes: `step_id`, `error_type` (the class name of what the body raised), `message` and
-    `attempts` (how many times the body was tried).
+    Attributes: `step_id`, `error_type` (the class name of what the body raised), `message`,
+    `attempts` (how many times the body was tried) and `failure` (all of it as data, with the trace).
     """
+
+    failure: Failure | None = None
 
     def __init__(self, step_id: str, error_type: str, message: str, attempts: int = 1) -> None:
         tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"

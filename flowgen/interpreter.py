@@ -300,7 +300,9 @@ class Interpreter:
         failure = record.failure
         self._failed.add(step.id)
         kind = _STEP_ERRORS.get(failure.type, StepError)
-        self._settle_step(step, kind(step.id, failure.type, failure.message, record.attempts), None)
+        error = kind(step.id, failure.type, failure.message, record.attempts)
+        error.failure = failure
+        self._settle_step(step, error, None)
 
     def _cancel_accepted(self, record: CancelAccepted) -> None:
         if self.cancelling is not None:

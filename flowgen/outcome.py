@@ -80,11 +80,12 @@ _OWN = __file__.removesuffix("outcome.py")
 def failure_of(error: BaseException, causes: int = _CAUSES) -> Failure:
     """An exception as data: the only place where an exception turns into a `Failure`."""
     cause = error.__cause__
+    recorded = getattr(error, "failure", None)  # of a StepError: what its body raised
     return Failure(
         type=type(error).__name__,
         message=_storable(_message(error), _MESSAGE_LENGTH),
         trace=_storable(_trace(error), _TRACE_LENGTH),
-        cause=failure_of(cause, causes - 1) if cause is not None and causes > 0 else None,
+        cause=failure_of(cause, causes - 1) if cause is not None and causes > 0 else recorded,
     )
 
 
