@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-from bench.timing import expect, median
+from bench.timing import expect
 
 COMMITS = 150
 
@@ -44,8 +44,3 @@ class Bare:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def around(before: list[float], after: list[float]) -> float:
-    """The bare commit of a sample: the median of those before and after its work."""
-    return median(before + after)

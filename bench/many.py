@@ -15,9 +15,9 @@ from typing import Any
 
 import trio
 
-from bench.bare import Bare, around
+from bench.bare import Bare
 from bench.catalogue import Workload
-from bench.timing import Sample, Stopwatch, expect
+from bench.timing import Sample, Stopwatch, expect, median
 from flowgen import App, Context, Event, OnEvent, Run, Steps
 from flowgen.history import EndCompleted, Record, Started, StepSucceeded
 from flowgen.runtime import Engine, RunInfo, open_engine
@@ -112,7 +112,7 @@ async def _measure(workload: Workload, directory: Path, quick: bool) -> Sample:
         await _check(engine, many, runs)
     after = bare.back_to_back()
     steps = runs * STEPS
-    return Sample({"rate": steps / watch.wall}, around(before, after), watch.cpu / steps)
+    return Sample({"rate": steps / watch.wall}, median(before + after), watch.cpu / steps)
 
 
 async def _round(engine: Engine, ends: Ends, numbers: range) -> None:

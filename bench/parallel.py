@@ -7,9 +7,9 @@ from typing import Any
 
 import trio
 
-from bench.bare import Bare, around
+from bench.bare import Bare
 from bench.catalogue import Workload
-from bench.timing import Sample, Stopwatch, expect
+from bench.timing import Sample, Stopwatch, expect, median
 from flowgen import All, App, Context, Run, Steps
 from flowgen.history import StepSucceeded
 from flowgen.runtime import open_engine
@@ -56,4 +56,4 @@ async def _measure(loop: str, directory: Path, steps: int) -> Sample:
     recorded = [record.step for record in history if isinstance(record, StepSucceeded)]
     expect(result == steps * (steps + 1) // 2, f"the run returned {result}")
     expect(len(set(recorded)) == len(recorded) == steps, f"{len(recorded)} outcomes are recorded")
-    return Sample({"total": watch.wall}, around(before, after), watch.cpu / steps)
+    return Sample({"total": watch.wall}, median(before + after), watch.cpu / steps)

@@ -103,13 +103,13 @@ def _verdict(measure: Measure, value: float, failures: Sequence[str]) -> str:
 
 
 def _compared(measure: Measure, value: float, ours: Series | None) -> str:
-    """How many times as fast we are."""
-    if ours is None or not ours.samples:
+    """How many times as fast we are. Ratios say nothing about speed."""
+    if ours is None or not ours.samples or measure.unit.startswith("×"):
         return ""
     own = median([sample.measures[measure.name] for sample in ours.samples])
     if own <= 0 or value <= 0:
         return ""
-    return f"ours is {own / value if measure.more_is_better else value / own:.3g} ×"
+    return f"ours is {own / value if measure.more_is_better else value / own:.3g} × as fast"
 
 
 def _budget(measure: Measure) -> str:
@@ -156,7 +156,7 @@ def failed(series: Iterable[Series]) -> list[Series]:
 
 def number(value: float) -> str:
     """A figure with three significant digits, and thousands separated."""
-    if abs(value) >= 1_000:
+    if abs(value) >= 999.5:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

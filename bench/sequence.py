@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import trio
 
-from bench.bare import Bare, around
+from bench.bare import Bare
 from bench.catalogue import Workload
 from bench.timing import Sample, Stopwatch, expect, median
 from flowgen import App, Context, Run, Steps
@@ -70,15 +71,17 @@ async def _measure(loop: str, directory: Path, steps: int) -> Sample:
     expect(result == steps, f"the run returned {result}")
     expect(len(sequence.began) == steps, f"{len(sequence.began)} bodies ran for {steps} steps")
     expect(len(set(recorded)) == len(recorded) == steps, f"{len(recorded)} outcomes are recorded")
-    return _judged(sequence.began, watch, around(before, after))
+    return _judged(sequence.began, watch, before + after)
 
 
-def _judged(began: list[float], watch: Stopwatch, commit: float) -> Sample:
+def _judged(began: list[float], watch: Stopwatch, commits: list[float]) -> Sample:
+    """Means are compared with means: what a checkpoint costs now and then is part of a step, and of a commit."""
     each = [later - earlier for earlier, later in pairwise(began)]
     first, last = sum(each[:EDGE]), sum(each[-EDGE:])
     measures = {
         "total": watch.wall,
-        "over_bare": (sum(each) / len(each) - commit) * 1e6,
+        "over_bare": (fmean(each) - fmean(commits)) * 1e6,
         "growth": last / first,
     }
-    return Sample(measures, commit, watch.cpu / len(began), {"median_step_us": median(each) * 1e6})
+    notes = {"median_step_us": median(each) * 1e6, "mean_bare_us": fmean(commits) * 1e6}
+    return Sample(measures, median(commits), watch.cpu / len(began), notes)
