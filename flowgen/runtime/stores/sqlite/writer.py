@@ -14,7 +14,8 @@ Failures:
 
 The thread and the loop compete for the interpreter's lock, which SQLite's statements drop and retake, so
 jobs are handed over once a turn of the loop, all at once: the thread then works while the loop has nothing
-to do. A job that was handed over is waited for, whether its task is cancelled or not.
+to do. Where one job followed another alone, the next is not expected to have company and is handed over at
+once. A job that was handed over is waited for, whether its task is cancelled or not.
 
 Inline, the same is done on the calling thread at once, a batch a job: for simulations and tests.
 """
@@ -212,14 +213,18 @@ class ThreadWriter:
         self._token = trio.lowlevel.current_trio_token()
         self._jobs: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         self._collected: list[Job] = []
+        self._in_flight = 0
+        self._alone = True
         self._thread = threading.Thread(target=self._run, name="flowgen-writer", daemon=True)
         self._thread.start()
 
     async def write(self, change: Callable[[Transaction], T]) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._collected:
-            self._token.run_sync_soon(self._hand_over)
         self._collected.append(Job(change, trio.lowlevel.current_task()))
+        if self._alone:
+            self._hand_over()
+        elif len(self._collected) == 1:
+            self._token.run_sync_soon(self._hand_over)
         answer: T = await trio.lowlevel.wait_task_rescheduled(_not_interrupted)
         return answer
 
@@ -227,6 +232,8 @@ class ThreadWriter:
         """Give the thread all that the tasks of one turn of the loop want written."""
         collected, self._collected = self._collected, []
         if collected:
+            self._alone = False
+            self._in_flight += len(collected)
             self._jobs.put(collected)
 
     async def close(self) -> None:
@@ -275,6 +282,8 @@ class ThreadWriter:
     # -- in the loop ------------------------------------------------------------------------------
 
     def _answer(self, jobs: list[Job], wakes: bool) -> None:
+        self._in_flight -= len(jobs)
+        self._alone = self._in_flight == 0 and len(jobs) == 1
         for job in jobs:
             assert job.task is not None
             trio.lowlevel.reschedule(job.task, job.outcome())
