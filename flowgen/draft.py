@@ -219,7 +219,7 @@ class Draft:
             self._body_ended(item)
         else:
             self._take_other(item)
-        if self._interpreter.fresh:
+        if self._interpreter.fresh or self._interpreter.end is not None:
             self._answer_fresh()
 
     def _take_other(self, item: Input) -> None:
@@ -248,7 +248,7 @@ class Draft:
             case SignalArrived(wait, step_id, data):
                 if (step := pending.get(step_id)) is not None and _waits_as(step, wait):
                     self._succeed(step, data)
-                    self._drop_signal(step)
+                    self._let_go(step_id, step.terms)
             case SignalReplaced(wait, step_id, by):
                 if (step := pending.get(step_id)) is not None and _waits_as(step, wait):
                     self._fail(step, Failure("SignalReplaced", f"run {by} took over the signal"))
@@ -257,7 +257,7 @@ class Draft:
                     self._succeed(step, result)
             case ChildFailed(child, step_id, failure):
                 if (step := pending.get(step_id)) is not None and _invoked(step, child):
-                    self._fail(step, failure)
+                    self._fail(step, _of_child(failure))
             case EventMatched():
                 """The shell has turned it into `EventFound`, after looking for an earlier match."""
 
@@ -308,7 +308,7 @@ class Draft:
                 self._blocked.append(step)
             case InvokeTerms(child=child):
                 failure = Failure("InvokeTimeout", f"run {child} did not end in time")
-                self._cancel_child(step)
+                self._let_go(step.id, step.terms)
                 self._fail(step, failure)
 
     # -- records ----------------------------------------------------------------------------------
@@ -333,34 +333,43 @@ class Draft:
             else:
                 self._record(StepSucceeded(self._at, step.id, value, step.kind, position=position))
         except UndecodableError as error:
-            self._record(StepFailed(self._at, step.id, failure_of(error), step.failures + 1, step.kind, step.digest))
-        if step.kind == "wait":
-            self._close_wait(step)
+            failure, attempts = failure_of(error), step.failures + 1
+            self._record(StepFailed(self._at, step.id, failure, attempts, step.kind, step.digest, position=position))
+        if isinstance(step.terms, WaitTerms):
+            self._close_wait(step.id, step.terms)
 
     def _fail(self, step: Step, failure: Failure) -> None:
         self._record(StepFailed(self._at, step.id, failure, 1, step.kind, step.digest))
-        if step.kind == "wait":
-            self._close_wait(step)
-
-    def _close_wait(self, step: Step) -> None:
-        self._owned.unlooked.pop(step.id, None)
-        self._owned.looked.pop(step.id, None)
         if isinstance(step.terms, WaitTerms):
-            self._effect.close_waits.append(step.terms.wait)
+            self._close_wait(step.id, step.terms)
+
+    def _close_wait(self, step_id: str, terms: WaitTerms) -> None:
+        self._owned.unlooked.pop(step_id, None)
+        self._owned.looked.pop(step_id, None)
+        self._effect.close_waits.append(terms.wait)
 
     def _give_up(self, steps: list[Step]) -> None:
         """What abandoned steps hold in the store is let go of in the same commit."""
         self._abandoned.extend(steps)
         for step in steps:
-            match step.terms:
-                case WaitTerms():
-                    self._close_wait(step)
-                case SignalTerms():
-                    self._drop_signal(step)
-                case InvokeTerms():
-                    self._cancel_child(step)
+            self._let_go(step.id, step.terms)
         gone = {step.id for step in steps}
         self._execute = [step for step in self._execute if step.id not in gone]
+
+    def _let_go(self, step_id: str, terms: Terms | None) -> None:
+        """Close the wait, drop the key or cancel the child that a step held."""
+        match terms:
+            case WaitTerms():
+                self._close_wait(step_id, terms)
+            case SignalTerms():
+                self._drop_signal(terms)
+            case InvokeTerms():
+                self._cancel_child(terms)
+
+    def _let_go_of_leftovers(self) -> None:
+        """A body that ended holds nothing, what additive code never asked for again included."""
+        for request in self._interpreter.take_leftovers():
+            self._let_go(request.step, request.terms)
 
     # -- answering what the body asks for -----------------------------------------------------------
 
@@ -395,6 +404,8 @@ class Draft:
                         self._execute.append(step)
                 elif not self._answer(step, Questions()):
                     self._blocked.append(step)
+        if interpreter.end is not None:
+            self._let_go_of_leftovers()
 
     def _answer(self, step: Step, questions: Questions) -> bool:
         """Request what a step asks for; False if something must be known first."""
@@ -475,14 +486,12 @@ class Draft:
         wait_id = derived_id(row.id, "wait", self._interpreter.life, step.id)
         terms = SignalTerms(wait_id, command.signal, self._at + command.timeout)
         waiter = Waiter(row.id, step.id, wait_id)
-        if isinstance(held, Key) and held.holder != wait_id:
-            other = _WAITER.decode(held.detail)
-            if not other.delivered:
-                if command.on_conflict == "fail":
-                    message = f"run {other.run} waits for signal {command.signal!r} already"
-                    return self._refuse(step, terms, Failure("SignalConflict", message))
-                body = SignalReplaced(other.wait, other.step, row.id)
-                self._effect.messages.append(Message(derived_id(wait_id, "replaces"), row.app, other.run, body))
+        if (other := self._waiter(held)) is not None:
+            if command.on_conflict == "fail":
+                message = f"run {other.run} waits for signal {command.signal!r} already"
+                return self._refuse(step, terms, Failure("SignalConflict", message))
+            body = SignalReplaced(other.wait, other.step, row.id)
+            self._effect.messages.append(Message(derived_id(wait_id, "replaces"), row.app, other.run, body))
         version = held.version if isinstance(held, Key) else 0
         self._take(TakeKey(row.app, name, wait_id, _ENCODE.encode(waiter).decode(), None, version))
         return self._request(step, terms)
@@ -502,9 +511,8 @@ class Draft:
         self._succeed(step, NULL)
         return True
 
-    def _drop_signal(self, step: Step) -> None:
-        if isinstance(step.terms, SignalTerms):
-            self._effect.drop.append(DropKey(self._owned.row.app, signal_key(step.terms.signal), step.terms.wait))
+    def _drop_signal(self, terms: SignalTerms) -> None:
+        self._effect.drop.append(DropKey(self._owned.row.app, signal_key(terms.signal), terms.wait))
 
     def _send_signal(self, step: Step, command: SendSignal, questions: Questions) -> bool:
         row, name = self._owned.row, signal_key(command.signal)
@@ -512,8 +520,8 @@ class Draft:
         if held is _UNKNOWN:
             return False
         terms = SendSignalTerms(command.signal)
-        waiter = _WAITER.decode(held.detail) if isinstance(held, Key) else None
-        if not isinstance(held, Key) or waiter is None or waiter.delivered:
+        waiter = self._waiter(held)
+        if not isinstance(held, Key) or waiter is None:
             return self._refuse(step, terms, Failure("NoWaiter", f"nobody waits for signal {command.signal!r}"))
         data = encode(command.data, f"the data of signal {command.signal!r}")
         take, message = deliver_signal(row.app, held, waiter, data, derived_id(row.id, self._life, step.id))
@@ -522,6 +530,15 @@ class Draft:
         self._request(step, terms)
         self._succeed(step, NULL)
         return True
+
+    def _waiter(self, held: Key | object | None) -> Waiter | None:
+        """Who waits under the key of a signal: nobody once it was delivered, or is let go of in this transition."""
+        if not isinstance(held, Key):
+            return None
+        if self._effects is not None and any(held.holder == drop.holder for drop in self._effects.drop):
+            return None
+        waiter = decode_waiter(held)
+        return None if waiter.delivered else waiter
 
     def _take(self, take: TakeKey) -> None:
         """Take a key in this transition; from now on it is known to be held so."""
@@ -566,9 +583,8 @@ class Draft:
         self._effect.create.append(direct_run(app, workflow, child, data, self._at, parent=parent))
         return self._request(step, terms)
 
-    def _cancel_child(self, step: Step) -> None:
-        terms = step.terms
-        if isinstance(terms, InvokeTerms) and terms.on_cancel == "cancel":
+    def _cancel_child(self, terms: InvokeTerms) -> None:
+        if terms.on_cancel == "cancel":
             self._effect.cancels.append((terms.app, terms.child))
 
     def _known_key(self, app: str, name: str, questions: Questions) -> Key | object | None:
@@ -804,6 +820,11 @@ def _any_left(executing: Collection[str], abandoned: list[Step]) -> bool:
 
 def _waits_as(step: Step, wait: str) -> bool:
     return getattr(step.terms, "wait", None) == wait
+
+
+def _of_child(failure: Failure) -> Failure:
+    """A child's failure as its parent sees it: `InvokeTimeout` there would mean the parent's own timeout."""
+    return Failure("StepError", str(failure), cause=failure) if failure.type == "InvokeTimeout" else failure
 
 
 def _invoked(step: Step, child: str) -> bool:

@@ -149,7 +149,10 @@ class StepSucceeded:
 
 @record
 class StepFailed:
-    """The outcome of a step that failed for good, after `attempts` tries."""
+    """The outcome of a step that failed for good, after `attempts` tries.
+
+    `position` is set for a wait whose event could not be restored: the position of that event.
+    """
 
     at: int
     step: str
@@ -158,6 +161,7 @@ class StepFailed:
     kind: Kind = "run"
     digest: str = ""
     arguments: Json = NULL
+    position: int | None = None
 
 
 @record

@@ -78,6 +78,7 @@ from .history import (
     StepRecord,
     StepSucceeded,
     effective,
+    open_requests,
 )
 from .outcome import NULL, Failed, Failure, Json, Succeeded, failure_of
 from .tree import Fiber, Group, Key, Node, Step
@@ -100,7 +101,7 @@ bounds the size of one transition.
 _AT_ONCE = ("send", "send_signal")
 _CLOSE_ATTEMPTS = 10
 _LEAVES = frozenset({Run, Sleep, SleepUntil, WaitFor, WaitForSignal, SendSignal, Invoke, SendEvent})
-_STEP_ERRORS = {"StepTimeout": StepTimeout, "InvokeTimeout": InvokeTimeout}
+_STEP_ERRORS = {("run", "StepTimeout"): StepTimeout, ("invoke", "InvokeTimeout"): InvokeTimeout}
 _EVENT = msgspec.json.Decoder(AcceptedEvent)
 
 
@@ -216,6 +217,12 @@ class Interpreter:
         """The position of the event that the previous occurrence of a `WaitFor` step returned."""
         return self._seen.get(_base(step))
 
+    def take_leftovers(self) -> list[Requested]:
+        """The open requests of steps that additive code did not ask for, once its body has ended."""
+        leftovers = [request for records in self._memo.values() for request in open_requests(records).values()]
+        self._memo.clear()
+        return leftovers
+
     def seen(self) -> dict[str, int]:
         """For each `WaitFor` step that returned an event (without its number): that event's position."""
         return dict(self._seen)
@@ -299,7 +306,9 @@ class Interpreter:
             return
         failure = record.failure
         self._failed.add(step.id)
-        kind = _STEP_ERRORS.get(failure.type, StepError)
+        if record.position is not None:
+            self._seen[_base(step)] = record.position
+        kind = _STEP_ERRORS.get((record.kind, failure.type), StepError)
         error = kind(step.id, failure.type, failure.message, record.attempts)
         error.failure = failure
         self._settle_step(step, error, None)

@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 import attrs
 import msgspec
 
+from .errors import StepError
+
 T = TypeVar("T")
 
 Json = msgspec.Raw
@@ -80,7 +82,7 @@ _OWN = __file__.removesuffix("outcome.py")
 def failure_of(error: BaseException, causes: int = _CAUSES) -> Failure:
     """An exception as data: the only place where an exception turns into a `Failure`."""
     cause = error.__cause__
-    recorded = getattr(error, "failure", None)  # of a StepError: what its body raised
+    recorded = error.failure if isinstance(error, StepError) else None
     return Failure(
         type=type(error).__name__,
         message=_storable(_message(error), _MESSAGE_LENGTH),
