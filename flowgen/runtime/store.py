@@ -294,7 +294,8 @@ class Store(Protocol):
         its next owner died. Never two owners.
 
         An owner that is still set means a take-over, which adds a strike unless the row of that
-        worker names another run as its suspect. A run that has `SUSPECT_STRIKES` with this claim is
+        worker names another run as its suspect (one that claims its own expired runs is judged by
+        the suspect that it holds now). A run that has `SUSPECT_STRIKES` with this claim is
         noted as the suspect on the claiming worker's row; a worker that has one (owns it still, and
         wrote no record) is given no other. See `flowgen.runs` and the design notes.
 

@@ -36,14 +36,16 @@ from . import (
     fence_cases,
     key_cases,
     mail_cases,
+    model_cases,
     query_cases,
     registration_cases,
     strike_cases,
     wait_cases,
 )
 from .case import Case, Factory, Reopen
+from .model_cases import check_against_model
 
-__all__ = ["Case", "Report", "check_store", "store_cases"]
+__all__ = ["Case", "Report", "check_against_model", "check_store", "store_cases"]
 
 
 @attrs.frozen
@@ -68,6 +70,7 @@ def store_cases() -> list[Case]:
         registration_cases,
         query_cases,
         concurrency_cases,
+        model_cases,
     )
     return [case for module in modules for case in module.case.cases]
 

@@ -29,50 +29,72 @@ class Case:
 
     name: str
     about: str
-    script: Script = attrs.field(repr=False)
+    judge: Callable[[Factory, Reopen | None], None] = attrs.field(repr=False)
 
     def check(self, factory: Factory, *, reopen: Reopen | None = None) -> str | None:
         """Run the case on a fresh store; raises `AssertionError` with the scenario.
 
         Returns None, or why this store cannot be asked.
         """
-        clock = WorldClock() if _takes_clock(factory) else None
-        store = factory(clock=clock) if clock is not None else factory()
-        again = None
-        if reopen is not None:
-            again = _reopener(reopen, store, clock)
-        world = World(store, clock, again)
         try:
-            trio.run(self._run, world)
+            self.judge(factory, reopen)
         except Unavailable as reason:
             return str(reason)
-        except Exception as error:
-            raise AssertionError(self._story(world, error)) from error
+        except AssertionError as failure:
+            raise AssertionError(f"{self.name}: {self.about}\n{failure}") from failure
         return None
 
-    async def _run(self, world: World) -> None:
-        with trio.move_on_after(PATIENCE) as scope:
-            await world.raw.open()
-            try:
-                await self.script(world)
-            finally:
-                await world.close()
-        if scope.cancelled_caught:
-            world.fail(f"no answer within {PATIENCE} s")
 
-    def _story(self, world: World, error: Exception) -> str:
-        steps = "\n".join(f"  {number:2}. {entry}" for number, entry in enumerate(world.log, 1))
-        trouble = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-        return f"{self.name}: {self.about}\n{steps or '  (nothing was asked yet)'}\n{trouble}"
+def made(factory: Factory, clock: WorldClock) -> tuple[Store, WorldClock | None]:
+    """A fresh store, and its clock if it takes one."""
+    if takes_clock(factory):
+        return factory(clock=clock), clock
+    return factory(), None
 
 
-def _takes_clock(function: Callable[..., Any]) -> bool:
+def takes_clock(function: Callable[..., Any]) -> bool:
+    """Whether a factory can be given a clock."""
     parameters = inspect.signature(function).parameters.values()
     return any(p.name == "clock" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
+def judge_by(script: Script) -> Callable[[Factory, Reopen | None], None]:
+    """The judge that runs a script in a world of its own."""
+
+    def judge(factory: Factory, reopen: Reopen | None) -> None:
+        store, clock = made(factory, WorldClock())
+        world = World(store, clock, _reopener(reopen, store, clock) if reopen is not None else None)
+        try:
+            trio.run(_play, script, world)
+        except Exception as error:
+            raise _verdict(world, error) from error
+
+    return judge
+
+
+async def _play(script: Script, world: World) -> None:
+    with trio.move_on_after(PATIENCE) as scope:
+        await world.raw.open()
+        try:
+            await script(world)
+        finally:
+            await world.close()
+    if scope.cancelled_caught:
+        world.fail(f"no answer within {PATIENCE} s")
+
+
+def _verdict(world: World, error: BaseException) -> Exception:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, Unavailable):
+        return error
+    steps = "\n".join(f"  {number:2}. {entry}" for number, entry in enumerate(world.log, 1))
+    trouble = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+    return AssertionError(f"{steps or '  (nothing was asked yet)'}\n{trouble}")
+
+
 def _reopener(reopen: Reopen, store: Store, clock: WorldClock | None) -> Callable[[], Store]:
-    if clock is not None and _takes_clock(reopen):
+    if clock is not None and takes_clock(reopen):
         return lambda: reopen(store, clock=clock)
     return lambda: reopen(store)
 
@@ -92,4 +114,4 @@ class Collection:
         """Add a case that a loop makes."""
         assert about, f"case {name} does not say what it is about"
         assert all(case.name != name for case in self.cases), f"there are two cases {name}"
-        self.cases.append(Case(name.replace("_", " "), " ".join(about.split()), script))
+        self.cases.append(Case(name.replace("_", " "), " ".join(about.split()), judge_by(script)))

@@ -194,6 +194,17 @@ async def a_parked_run_whose_owner_died_is_still_for_other_code(world: World) ->
 
 
 @case
+async def a_run_that_agreed_with_other_code_is_for_all_again(world: World) -> None:
+    """Once other code has written on it, a run that was parked is due for any code when its owner dies."""
+    row = await world.own()
+    await world.write(row, stored="parked", digest="code-1")
+    (claimed,) = (await world.claim("w2", offers=NEWER)).runs
+    await world.write(claimed.row)
+    world.pass_time(LEASE)
+    world.expect("for the code that once disagreed", await world.claimed("w1"), ["r1"])
+
+
+@case
 async def a_reopened_parked_run_is_for_all(world: World) -> None:
     """`retry` of a parked run lets the same code try again, and forgets strikes."""
     row = await world.own()
@@ -260,12 +271,15 @@ async def an_owned_run_is_not_given_codeless(world: World) -> None:
 
 @case
 async def a_cancel_that_was_drained_is_not_given_codeless(world: World) -> None:
-    """Once the cancel is read the run is its owner's, or due for those with its code."""
-    row = await world.own()
-    await world.cancel()
-    await world.write(row, started(), drained=1, release=True, due_at=None)
+    """Once the cancel is read the run is its owner's, or due for those with its code, given back or not."""
+    released, kept = await world.own("r1"), await world.own("r2")
+    await world.cancel("r1", "c1")
+    await world.cancel("r2", "c2")
+    await world.write(released, started(), drained=1, release=True, due_at=None)
+    await world.write(kept, drained=1)
     world.pass_time(2 * CODELESS_AFTER)
-    world.expect("nobody gets it", await world.claimed("w9", offers={}), [])
+    world.expect("nobody gets them", await world.claimed("w9", offers={}), [])
+    world.expect("nor is told to look", await world.store.next_due(Who("w9", {})), None)
 
 
 # -- when to look again -------------------------------------------------------------------------------

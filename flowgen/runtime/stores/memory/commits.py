@@ -45,7 +45,8 @@ def _progressed(state: State, progress: Progress) -> bool:
     if run is None:
         return False
     if progress.records:
-        return progress.position < len(run.fences) and run.fences[progress.position] == progress.fence
+        written = 0 <= progress.position < len(run.fences)
+        return written and run.fences[progress.position] == progress.fence
     row = run.row
     gave_up = row.owner is None and row.fence == progress.fence and row.length == progress.position
     if progress.reopen:
@@ -261,6 +262,7 @@ def _close_wait(state: State, run: Run, id: str) -> None:
 def _settle(state: State, run: Run, progress: Progress, now: int) -> bool:
     """End, park or give back the run, as the progress says; returns whether it did."""
     row = run.row
+    settled = True
     if progress.stored in TERMINAL:
         _give_back(state, run, None)
         row.ended_at, row.drained = now, row.mail
@@ -274,9 +276,9 @@ def _settle(state: State, run: Run, progress: Progress, now: int) -> bool:
         _give_back(state, run, now if row.mail > row.drained else progress.due_at)
         row.ended_at = None
     else:
-        return False
+        settled = False
     state.list_run(run)
-    return True
+    return settled
 
 
 def _give_back(state: State, run: Run, due_at: int | None) -> None:

@@ -10,37 +10,36 @@ from heapq import merge
 from ....runs import SUSPECT_STRIKES
 from ...store import Claimed, Claims, Extended, Lease, Who
 from .indexes import RunKey
-from .state import Run, State, Worker
+from .state import Run, State
 
 
 def claim(state: State, who: Who, limit: int, lease: int) -> Claims:
     """Give due runs to a worker: choose first, then take, because the agendas change with each take."""
     now = state.now()
-    worker = state.worker(who.worker)
-    worker.seen_at = now
+    held = state.suspect_of(who.worker)
     chosen: dict[RunKey, Claimed] = {}
-    suspect: RunKey | None = None
-    with closing(_claimable(state, who, worker)) as upcoming:
+    noted: RunKey | None = None
+    with closing(_claimable(state, who, held)) as upcoming:
         for due_at, run, codeless in upcoming:
             if due_at > now or len(chosen) >= limit:
                 break
-            strikes = _strikes(state, run)
+            strikes = _strikes(state, run, who.worker, held)
             if strikes >= SUSPECT_STRIKES and not codeless:
-                if suspect is not None:
+                if noted is not None:
                     continue
-                suspect = run.key
+                noted = run.key
             chosen[run.key] = _claimed(run, who.worker, strikes, now + lease, codeless)
     for key, claimed in chosen.items():
         run = state.runs[key]
         run.row, run.claimed_at = copy(claimed.row), now
         state.list_run(run)
-    worker.suspect = suspect or worker.suspect
+    state.note_alive(who.worker, now, noted or held)
     return Claims(tuple(chosen.values()), now, state.generation)
 
 
 def next_due(state: State, who: Who) -> int | None:
     """When there is something for this worker, at the earliest."""
-    with closing(_claimable(state, who, state.worker(who.worker))) as upcoming:
+    with closing(_claimable(state, who, state.suspect_of(who.worker))) as upcoming:
         first = next(upcoming, None)
     times = (first[0] if first is not None else None, state.events.next_promotion())
     return min((time for time in times if time is not None), default=None)
@@ -49,7 +48,7 @@ def next_due(state: State, who: Who) -> int | None:
 def extend(state: State, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
     """Extend those leases that are in force."""
     now = state.now()
-    state.worker(worker).seen_at = now
+    state.note_alive(worker, now, state.suspect_of(worker))
     return Extended(tuple([_extend_one(state, held, now, lease) for held in leases]), now)
 
 
@@ -68,7 +67,7 @@ def _extend_one(state: State, held: Lease, now: int, lease: int) -> int | None:
     return row.mail
 
 
-def _claimable(state: State, who: Who, worker: Worker) -> Generator[tuple[int, Run, bool], None, None]:
+def _claimable(state: State, who: Who, suspect: RunKey | None) -> Generator[tuple[int, Run, bool], None, None]:
     """What this worker may be given, in the order in which it comes due; true: codeless.
 
     What it could have with its code it is never given without.
@@ -84,7 +83,7 @@ def _claimable(state: State, who: Who, worker: Worker) -> Generator[tuple[int, R
             if codeless:
                 if not any(run.agenda is agenda for agenda in agendas):
                     yield due_at, run, True
-            elif worker.suspect is None or _strikes(state, run) < SUSPECT_STRIKES:
+            elif suspect is None or _strikes(state, run, who.worker, suspect) < SUSPECT_STRIKES:
                 yield due_at, run, False
 
 
@@ -93,14 +92,16 @@ def _tagged(entries: Iterator[tuple[int, RunKey]], codeless: bool) -> Iterator[t
         yield due_at, key, codeless
 
 
-def _strikes(state: State, run: Run) -> int:
-    """The strikes that a run has once it is claimed."""
+def _strikes(state: State, run: Run, worker: str, suspect: RunKey | None) -> int:
+    """The strikes that a run has once `worker`, which holds this suspect, has claimed it."""
     row = run.row
     if row.owner is None:
         return row.strikes
-    owner = state.workers.get(row.owner)
-    blames_another = owner is not None and owner.suspect not in (None, run.key)
-    return row.strikes if blames_another else row.strikes + 1
+    if row.owner == worker:
+        blamed = suspect
+    else:
+        blamed = state.workers[row.owner].suspect if row.owner in state.workers else None
+    return row.strikes if blamed not in (None, run.key) else row.strikes + 1
 
 
 def _claimed(run: Run, worker: str, strikes: int, due_at: int, codeless: bool) -> Claimed:

@@ -11,9 +11,10 @@ def register(state: State, registration: Registration) -> int:
     """Replace what a worker offers of an app, see what that changes, and answer the generation."""
     now = state.now()
     app = registration.app
-    state.worker(registration.worker).seen_at = now
-    state.registered.pop((app, registration.worker), None)
-    state.registered[app, registration.worker] = registration
+    worker = registration.worker
+    state.note_alive(worker, now, state.suspect_of(worker))
+    state.registered.pop((app, worker), None)
+    state.registered[app, worker] = registration
     for offer in registration.offers:
         state.first_seen.setdefault((app, offer.workflow, offer.digest), len(state.first_seen))
     for key in [(a, w) for a, w in state.registered if a == app and state.workers[w].seen_at + ALIVE <= now]:

@@ -116,33 +116,37 @@ class State:
             self.children.setdefault((row.parent.app, row.parent.run), []).append(run.key)
 
     def list_run(self, run: Run) -> None:
-        """List a run where claims will find it, and nowhere else."""
+        """List a run where claims will find it, and nowhere else; to be called when its row has changed."""
         row = run.row
-        agenda = None
-        if row.open and row.due_at is not None:
-            name = (row.app, row.workflow)
-            if row.stored == "parked":
-                agenda = self.parked.setdefault(name, {}).setdefault(row.digest, Agenda())
-            else:
-                agenda = self.due.setdefault(name, Agenda())
-            agenda.put(run.key, row.due_at)
-        if run.agenda is not None and run.agenda is not agenda:
+        agenda = self._agenda(row) if row.due_at is not None else None
+        if run.agenda is not agenda and run.agenda is not None:
             run.agenda.discard(run.key)
         run.agenda = agenda
+        if agenda is not None and row.due_at is not None:
+            agenda.put(run.key, row.due_at)
         if row.open and row.unread_cancel:
             last_leased = row.due_at if row.owner is not None and row.due_at is not None else 0
             self.cancelled.put(run.key, max(run.cancelled_at, last_leased) + CODELESS_AFTER)
-        else:
+        elif self.cancelled:
             self.cancelled.discard(run.key)
 
-    def worker(self, id: str) -> Worker:
-        """A worker's row, which names a suspect only while the worker holds it."""
-        worker = self.workers.setdefault(id, Worker())
-        if worker.suspect is not None:
-            run = self.runs.get(worker.suspect)
-            if run is None or run.row.owner != id or run.row.strikes < SUSPECT_STRIKES:
-                worker.suspect = None
-        return worker
+    def _agenda(self, row: RunRow) -> Agenda:
+        name = (row.app, row.workflow)
+        if row.stored != "parked":
+            return self.due.get(name) or self.due.setdefault(name, Agenda())
+        agendas = self.parked.setdefault(name, {})
+        return agendas.get(row.digest) or agendas.setdefault(row.digest, Agenda())
+
+    def suspect_of(self, worker: str) -> RunKey | None:
+        """The run that a worker names as its suspect, if it still holds it."""
+        named = self.workers[worker].suspect if worker in self.workers else None
+        run = self.runs.get(named) if named is not None else None
+        held = run is not None and run.row.owner == worker and run.row.strikes >= SUSPECT_STRIKES
+        return named if held else None
+
+    def note_alive(self, worker: str, now: int, suspect: RunKey | None) -> None:
+        """A worker is alive, and names this suspect."""
+        self.workers[worker] = Worker(now, suspect)
 
     def clear_suspect(self, run: Run) -> None:
         """The owner of this run has shown that it survives it, or gives it back."""

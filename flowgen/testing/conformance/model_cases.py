@@ -1,0 +1,189 @@
+"""The model as a case: hypothesis looks for operations that tell a store from the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import trio
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from ...runs import Stored
+from . import model
+from .case import PATIENCE, Case, Collection, Factory, Reopen, made
+from .model import Duel, Operation
+from .world import Unavailable, WorldClock
+
+case = Collection()
+
+EXAMPLES = 60
+FRAGMENTS = 12
+
+PRELUDE: tuple[Operation, ...] = (
+    model.Create(0, owned=True),
+    model.Create(1, due=0),
+    model.Create(2, owned=True, child=True),
+    model.Create(4, workflow=1, due=1),
+)
+"""What each list of operations begins with, so that the rest finds something to change."""
+
+_run = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4])
+_few = st.integers(0, 3)
+_leases = st.sampled_from([None, 0, 0, -1, 1, 2])
+_off = st.sampled_from([0] * 14 + [-1, 1])
+_stored: st.SearchStrategy[Stored] = st.sampled_from(
+    ("open", "open", "open", "open", "open", "parked", "completed", "failed")
+)
+
+
+def _rarely(strategy: st.SearchStrategy[int], sides: int = 6) -> st.SearchStrategy[int | None]:
+    """A value one time in so many."""
+    return st.integers(1, sides).flatmap(lambda die: strategy if die == sides else st.none())
+
+
+def _one_in(sides: int) -> st.SearchStrategy[bool]:
+    return st.integers(1, sides).map(lambda die: die == sides)
+
+
+_writes = st.builds(
+    model.Write,
+    run=_run,
+    records=st.sampled_from([0, 0, 1, 2]),
+    fence=_off,
+    position=_off,
+    stored=_stored,
+    drain=st.sampled_from(["none", "first", "all", "all"]),
+    release=st.booleans(),
+    due=_leases,
+    reopen=_one_in(4),
+    wait=_rarely(_few, 3),
+    close=_rarely(_few),
+    tell=_rarely(_run),
+    accept=_rarely(_few),
+    key=_rarely(st.integers(0, 1)),
+)
+_claims = st.builds(
+    model.Claim, worker=_few, offers=st.sampled_from([0, 0, 0, 1, 1, 2, 3]), limit=st.sampled_from([1, 2, 10])
+)
+_passing = st.builds(model.Pass, leases=st.sampled_from([0, 1, 1, 1, 7]), microseconds=st.integers(0, 2))
+_telling = st.builds(model.Tell, run=_run, message=_few, cancel=_one_in(3), must_be_open=_one_in(3))
+_rest = (
+    _telling,
+    _telling,
+    st.builds(
+        model.Create,
+        run=_run,
+        workflow=st.integers(0, 1),
+        due=_leases,
+        owned=st.booleans(),
+        child=_one_in(3),
+        stored=st.sampled_from(("open", "open", "open", "open", "skipped")),
+    ),
+    st.builds(model.Accept, event=_few, value=st.integers(0, 2), future=_one_in(4), starts=_rarely(_run)),
+    st.just(model.Route()),
+    st.builds(
+        model.Take,
+        key=st.integers(0, 1),
+        holder=_few,
+        seen=st.sampled_from(["free", "free", "current", "stale"]),
+        expires=_leases,
+    ),
+    st.builds(model.Drop, key=st.integers(0, 1), holder=_few, seen=st.sampled_from(["any", "current", "stale"])),
+    st.builds(model.Count, cell=st.integers(0, 1), value=st.none() | _few, stale=_one_in(4), expires=_leases),
+    st.builds(model.Extend, worker=_few, run=_run, fence=st.sampled_from([0, 0, 0, -1])),
+    st.builds(model.Register, worker=_few, workflows=_few, code=st.integers(0, 1)),
+    st.builds(model.Repeat, back=st.integers(0, 5)),
+    st.builds(model.Delete, leases=st.integers(0, 1), limit=st.sampled_from([1, 10])),
+)
+
+_weighted: list[st.SearchStrategy[Any]] = [*[_writes] * 8, *[_claims] * 5, *[_passing] * 3, *_rest]
+OPERATION: st.SearchStrategy[Operation] = st.sampled_from(_weighted).flatmap(lambda strategy: strategy)
+
+
+# Single operations rarely meet; these are some that do.
+
+
+def _own_and_write(run: int, writes: list[model.Write]) -> list[Operation]:
+    return [model.Claim(0), *(attrs.evolve(write, run=run, fence=0, position=0) for write in writes)]
+
+
+def _cancel(run: int, message: int, leases: int, write: model.Write) -> list[Operation]:
+    write = attrs.evolve(write, run=run, fence=0, position=0)
+    return [model.Tell(run, message, cancel=True), model.Pass(leases), model.Claim(3, 3), model.Claim(1), write]
+
+
+def _wait(run: int, wait: int, event: int, value: int) -> list[Operation]:
+    write = model.Write(run, wait=wait, release=True)
+    return [model.Claim(0), write, model.Accept(event, value), model.Route(), model.Claim(1)]
+
+
+def _die(workers: list[int], limit: int) -> list[Operation]:
+    return [op for worker in workers for op in (model.Claim(worker, limit=limit), model.Pass(1))]
+
+
+FRAGMENT: st.SearchStrategy[list[Operation]] = st.one_of(
+    st.lists(OPERATION, min_size=1, max_size=4),
+    st.builds(_own_and_write, _run, st.lists(_writes, min_size=1, max_size=3)),
+    st.builds(_cancel, _run, _few, st.sampled_from([0, 0, 6, 7]), _writes),
+    st.builds(_wait, _run, _few, _few, st.integers(0, 2)),
+    st.builds(_die, st.lists(_few, min_size=1, max_size=5), st.sampled_from([1, 10])),
+)
+
+
+def check_against_model(factory: Factory, examples: int = EXAMPLES, fragments: int = FRAGMENTS) -> None:
+    """Compare a store with the memory store on random operations; raises `AssertionError` with a scenario.
+
+    The same examples each time: what was found once is found again.
+    """
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(FRAGMENT, min_size=fragments // 3, max_size=fragments))
+    def play(played: list[list[Operation]]) -> None:
+        duel_of(factory, [operation for fragment in played for operation in fragment])
+
+    play()
+
+
+def duel_of(factory: Factory, operations: list[Operation]) -> Duel:
+    """Play operations on a fresh store and the reference; raises `AssertionError` where they differ."""
+    store, clock = made(factory, WorldClock())
+    if clock is None:
+        raise Unavailable("the store takes no clock")
+    duel = Duel(store, clock)
+
+    async def play() -> None:
+        with trio.fail_after(PATIENCE):
+            await store.open()
+            try:
+                await duel.play([*PRELUDE, *operations])
+            finally:
+                await store.close()
+
+    try:
+        trio.run(play)
+    except Exception as error:
+        story = "\n".join(f"  {entry}" for entry in duel.log)
+        trouble = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        raise AssertionError(f"{story}\n{trouble}") from error
+    return duel
+
+
+def _judge(factory: Factory, reopen: Reopen | None) -> None:
+    check_against_model(factory)
+
+
+case.cases.append(
+    Case(
+        "it answers as the memory store does",
+        "Whatever is asked, in whatever order, the answers are those of the reference, refusals included.",
+        _judge,
+    )
+)
