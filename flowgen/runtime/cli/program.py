@@ -48,13 +48,22 @@ def run(arguments: list[str]) -> int:
         answer = flowgen.main(args=arguments, prog_name="flowgen", standalone_mode=False)
         return answer if isinstance(answer, int) else DONE
     except (KeyboardInterrupt, click.Abort):
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        return INTERRUPTED
+        return _interrupted()
     except click.exceptions.NoArgsIsHelpError as error:
         note(error.format_message())
         return BAD_INPUT
     except Exception as error:
         return _failed(single(error), as_json="--json" in arguments)
+    except BaseExceptionGroup as group:
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        return _interrupted()
+
+
+def _interrupted() -> int:
+    """Ctrl-C: end without a word; a second one ends the process where it stands."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return INTERRUPTED
 
 
 def _failed(error: Exception, as_json: bool) -> int:

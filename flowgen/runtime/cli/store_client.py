@@ -41,5 +41,6 @@ def _check(db: str, create: bool) -> None:
         raise Fault(
             "store", f"--db {db}: a memory store lives inside one process, so there is nothing to see from here"
         )
-    if scheme == "sqlite" and not create and len(rest) > 1 and not Path(rest[1:]).exists():
-        raise Fault("store", f"no such database: {rest[1:]} (flowgen dev TARGET makes one; --db names another)")
+    path = rest.removeprefix("/")
+    if scheme == "sqlite" and not create and path not in ("", rest) and not Path(path).exists():
+        raise Fault("store", f"no such database: {path} (flowgen dev TARGET makes one; --db names another)")
