@@ -205,6 +205,13 @@ async def plan(tmp_path: Path, verb: str, words: str) -> str:
         ("waits and look-back", "from event_values", "PRIMARY KEY (event=? AND path=? AND value=? AND position>?"),
         ("find_events", "and name = ?", "events_as_accepted (name=? AND rowid<?)"),
         ("load", "from history", "history_of_run (run=? AND position>?)"),
+        ("find_runs", "where app = ? and workflow > ?", "runs_by_workflow (app=? AND workflow>?)"),
+        ("find_runs", "and created_at <= ?1", "runs_by_workflow (app=? AND workflow=? AND stored=? AND created_at>?"),
+        (
+            "find_runs",
+            "where stored = ?6",
+            "runs_by_status (stored=? AND created_at>? AND (created_at,app,id)<(?,?,?))",
+        ),
     ],
 )
 async def test_the_index_that_is_meant(verb: str, words: str, index: str, tmp_path: Path) -> None:

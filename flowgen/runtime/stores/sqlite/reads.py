@@ -160,12 +160,14 @@ def _workflows(connection: apsw.Connection, app: str | None, workflow: str | Non
         yield app, workflow
         return
     found = ("", "")
-    while (found := connection.execute(_NEXT_WORKFLOW, found).get) is not None:
-        if app in (None, found[0]) and workflow in (None, found[1]):
+    while found is not None:
+        found = connection.execute(_NEXT_WORKFLOW, found).get or connection.execute(_NEXT_APP, found[:1]).get
+        if found is not None and app in (None, found[0]) and workflow in (None, found[1]):
             yield found
 
 
-_NEXT_WORKFLOW: Final = "select app, workflow from runs where (app, workflow) > (?, ?) order by app, workflow limit 1"
+_NEXT_WORKFLOW: Final = "select app, workflow from runs where app = ? and workflow > ? order by workflow limit 1"
+_NEXT_APP: Final = "select app, workflow from runs where app > ? order by app, workflow limit 1"
 
 
 # -- events and waits -------------------------------------------------------------------------------
