@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .client import Client, start_engine
-    from .engine import Engine, open_engine
+    from .engine import Engine
     from .info import Page, RunInfo
+    from .opening import open_engine
 
 __all__ = ["Client", "Engine", "Page", "RunInfo", "open_engine", "start_engine"]
 
@@ -13,7 +14,7 @@ _HOMES = {
     "Client": "client",
     "start_engine": "client",
     "Engine": "engine",
-    "open_engine": "engine",
+    "open_engine": "opening",
     "Page": "info",
     "RunInfo": "info",
 }

@@ -19,8 +19,9 @@ from ..app import App
 from ..errors import FlowgenError
 from ..events import AcceptedEvent
 from ..history import Record
-from .engine import Engine, Target, open_engine
+from .engine import Engine, Target
 from .info import Page, RunInfo
+from .opening import open_engine
 from .store import Store
 
 T = TypeVar("T")

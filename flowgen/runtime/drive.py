@@ -56,6 +56,7 @@ class Drive:
         self._bodies: dict[str, trio.CancelScope] = {}
         self._alone = trio.CancelScope()
         self._in_body = False
+        self._interrupted = False
         self._wake: trio.Event | None = None
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -104,6 +105,7 @@ class Drive:
         inputs: list[Input] | None = await self._translate(self._mail)
         try:
             while inputs is not None:
+                self._interrupted = False
                 with trio.CancelScope() as scope:
                     self._alone = scope
                     inputs = await self._advance(inputs)
@@ -123,7 +125,7 @@ class Drive:
             if decision.released:
                 return None
             inputs = await self._next_inputs(decision)
-            if self._alone.cancel_called:
+            if self._interrupted:
                 return inputs
 
     def _stop_bodies(self, decision: Decision) -> None:
@@ -243,6 +245,7 @@ class Drive:
         if loaded is None or not self._in_body:
             return
         if any(isinstance(mail.message.body, CancelRequested) for mail in loaded.mail):
+            self._interrupted = True
             self._alone.cancel()
 
     def _start(self, steps: Sequence[Step]) -> None:

@@ -1,51 +1,42 @@
-"""The engine: a store, a worker, a router, a heartbeat, and the verbs that users call.
+"""The engine's verbs: how a program sends events, starts and steers runs, and waits for their results.
 
-`open_engine` opens all of it in one trio nursery and closes it again; the engine it gives is how a
-program sends events, starts and steers runs, and waits for their results. With `work=False` it drives
-no runs: it is a client of the store then.
+`open_engine` (in `opening`) makes an engine. One without a worker drives no runs: it is a client of
+the store then.
 
 Refuses to know: how runs are driven (`worker`), what is decided (`decisions`), how it is kept (`store`).
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import trio
 
 from ..app import App
-from ..codec import encode_definition
 from ..decisions import Accepted, accept_events, cancel_run, rerun, retry_run, send_signal, start_run
 from ..draft import signal_key
 from ..duration import parse_duration
-from ..errors import DefinitionError, InvalidInput, NotFound, RunCancelledError, RunFailed, RunSkipped, WrongState
+from ..errors import DefinitionError, InvalidInput, NotFound, WrongState
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts, Questions
-from ..history import End, EndCancelled, EndCompleted, EndFailed, Record
+from ..history import Record
 from ..outcome import Json
-from ..runs import RunRow, status_of
+from ..runs import status_of
 from ..transition import NewRun, Transition
-from ..values import decode, decoder, encode
+from ..values import encode
 from ..workflow import Workflow
 from .committer import Committer
 from .environment import Environment
-from .executor import Bodies, Executor
-from .heartbeat import Heartbeat
 from .info import Page, RunInfo, run_info
 from .lookup import answer, load_routes, open_successor
-from .router import Router
-from .store import Duplicate, Loaded, Offer, Refused, Registration, RunEnded, RunFilter, Store
-from .stores import open_store
+from .results import Results, end_of
+from .store import Duplicate, Loaded, Refused, RunEnded, RunFilter, Store
 from .why import why
-from .worker import RunKey, Worker
+from .worker import Worker
 
 MAX_BATCH = 5_000
-_POLL_SECONDS = 0.25
-_SWITCH_INTERVAL = 0.0001
 _TRIES = 100
 _TAIL = 1 << 60
 _SHOWN = 20
@@ -69,9 +60,7 @@ class Engine:
         self._apps = apps
         self._environment = environment
         self._committer = committer
-        self._ended: dict[RunKey, list[trio.Event]] = {}
-        if worker is not None:
-            worker.ended = self._run_ended
+        self._results = Results(apps, store, worker)
 
     # -- events and runs --------------------------------------------------------------------------
 
@@ -124,7 +113,8 @@ class Engine:
         """
         seconds = parse_duration(timeout, "timeout of result") / 1_000_000 if timeout is not None else float("inf")
         with trio.move_on_after(seconds):
-            return await self._result(run)
+            app, run_id = await self._place(run)
+            return await self._results.wait(app, run_id)
         raise TimeoutError(f"run {run} did not end within {timeout}")
 
     async def cancel(self, run: str, *, reason: str = "cancelled by request") -> None:
@@ -277,66 +267,17 @@ class Engine:
                 for new in claimed:
                     self.worker.adopt(new, positions)
 
-    async def _result(self, run: str) -> Any:
-        while True:
-            event = trio.Event()
-            loaded = await self._find(run)
-            row = loaded.row
-            if not row.open:
-                if row.restarted_as is not None:
-                    run = row.restarted_as
-                    continue
-                return self._value(row, await self._end(loaded))
-            waiters = self._ended.setdefault((row.app, row.id), [])
-            waiters.append(event)
-            try:
-                await self._ended_or_poll(row, event)
-            finally:
-                waiters.remove(event)
-                if not waiters:
-                    self._ended.pop((row.app, row.id), None)
-
-    async def _ended_or_poll(self, row: RunRow, event: trio.Event) -> None:
-        """Wait until the run ends here, or it is time to look whether it ended elsewhere."""
-        if self.worker is None:
-            await self.store.wait_changed(_POLL_SECONDS)
-            return
-        while True:
-            with trio.move_on_after(_POLL_SECONDS):
-                await event.wait()
-            if event.is_set() or (row.app, row.id) not in self.worker.drives:
-                return
-
-    def _run_ended(self, row: RunRow, end: End) -> None:
-        for event in self._ended.get((row.app, row.id), ()):
-            event.set()
-
-    def _value(self, row: RunRow, end: Record | None) -> Any:
-        match end:
-            case EndCompleted(_, result):
-                app = self._apps.get(row.app)
-                workflow = app.workflows.get(row.workflow) if app is not None else None
-                if workflow is None or workflow.returns is None:
-                    return decode(result)
-                return decoder(workflow.returns)(result)
-            case EndFailed(_, failure):
-                raise RunFailed(row.id, failure)
-            case EndCancelled(_, reason):
-                raise RunCancelledError(reason, row.id)
-            case _:
-                raise RunSkipped(row.reason or "skipped", row.id)
-
     async def _info(self, loaded: Loaded) -> RunInfo:
-        return run_info(loaded.row, loaded.events, await self._end(loaded))
+        return run_info(loaded.row, loaded.events, await end_of(self.store, loaded))
 
-    async def _end(self, loaded: Loaded) -> Record | None:
-        row = loaded.row
-        if row.open or not row.length:
-            return None
-        if loaded.records:
-            return loaded.records[-1]
-        tail = await self.store.load(row.app, row.id, row.length - 1)
-        return tail.records[-1] if tail is not None and tail.records else None
+    async def _place(self, run: str) -> tuple[str, str]:
+        """The app and id of a run; not looked for in the store if it is driven here."""
+        if self.worker is not None:
+            for app in self._apps:
+                if (app, run) in self.worker.drives:
+                    return app, run
+        row = (await self._find(run)).row
+        return row.app, row.id
 
     async def _find(self, run: str, start: int = _TAIL) -> Loaded:
         """A run by its id, in one of the apps of this engine."""
@@ -381,145 +322,6 @@ class Engine:
         return known
 
 
-@asynccontextmanager
-async def open_engine(
-    app: App | Iterable[App],
-    store: str | Store = "memory://",
-    *,
-    lease: str | float | timedelta = "10s",
-    max_runs: int = 1_000,
-    work: bool = True,
-    grace: str | float | timedelta = "5s",
-    spin_limit: str | float | timedelta = "60s",
-    environment: Environment | None = None,
-    executor: Callable[[Environment], Bodies] = Executor,
-) -> AsyncIterator[Engine]:
-    """Open an engine for one app or several, on a store; it works until the block is left.
-
-    `lease` is how long a run stays with an engine that died, `max_runs` how many runs it drives at
-    once, `grace` how long running steps may go on when the block is left, and `spin_limit` how long
-    a body may hold the event loop. `work=False` gives a client that drives nothing. `environment` and
-    `executor` are for simulations: where time and chance come from, and what runs the bodies.
-
-    ::
-
-        async with open_engine(app, store="sqlite:///shop.db") as engine:
-            await engine.send(Event("order/placed", {"order_id": "7"}))
-    """
-    apps = _apps(app)
-    lease_micros = parse_duration(lease, "lease of open_engine")
-    grace_seconds = parse_duration(grace, "grace of open_engine") / 1_000_000
-    spin_seconds = parse_duration(spin_limit, "spin_limit of open_engine") / 1_000_000
-    if lease_micros < 100_000:
-        raise InvalidInput(f"lease={lease!r} is too short: a worker must be able to extend it, say at least 100ms")
-    if max_runs < 1:
-        raise InvalidInput(f"max_runs={max_runs!r}: an engine drives at least one run")
-    environment = Environment() if environment is None else environment
-    opened = open_store(store)
-    await opened.open()
-    try:
-        environment.saw(await opened.now())
-        committer = Committer(opened, environment)
-        if not work:
-            yield Engine(apps, opened, environment, committer, None)
-            return
-        bodies = executor(environment)
-        async with _working(
-            apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds
-        ) as worker:
-            yield Engine(apps, opened, environment, committer, worker)
-            await worker.drain(grace_seconds)
-    finally:
-        with trio.CancelScope(shield=True):
-            await opened.close()
-
-
-@asynccontextmanager
-async def _working(
-    apps: dict[str, App],
-    store: Store,
-    environment: Environment,
-    committer: Committer,
-    executor: Bodies,
-    lease: int,
-    max_runs: int,
-    spin_seconds: float,
-) -> AsyncIterator[Worker]:
-    """A registered worker with its router, heartbeat and listener, running until the block is left."""
-    worker = Worker(apps, store, environment, committer, executor, lease=lease, max_runs=max_runs)
-    router = Router(store, committer)
-    for app in apps.values():
-        offers = tuple(
-            Offer(w.id, worker.offers[app.name, w.id], encode_definition(w.definition()))
-            for w in app.workflows.values()
-        )
-        await store.register(Registration(app.name, worker.id, offers))
-    await worker.fresh_routes()
-    heart = Heartbeat(worker, store.extender(), spin_seconds) if environment.threads else None
-    interval = sys.getswitchinterval()
-    if environment.threads:
-        sys.setswitchinterval(_SWITCH_INTERVAL)
-    raised: BaseException | None = None
-    async with trio.open_nursery() as nursery:
-        try:
-            await nursery.start(worker.run)
-            nursery.start_soon(router.run)
-            nursery.start_soon(_listen, store, worker, router)
-            if heart is not None:
-                heart.start()
-            else:
-                nursery.start_soon(_beat, store, worker)
-            yield worker
-        except BaseException as error:
-            raised = error
-        finally:
-            nursery.cancel_scope.cancel()
-            if heart is not None:
-                await heart.stop()
-            executor.close()
-            sys.setswitchinterval(interval)
-    if raised is not None:
-        raise raised
-
-
-async def _listen(store: Store, worker: Worker, router: Router) -> None:
-    """Hear of what changes in the store, from wherever."""
-    while True:
-        await store.wait_changed(_LISTEN_SECONDS)
-        worker.wake()
-        router.wake()
-
-
-async def _beat(store: Store, worker: Worker) -> None:
-    """The heartbeat of a world without threads."""
-    while True:
-        await trio.sleep(worker.lease / 4 / 1_000_000)
-        leases = list(worker.leases.values())
-        extended = await store.extend(worker.id, leases, worker.lease)
-        worker.extended(leases, extended.mail, extended.now)
-
-
-_LISTEN_SECONDS = 30.0
-
-
-def _apps(app: App | Iterable[App]) -> dict[str, App]:
-    given = [app] if isinstance(app, App) else list(app)
-    apps: dict[str, App] = {}
-    for each in given:
-        if not isinstance(each, App):
-            raise InvalidInput(f"open_engine takes an App or several, not {each!r}")
-        if each.name in apps:
-            raise InvalidInput(f"two apps are called {each.name!r}: names are what keeps their runs apart")
-        apps[each.name] = each
-    return apps
-
-
-def _listed(workflows: dict[str, set[str]]) -> str:
-    names = sorted(f"{app}/{name}" for app, names in workflows.items() for name in names)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) or "none") + more
-
-
 def _workflow_id(workflow: Target) -> str:
     return workflow.id if isinstance(workflow, Workflow) else workflow.rpartition("/")[2]
 
@@ -555,3 +357,9 @@ def _stored_filter(status: str | None) -> str | None:
     if status not in _STORED and status not in _OPEN:
         raise InvalidInput(f"status={status!r} is none of {', '.join([*_OPEN, *_STORED])}")
     return _STORED.get(status, "open")
+
+
+def _listed(workflows: dict[str, set[str]]) -> str:
+    names = sorted(f"{app}/{name}" for app, names in workflows.items() for name in names)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "none") + more

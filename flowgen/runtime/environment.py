@@ -14,6 +14,9 @@ import trio
 
 from ..ids import ENTROPY_BYTES, new_id
 
+_FRESH = 20_000
+"""Microseconds for which an answer of the store is not worth looking at again."""
+
 
 class Environment:
     """Time, chance and ids of one engine.
@@ -27,10 +30,13 @@ class Environment:
         self._seeded = Random(seed) if seed is not None else None
         self._luck = self._seeded or Random()
         self._offset: float | None = None
+        self._seen = 0
 
     def saw(self, store_now: int) -> None:
         """Store time has just been answered: microseconds since the epoch."""
-        self._offset = store_now - trio.current_time() * 1_000_000
+        if abs(store_now - self._seen) > _FRESH or self._offset is None:
+            self._seen = store_now
+            self._offset = store_now - trio.current_time() * 1_000_000
 
     def now(self) -> int:
         """Store time, estimated: microseconds since the epoch."""

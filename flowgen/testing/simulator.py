@@ -27,7 +27,8 @@ from ..app import App
 from ..duration import MAX_SPAN, parse_duration
 from ..errors import InvalidInput, StoreError
 from ..runtime.digest import code_digest
-from ..runtime.engine import Engine, open_engine
+from ..runtime.engine import Engine
+from ..runtime.opening import open_engine
 from ..runtime.environment import Environment
 from ..runtime.store import RunFilter, Store, Who
 from ..runtime.stores.memory import MemoryStore

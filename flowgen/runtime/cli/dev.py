@@ -67,7 +67,7 @@ def _serve(target: str, db: str, *, narrated: bool, payloads: bool) -> int:
 async def _engine_until_stopped(app: App, target: str, db: str, narrated: bool, payloads: bool) -> int:
     import trio
 
-    from ..engine import open_engine
+    from ..opening import open_engine
 
     stop = _Stop()
     with stop.on_signals():

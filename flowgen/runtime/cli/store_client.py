@@ -19,7 +19,7 @@ def ask(db: str, question: Callable[[Engine], Awaitable[T]], *, create: bool = F
     """Open the store and answer the question. Only with `create` may a file come into being."""
     import trio
 
-    from ..engine import open_engine
+    from ..opening import open_engine
 
     _check(db, create)
 

@@ -1,0 +1,160 @@
+"""Opening an engine: its store, worker, router and heartbeat in one nursery, closed again in order."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import trio
+
+from ..app import App
+from ..codec import encode_definition
+from ..duration import parse_duration
+from ..errors import InvalidInput
+from .committer import Committer
+from .engine import Engine
+from .environment import Environment
+from .executor import Bodies, Executor
+from .heartbeat import Heartbeat
+from .router import Router
+from .store import Offer, Registration, Store
+from .stores import open_store
+from .worker import Worker
+
+_SWITCH_INTERVAL = 0.0001
+"""Seconds: a sync body that never lets go of the interpreter must not starve the engine for longer."""
+
+
+@asynccontextmanager
+async def open_engine(
+    app: App | Iterable[App],
+    store: str | Store = "memory://",
+    *,
+    lease: str | float | timedelta = "10s",
+    max_runs: int = 1_000,
+    work: bool = True,
+    grace: str | float | timedelta = "5s",
+    spin_limit: str | float | timedelta = "60s",
+    environment: Environment | None = None,
+    executor: Callable[[Environment], Bodies] = Executor,
+) -> AsyncIterator[Engine]:
+    """Open an engine for one app or several, on a store; it works until the block is left.
+
+    `lease` is how long a run stays with an engine that died, `max_runs` how many runs it drives at
+    once, `grace` how long running steps may go on when the block is left, and `spin_limit` how long
+    a body may hold the event loop. `work=False` gives a client that drives nothing. `environment` and
+    `executor` are for simulations: where time and chance come from, and what runs the bodies.
+
+    ::
+
+        async with open_engine(app, store="sqlite:///shop.db") as engine:
+            await engine.send(Event("order/placed", {"order_id": "7"}))
+    """
+    apps = _apps(app)
+    lease_micros = parse_duration(lease, "lease of open_engine")
+    grace_seconds = parse_duration(grace, "grace of open_engine") / 1_000_000
+    spin_seconds = parse_duration(spin_limit, "spin_limit of open_engine") / 1_000_000
+    if lease_micros < 100_000:
+        raise InvalidInput(f"lease={lease!r} is too short: a worker must be able to extend it, say at least 100ms")
+    if max_runs < 1:
+        raise InvalidInput(f"max_runs={max_runs!r}: an engine drives at least one run")
+    environment = Environment() if environment is None else environment
+    opened = open_store(store)
+    await opened.open()
+    try:
+        environment.saw(await opened.now())
+        committer = Committer(opened, environment)
+        if not work:
+            yield Engine(apps, opened, environment, committer, None)
+            return
+        bodies = executor(environment)
+        async with _working(
+            apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds
+        ) as worker:
+            yield Engine(apps, opened, environment, committer, worker)
+            await worker.drain(grace_seconds)
+    finally:
+        with trio.CancelScope(shield=True):
+            await opened.close()
+
+
+@asynccontextmanager
+async def _working(
+    apps: dict[str, App],
+    store: Store,
+    environment: Environment,
+    committer: Committer,
+    executor: Bodies,
+    lease: int,
+    max_runs: int,
+    spin_seconds: float,
+) -> AsyncIterator[Worker]:
+    """A registered worker with its router, heartbeat and listener, running until the block is left."""
+    worker = Worker(apps, store, environment, committer, executor, lease=lease, max_runs=max_runs)
+    router = Router(store, committer)
+    for app in apps.values():
+        offers = tuple(
+            Offer(w.id, worker.offers[app.name, w.id], encode_definition(w.definition()))
+            for w in app.workflows.values()
+        )
+        await store.register(Registration(app.name, worker.id, offers))
+    await worker.fresh_routes()
+    heart = Heartbeat(worker, store.extender(), spin_seconds) if environment.threads else None
+    interval = sys.getswitchinterval()
+    if environment.threads:
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+    raised: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        try:
+            await nursery.start(worker.run)
+            nursery.start_soon(router.run)
+            nursery.start_soon(_listen, store, worker, router)
+            if heart is not None:
+                heart.start()
+            else:
+                nursery.start_soon(_beat, store, worker)
+            yield worker
+        except BaseException as error:
+            raised = error
+        finally:
+            nursery.cancel_scope.cancel()
+            if heart is not None:
+                await heart.stop()
+            executor.close()
+            sys.setswitchinterval(interval)
+    if raised is not None:
+        raise raised
+
+
+async def _listen(store: Store, worker: Worker, router: Router) -> None:
+    """Hear of what changes in the store, from wherever."""
+    while True:
+        await store.wait_changed(_LISTEN_SECONDS)
+        worker.wake()
+        router.wake()
+
+
+async def _beat(store: Store, worker: Worker) -> None:
+    """The heartbeat of a world without threads."""
+    while True:
+        await trio.sleep(worker.lease / 4 / 1_000_000)
+        leases = list(worker.leases.values())
+        extended = await store.extend(worker.id, leases, worker.lease)
+        worker.extended(leases, extended.mail, extended.now)
+
+
+_LISTEN_SECONDS = 30.0
+
+
+def _apps(app: App | Iterable[App]) -> dict[str, App]:
+    given = [app] if isinstance(app, App) else list(app)
+    apps: dict[str, App] = {}
+    for each in given:
+        if not isinstance(each, App):
+            raise InvalidInput(f"open_engine takes an App or several, not {each!r}")
+        if each.name in apps:
+            raise InvalidInput(f"two apps are called {each.name!r}: names are what keeps their runs apart")
+        apps[each.name] = each
+    return apps
