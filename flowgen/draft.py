@@ -395,8 +395,8 @@ class Draft:
 
     def _answer_fresh(self) -> None:
         interpreter = self._interpreter
-        while fresh := interpreter.take_fresh():
-            for step in fresh:
+        while interpreter.fresh:
+            for step in interpreter.take_fresh():
                 if step.id not in interpreter.pending or step.terms is not None:
                     continue
                 if step.kind == "run":

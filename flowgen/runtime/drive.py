@@ -57,6 +57,7 @@ class Drive:
         self._alone = trio.CancelScope()
         self._in_body = False
         self._interrupted = False
+        self._facts: Facts | None = None
         self._wake: trio.Event | None = None
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -140,7 +141,7 @@ class Drive:
 
     async def _decide(self, inputs: list[Input]) -> Decision:
         """Commit what has come of `inputs`; whatever is refused is decided again."""
-        facts = Facts(self._worker.routes)
+        facts = self._known_facts()
         outcomes = [item for item in inputs if type(item) is BodyEnded]
         for attempt in range(_DECISIONS):
             draft = Draft(self.owned, facts, self._environment.now())
@@ -149,6 +150,7 @@ class Drive:
             for item in inputs:
                 draft.take(item)
             if draft.blocked:
+                self._facts = None
                 await self._worker.inform(draft, facts)
             decision = draft.finish(self._bodies)
             if decision.transition is None:
@@ -160,13 +162,20 @@ class Drive:
             except Refused:
                 await trio.sleep(_FIRST_PAUSE * attempt)
                 inputs = [*outcomes, *await self._rebuild()]
-                facts = Facts(await self._worker.fresh_routes())
+                await self._worker.fresh_routes()
+                facts = self._known_facts()
                 continue
             draft.committed()
             self._resumed = False
             self._after_commit(decision, committed)
             return decision
         raise InternalError(f"run {self._id}: {_DECISIONS} decisions in a row were refused")
+
+    def _known_facts(self) -> Facts:
+        """Facts without answers: the same ones for each decision that asks nothing."""
+        if self._facts is None or self._facts.table is not self._worker.routes:
+            self._facts = Facts(self._worker.routes)
+        return self._facts
 
     def _resume(self, draft: Draft) -> None:
         if self.owned.position == 0:

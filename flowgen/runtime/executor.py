@@ -73,7 +73,9 @@ class Executor:
         timeout = command.timeout
         info = StepInfo(run_id, step.id, step.failures + 1, f"{run_id}/{step.id}")
         try:
-            if timeout is None:
+            if timeout is None and is_async(command.fn) and (command.loop or default_loop) == "trio":
+                value = await _on_trio(command, info)
+            elif timeout is None:
                 value = await self._call(command, info, default_loop)
             else:
                 info.deadline = moment(self._environment.now() + timeout)
@@ -99,11 +101,7 @@ class Executor:
             return await self._call_sync(function, args, kwargs, info)
         if (command.loop or default_loop) == "asyncio":
             return await self._asyncio.run(lambda: _inside(info, function, args, kwargs))
-        token = enter(info)
-        try:
-            return await function(*args, **kwargs)
-        finally:
-            leave(token)
+        return await _on_trio(command, info)
 
     async def _call_sync(self, function: Stub, args: tuple[Any, ...], kwargs: dict[str, Any], info: StepInfo) -> Any:
         def call() -> Any:
@@ -137,6 +135,15 @@ class Executor:
         """Let the threads go."""
         self._pool.close()
         self._asyncio.close()
+
+
+async def _on_trio(command: Any, info: StepInfo) -> Any:
+    args, kwargs = call_arguments(command.args, command.kwargs)
+    token = enter(info)
+    try:
+        return await command.fn(*args, **kwargs)
+    finally:
+        leave(token)
 
 
 async def _inside(info: StepInfo, function: Callable[..., Awaitable[Any]], args: Any, kwargs: Any) -> Any:
