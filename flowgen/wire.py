@@ -196,5 +196,5 @@ _OPTIONAL_JSON = Mirror(Json, _absent_if_none, _none_if_absent)
 
 
 def _shown(data: bytes) -> str:
-    text = bytes(data[: _SHOWN + 1]).decode("utf-8", "backslashreplace")
-    return text if len(data) <= _SHOWN else text[:_SHOWN] + "…"
+    text = bytes(data)[: 4 * _SHOWN].decode("utf-8", "backslashreplace")
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
