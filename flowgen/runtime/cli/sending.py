@@ -41,7 +41,7 @@ def send(name: str, data: str, event_id: str | None, db: str, as_json: bool) -> 
     else:
         say("\n".join([sent, *[f"starts {run.app}/{run.workflow}, run {run.id}" for run in runs]]))
         if not runs:
-            note("it starts no workflow that this store knows of")
+            note("it starts no run; runs that wait for such an event go on")
 
 
 async def _send(engine: Engine, event: Event[Any]) -> tuple[str, Sequence[RunRow]]:
@@ -67,14 +67,15 @@ def invoke(workflow: str, data: str, wait: bool, timeout: str | None, db: str, a
     if timeout is not None and not wait:
         raise Fault("usage", "--timeout says how long to --wait; say both or neither")
     value = parse_data(data)
-    seconds = None if timeout is None else parse_duration(timeout, "--timeout") / 1_000_000
+    if timeout is not None:
+        parse_duration(timeout, "--timeout")
 
     async def question(engine: Engine) -> tuple[str, Any]:
         run = await engine.start(workflow, value)
         if not wait:
             return run, None
         note(f"run {run}")
-        return run, await engine.result(run, timeout=seconds)
+        return run, await engine.result(run, timeout=timeout)
 
     run, result = ask(db, question)
     if as_json:
