@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import trio
 
 from flowgen.errors import InternalError, StoreError
 from flowgen.runs import RunRow
-from flowgen.runtime.store import Committed, LeaseLost, Loaded
+from flowgen.runtime.store import Committed, Duplicate, LeaseLost, Loaded
 from flowgen.runtime.stores import SqliteStore
 from flowgen.testing.conformance.world import World, done
 from flowgen.transition import NewRun, TakeKey, Transition
@@ -81,25 +82,25 @@ async def test_commits_at_once_share_a_sync(tmp_path: Path) -> None:
 
 
 async def test_no_answer_before_the_sync(tmp_path: Path) -> None:
-    """When the disk is synced nobody has an answer yet: not those who succeed, not those who are refused."""
+    """Ten want one key at once. Until the disk has the winner's commit, nobody is told: the losers neither."""
     async with faulty_world(tmp_path) as (world, faulty):
-        rows = await owned(world, 10)
-        told: list[int] = []
+        takes = [Transition(f"take {n}", take=(TakeKey("shop", "k1", f"h{n}"),)) for n in range(10)]
+        world.raw._writer._changes.pace = 1.0  # type: ignore[attr-defined]  # all by the thread, so in one batch
+        told: list[type] = []
         seen: list[int] = []
         faulty.on_sync = lambda _: seen.append(len(told))
 
         async def commit(transition: Transition) -> None:
             try:
-                await world.raw.commit(transition)
-            except LeaseLost:
-                """Refused, which is an answer too."""
-            told.append(1)
+                told.append(type(await world.raw.commit(transition)))
+            except Duplicate as refusal:
+                told.append(type(refusal))
 
         async with trio.open_nursery() as nursery:
-            for number, row in enumerate(rows):
-                nursery.start_soon(commit, world.progress(row, done(), fence=row.fence + number % 2))
-        assert seen[0] == 0
-        assert len(told) == 10
+            for take in takes:
+                nursery.start_soon(commit, take)
+        assert seen == [0]
+        assert sorted(told, key=str) == sorted([Committed] + [Duplicate] * 9, key=str)
 
 
 async def test_a_refusal_does_not_sink_its_neighbours(tmp_path: Path) -> None:
@@ -221,6 +222,70 @@ async def test_a_lock_that_is_never_given_back(tmp_path: Path) -> None:
         assert all(isinstance(answer, Committed) for answer in got)
 
 
+# -- the loop and the thread -------------------------------------------------------------------------------
+
+
+async def syncing_threads(world: World, faulty: Disk, *transitions: Transition) -> set[int]:
+    """The threads that synced the disk for these transitions, committed at once."""
+    threads: set[int] = set()
+    faulty.on_sync = lambda _: threads.add(threading.get_ident())
+    got = await answers(world, *transitions)
+    faulty.on_sync = None
+    assert all(isinstance(answer, Committed) for answer in got)
+    return threads
+
+
+async def test_a_commit_without_company_is_done_by_the_loop(tmp_path: Path) -> None:
+    """Handing one small commit to the thread costs more than the commit: only company is handed over."""
+    async with faulty_world(tmp_path) as (world, faulty):
+        rows = await owned(world, 20)
+        world.raw._writer._changes.pace = 0.0  # type: ignore[attr-defined]
+        loop = {threading.get_ident()}
+        assert await syncing_threads(world, faulty, world.progress(rows[0], done())) == loop
+        rows[0].length = 1
+        many = await syncing_threads(world, faulty, *(world.progress(row, done("b")) for row in rows))
+        assert many - loop
+        assert faulty.syncs < 20 + 30
+
+
+async def test_the_loop_does_nothing_large(tmp_path: Path) -> None:
+    """A large transition is done by the thread, even alone."""
+    async with faulty_world(tmp_path) as (world, faulty):
+        row = await world.own("r1")
+        large = world.progress(row, *(done(f"step-{number}") for number in range(100)))
+        assert threading.get_ident() not in await syncing_threads(world, faulty, large)
+
+
+async def test_the_loop_does_not_wait_for_a_slow_disk(tmp_path: Path) -> None:
+    """When commits take long, the thread does them all; the loop takes over again when they are fast."""
+    async with faulty_world(tmp_path) as (world, faulty):
+        row = await world.own("r1")
+        world.raw._writer._changes.pace = 1.0  # type: ignore[attr-defined]
+        assert threading.get_ident() not in await syncing_threads(world, faulty, world.progress(row, done()))
+        row.length = 1
+        world.raw._writer._changes.pace = 0.0  # type: ignore[attr-defined]
+        assert threading.get_ident() in await syncing_threads(world, faulty, world.progress(row, done()))
+
+
+async def test_the_loop_does_not_wait_for_a_lock(tmp_path: Path) -> None:
+    """While another process holds the write lock, the thread waits for it and the loop goes on turning."""
+    store = SqliteStore(tmp_path / "x.db")
+    await store.open()
+    world = World(store, None, None)
+    row = await world.own("r1")
+    other = apsw.Connection(str(tmp_path / "x.db"))
+    other.execute("begin immediate")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.commit, world.progress(row, done()))
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+        assert (await loaded(world, "r1")).row.length == 0
+        other.execute("rollback")
+    assert (await loaded(world, "r1")).row.length == 1
+    other.close()
+    await store.close()
+
+
 # -- tasks and threads -------------------------------------------------------------------------------------
 
 
@@ -229,8 +294,8 @@ async def test_a_cancelled_task_does_not_hang(tmp_path: Path) -> None:
     async with faulty_world(tmp_path) as (world, faulty):
         rows = await owned(world, 50)
         with trio.CancelScope() as scope:
-            faulty.on_sync = lambda _: trio.from_thread.run_sync(scope.cancel, trio_token=token)
             token = trio.lowlevel.current_trio_token()
+            faulty.on_sync = lambda _: token.run_sync_soon(scope.cancel)
             async with trio.open_nursery() as nursery:
                 for row in rows:
                     nursery.start_soon(world.raw.commit, world.progress(row, done()))

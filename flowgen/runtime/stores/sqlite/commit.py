@@ -55,6 +55,9 @@ class Row:
         return max(self.cancel_at, lease_end) + CODELESS_AFTER
 
 
+SMALL: Final = 10
+"""A transition of so many parts is small."""
+
 _ROW: Final = (
     "select key, fence, owner, due_at, stored, length, mail, drained, cancel, cancel_at, strikes, life "
     "from runs where app = ? and id = ?"
@@ -65,6 +68,13 @@ def row_of(tx: Transaction, app: str, run: str) -> Row | None:
     """The row of a run as it is now."""
     columns = tx.one(_ROW, (app, run))
     return None if columns is None else Row(*columns)
+
+
+def is_small(transition: Transition) -> bool:
+    """Whether applying a transition takes no longer than making it durable."""
+    records = len(transition.progress.records) if transition.progress is not None else 0
+    others = len(transition.create) + len(transition.accept) + len(transition.messages) + len(transition.open_waits)
+    return records + others <= SMALL
 
 
 def commit(tx: Transaction, transition: Transition) -> Committed:

@@ -34,7 +34,7 @@ from ...store import (
     Who,
 )
 from . import claims, reads, registry, retention
-from .commit import commit
+from .commit import SMALL, commit, is_small
 from .connection import PATIENCE, configure_reader, configure_writer, connect, explained, patiently, unusable
 from .schema import check, migrate
 from .transaction import StoreClock, Transaction
@@ -125,16 +125,16 @@ class SqliteStore:
 
     # -- writing ------------------------------------------------------------------------------------
 
-    async def _write(self, change: Callable[[Transaction], T]) -> T:
+    async def _write(self, change: Callable[[Transaction], T], small: bool = False) -> T:
         if self._writer is None:
             raise self._closed()
-        return await self._writer.write(change)
+        return await self._writer.write(change, small)
 
     async def commit(self, transition: Transition) -> Committed:
-        return await self._write(lambda tx: commit(tx, transition))
+        return await self._write(lambda tx: commit(tx, transition), is_small(transition))
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
-        return await self._write(lambda tx: claims.claim(tx, who, limit, lease))
+        return await self._write(lambda tx: claims.claim(tx, who, limit, lease), limit <= SMALL)
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         return await self._write(lambda tx: claims.extend(tx, worker, leases, lease))
