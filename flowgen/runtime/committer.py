@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..acceptance import is_delayed
 from ..transition import Transition
 from .environment import Environment
 from .store import Committed, Store
@@ -49,6 +50,8 @@ class Committer:
             self.due()
         if transition.accept:
             self.accepted()
+            if any(is_delayed(event) for event in transition.accept):
+                self.due()
         for watcher in self.watchers:
             watcher(transition, committed)
         return committed

@@ -129,11 +129,13 @@ async def _working(
 
 
 async def _listen(store: Store, worker: Worker, router: Router) -> None:
-    """Hear of what changes in the store, from wherever."""
+    """Hear of what changes in the store, from wherever; and of what changed before the first time."""
+    seconds = 0.0
     while True:
-        await store.wait_changed(_LISTEN_SECONDS)
+        await store.wait_changed(seconds)
         worker.wake()
         router.wake()
+        seconds = _LISTEN_SECONDS
 
 
 async def _beat(store: Store, worker: Worker) -> None:
