@@ -6,6 +6,7 @@ to open the other end of a FIFO.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -303,6 +304,20 @@ def test_a_body_that_spins_cannot_keep_the_process(shop: Shop) -> None:
     dev.signal(signal.SIGTERM)
     dev.signal(signal.SIGINT)
     assert dev.popen.wait() in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe can be set on Linux only")
+def test_a_reader_that_stands_still_holds_nothing_up(shop: Shop) -> None:
+    """A pager that nobody scrolls fills the pipe: runs go on, and the process ends when it is told to."""
+    dev = shop.dev()
+    assert dev.popen.stdout is not None
+    fcntl.fcntl(dev.popen.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    for _ in range(40):
+        shop.run("send", "order/" + "x" * 200)
+    assert shop.run("invoke", "print-receipt", "--wait") == '"receipt"'
+    dev.signal(signal.SIGTERM)
+    assert dev.popen.wait() == 0
+    assert dev.errors() == ""
 
 
 def test_dev_ends_quietly_when_nobody_reads_on(shop: Shop) -> None:

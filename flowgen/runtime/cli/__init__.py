@@ -2,7 +2,7 @@
 
 ==============  ======================================================================
 `program`       `flowgen` and how it ends; `faults` what went wrong, and exit codes
-`dev`           `dev` and `worker`: an engine for a `target`, until a signal
+`dev`           `dev` and `worker`; `service` an engine for a `target`, until a signal
 `feed`          what the engine does, printed; `narrator` puts it into words
 `sending`       `send`, `invoke`
 `runs`          `runs …`, `why`; `events` is `events …`

@@ -102,11 +102,11 @@ class Feed:
             self._wake = trio.Event()
             await self._tell()
 
-    async def close(self) -> None:
-        """Tell what is left, if the reader takes it."""
+    async def close(self) -> bool:
+        """Tell what is left; whether the reader took it in time."""
         with trio.move_on_after(_LAST_WORDS) as scope:
-            scope.shield = True
             await self._tell()
+        return not scope.cancelled_caught
 
     async def _tell(self) -> None:
         async with self._telling:
@@ -125,7 +125,7 @@ class Feed:
             told = [item] if isinstance(item, Line) else await self._lines(item)
             lines += [self._shown(line) for line in told]
         if self._unsaid:
-            lines.append(f"… {self._unsaid} commits are not shown: they came faster than they could be printed")
+            lines.append(f"… not shown, because it came faster than it could be printed: {self._unsaid} commits")
             self._unsaid = 0
         return lines
 

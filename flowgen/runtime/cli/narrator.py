@@ -78,14 +78,15 @@ def narrate(
     transition: Transition, now: int, note_of: Callable[[str, str], Note], payloads: bool = False
 ) -> list[Line]:
     """The lines of one transition that was committed at `now`; `note_of(app, run)` knows about runs."""
-    lines = [_event(event, payloads) for event in transition.accept]
-    for new in transition.create:
-        lines += _records(new.row.id, note_on(new.row, new.events), new.records, payloads)
+    lines: list[Line] = []
     progress = transition.progress
     if progress is not None:
         note = note_of(progress.app, progress.run)
         lines += _records(progress.run, note, progress.records, payloads)
         lines += _besides(progress, note, now, is_hand_back(transition))
+    lines += [_event(event, payloads) for event in transition.accept]
+    for new in transition.create:
+        lines += _records(new.row.id, note_on(new.row, new.events), new.records, payloads)
     return lines
 
 
