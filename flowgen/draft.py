@@ -242,6 +242,10 @@ class Draft:
     def _take_mail(self, message: Message) -> None:
         pending = self._interpreter.pending
         match message.body:
+            case SignalArrived() | SignalReplaced() | ChildCompleted() | ChildFailed() as body if (
+                request := self._interpreter.unmet(body.step)
+            ):
+                self._take_early(body, request)
             case CancelRequested(reason):
                 if self._interpreter.cancelling is None:
                     self._record(CancelAccepted(self._at, reason, self._at + CLEANUP_TIMEOUT))
@@ -251,7 +255,7 @@ class Draft:
                     self._let_go(step_id, step.terms)
             case SignalReplaced(wait, step_id, by):
                 if (step := pending.get(step_id)) is not None and _waits_as(step, wait):
-                    self._fail(step, Failure("SignalReplaced", f"run {by} took over the signal"))
+                    self._fail(step, _replaced(by))
             case ChildCompleted(child, step_id, result):
                 if (step := pending.get(step_id)) is not None and _invoked(step, child):
                     self._succeed(step, result)
@@ -260,6 +264,25 @@ class Draft:
                     self._fail(step, _of_child(failure))
             case EventMatched():
                 """The shell has turned it into `EventFound`, after looking for an earlier match."""
+
+    def _take_early(
+        self, body: SignalArrived | SignalReplaced | ChildCompleted | ChildFailed, request: Requested
+    ) -> None:
+        """Mail for a step that additive code has not asked for yet: its outcome is recorded for when it does."""
+        terms = request.terms
+        if getattr(terms, "wait", None) != getattr(body, "wait", None) or (
+            getattr(terms, "child", None) != getattr(body, "child", None)
+        ):
+            return
+        match body:
+            case SignalArrived(data=value) | ChildCompleted(result=value):
+                self._record(StepSucceeded(self._at, request.step, value, request.kind))
+            case SignalReplaced(by=by):
+                self._record(StepFailed(self._at, request.step, _replaced(by), 1, request.kind, request.digest))
+            case ChildFailed(failure=failure):
+                self._record(StepFailed(self._at, request.step, _of_child(failure), 1, request.kind, request.digest))
+        if isinstance(body, SignalArrived):
+            self._let_go(request.step, terms)
 
     def _body_ended(self, item: BodyEnded) -> None:
         step = self._interpreter.pending.get(item.step)
@@ -397,7 +420,11 @@ class Draft:
         interpreter = self._interpreter
         while interpreter.fresh:
             for step in interpreter.take_fresh():
-                if step.id not in interpreter.pending or step.terms is not None:
+                if step.id not in interpreter.pending:
+                    continue
+                if step.terms is not None:  # recorded before additive code asked for it
+                    if step.kind == "wait":
+                        self._owned.unlooked.setdefault(step.id, step)
                     continue
                 if step.kind == "run":
                     if step.retry_at is None:
@@ -820,6 +847,10 @@ def _any_left(executing: Collection[str], abandoned: list[Step]) -> bool:
 
 def _waits_as(step: Step, wait: str) -> bool:
     return getattr(step.terms, "wait", None) == wait
+
+
+def _replaced(by: str) -> Failure:
+    return Failure("SignalReplaced", f"run {by} took over the signal")
 
 
 def _of_child(failure: Failure) -> Failure:

@@ -217,6 +217,10 @@ class Interpreter:
         """The position of the event that the previous occurrence of a `WaitFor` step returned."""
         return self._seen.get(_base(step))
 
+    def unmet(self, step_id: str) -> Requested | None:
+        """The open request of a step that additive code has not asked for, or not yet."""
+        return open_requests(self._memo.get(step_id, ())).get(step_id)
+
     def take_leftovers(self) -> list[Requested]:
         """The open requests of steps that additive code did not ask for, once its body has ended."""
         leftovers = [request for records in self._memo.values() for request in open_requests(records).values()]
