@@ -56,9 +56,12 @@ def hold(ctx):
     got = yield Run("hold", wait_for_fifo)
     return got
 
+def announce():
+    print("spinning", flush=True)
+
 @app.workflow
 def spin(ctx):
-    yield Run("begin", print, "spinning")
+    yield Run("begin", announce)
     while True:
         pass
 """
@@ -68,7 +71,7 @@ class Process:
     """A `flowgen` process whose output is read line by line; it is killed if the test takes too long."""
 
     def __init__(self, *arguments: str, cwd: Path) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         self.popen = subprocess.Popen(
             [sys.executable, "-m", "flowgen", *arguments],
             cwd=cwd,

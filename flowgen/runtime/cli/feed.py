@@ -102,11 +102,10 @@ class Feed:
             self._wake = trio.Event()
             await self._tell()
 
-    async def close(self) -> bool:
-        """Tell what is left; whether the reader took it in time."""
-        with trio.move_on_after(_LAST_WORDS) as scope:
+    async def close(self) -> None:
+        """Tell what is left, if the reader takes it in time."""
+        with trio.move_on_after(_LAST_WORDS):
             await self._tell()
-        return not scope.cancelled_caught
 
     async def _tell(self) -> None:
         async with self._telling:

@@ -36,7 +36,6 @@ async def serve(app: App, target: str, db: str, narrated: bool, payloads: bool) 
     """Work for `app` on the store `db` until a signal; the answer is the exit code."""
     stop = _Stop()
     feed: Feed | None = None
-    all_told = True
     with stop.on_signals():
         async with trio.open_nursery() as nursery:
             with stop.scope:
@@ -51,12 +50,9 @@ async def serve(app: App, target: str, db: str, narrated: bool, payloads: bool) 
                             feed.say(_draining(engine))
             if feed is not None:
                 feed.say("stopped at once" if stop.at_once else "stopped")
-                all_told = await feed.close()
+                await feed.close()
             nursery.cancel_scope.cancel()
-    exit_code = 128 + stop.signal if stop.at_once else DONE
-    if not all_told:
-        os._exit(exit_code)  # a thread is stuck in a write, and Python would wait for its lock
-    return exit_code
+    return 128 + stop.signal if stop.at_once else DONE
 
 
 class _Stop:
