@@ -611,8 +611,13 @@ class Draft:
         return self._request(step, terms)
 
     def _cancel_child(self, terms: InvokeTerms) -> None:
-        if terms.on_cancel == "cancel":
+        """Tell the child; one that this very transition would create is not created at all."""
+        if terms.on_cancel != "cancel":
+            return
+        born = [new for new in self._effect.create if new.row.id != terms.child]
+        if len(born) == len(self._effect.create):
             self._effect.cancels.append((terms.app, terms.child))
+        self._effect.create = born
 
     def _known_key(self, app: str, name: str, questions: Questions) -> Key | object | None:
         if (app, name) not in self._facts.keys:

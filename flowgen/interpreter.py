@@ -814,13 +814,22 @@ def _misreturned(value: Any, who: str) -> DefinitionError | None:
 
 
 def _close_generator(generator: Any) -> None:
-    """Close a generator that may refuse; what it yields or raises meanwhile is dropped."""
-    for _ in range(_CLOSE_ATTEMPTS):
+    """Close a generator that may refuse, and first those that it yields from; what they do meanwhile is dropped.
+
+    Closing only the outer one would leave an inner one that refused suspended, to complain when it is collected.
+    """
+    refusals = 0
+    while refusals < _CLOSE_ATTEMPTS:
+        innermost = generator
+        while isinstance(inner := innermost.gi_yieldfrom, types.GeneratorType) and inner.gi_frame is not None:
+            innermost = inner
         try:
-            generator.close()
-            return
+            innermost.close()
         except BaseException:  # the body's own doing: it is being discarded
-            continue
+            refusals += 1
+        else:
+            if innermost is generator:
+                return
 
 
 def _suspended_at(generator: Any) -> str:

@@ -108,7 +108,7 @@ class Fed:
         self.at += SECOND
         replayed = self.fresh()
         replayed.replay(self.history)
-        assert picture(replayed) == picture(self.interpreter)
+        assert self.look(replayed) == self.look(self.interpreter)
         replayed.close()
         return self
 
@@ -149,6 +149,10 @@ class Fed:
         return self.feed(EndCompleted(self.at, Json(b"null")))
 
     # -- looking ----------------------------------------------------------------------------------
+
+    def look(self, interpreter: Interpreter) -> dict[str, Any]:
+        """What is compared of the live interpreter and the replayed one."""
+        return picture(interpreter)
 
     def step(self, step_id: str) -> Step:
         assert step_id in self.interpreter.pending, f"{step_id!r} is not among {self.asked}"

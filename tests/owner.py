@@ -86,12 +86,12 @@ class World:
                 raise Refusal(f"key {drop.name} was seen with version {drop.version}, and is {held}")
         names = [take.name for take in transition.take]
         assert len(set(names)) == len(names), f"a key is taken twice: {names}"
+        for take in transition.take:
+            self.keys[take.name] = Key(take.name, take.holder, take.detail, take.expires_at, take.version + 1)
         for drop in transition.drop:
             held = self.keys.get(drop.name)
             if held is not None and held.holder == drop.holder:
                 del self.keys[drop.name]
-        for take in transition.take:
-            self.keys[take.name] = Key(take.name, take.holder, take.detail, take.expires_at, take.version + 1)
         for wait in transition.open_waits:
             assert wait.id not in self.waits, wait
             self.waits[wait.id] = wait
@@ -134,11 +134,12 @@ class Owner:
         self.executing: dict[str, int] = {}
         self.mail: list[Mail] = []
         self.ended = False
+        self.rebuilt = False
         self.row = RunRow("shop", run, self.workflow.id, START, 7, owner="w", fence=1, parent=parent, since=since)
         given = Json(encode(data or {}, "data"))
         self.events = (AcceptedEvent(RUN, "order/placed", given, START, START, position=100),)
         self.table = RouteTable([CHILD])
-        self.owned = self.load()
+        self.owned, self.resumed = self.load(), True
         self._mail_count = 0
         if begin:
             self.decide()
@@ -156,7 +157,7 @@ class Owner:
         """Lose everything but what was committed: bodies that run, the live generator."""
         self.owned.interpreter.close()
         self.executing.clear()
-        self.owned = self.load()
+        self.owned, self.resumed = self.load(), True
 
     def deploy(self, body: Body, **options: Any) -> None:
         """Other code for the same workflow; the run is taken up with it."""
@@ -172,18 +173,18 @@ class Owner:
             decision = self._decide(inputs, refuse)
         except Refusal:
             self.owned.interpreter.close()
-            self.owned = self.load()
-            decision = self._decide(inputs, False, again=True)
+            self.owned, self.resumed, self.rebuilt = self.load(), True, True
+            decision = self._decide(inputs, False)
         self._act(decision, inputs)
         self.check()
         return decision
 
-    def _decide(self, inputs: tuple[Input, ...], refuse: bool, again: bool = False) -> Decision:
+    def _decide(self, inputs: tuple[Input, ...], refuse: bool) -> Decision:
         facts = Facts(self.table)
         draft = Draft(self.owned, facts, self.at)
         if not self.history:
             draft.begin("code-1")
-        elif again or (self.owned.interpreter.fresh and not self.executing):
+        elif self.resumed:
             draft.resume()
         for item in inputs:
             draft.take(item)
@@ -198,6 +199,7 @@ class Owner:
         if decision.transition is not None:
             self._commit(decision.transition)
             draft.committed()
+        self.resumed = False
         return decision
 
     def _answer(self, questions: Questions, facts: Facts) -> None:
@@ -228,8 +230,9 @@ class Owner:
         for step in decision.abandoned:
             self.executing.pop(step.id, None)
         for step in decision.execute:
-            assert step.id not in self.executing, f"{step.id} is executed twice at once"
+            assert self.rebuilt or step.id not in self.executing, f"{step.id} is executed twice at once"
             self.executing[step.id] = step.failures + 1
+        self.rebuilt = False
         assert not (decision.released and self.executing and not decision.ended)
 
     # -- what may come ----------------------------------------------------------------------------

@@ -569,6 +569,13 @@ def test_the_child_of_a_loser_is_cancelled() -> None:
     assert owner.last.messages == ()
 
 
+def test_a_child_that_is_given_up_before_the_commit_is_never_created() -> None:
+    """Asked for and lost in one transition: there is nobody to cancel, and nobody to run."""
+    owner = Owner(sequence(Race(c=Invoke("c", "child"), s=SendEvent("s", Event("a/b"))), step("a")))
+    assert owner.last.create == ()
+    assert owner.last.messages == ()
+
+
 def test_an_unknown_workflow_fails_the_step_at_once() -> None:
     """Its parent does not hang."""
     owner = Owner(sequence(Invoke("c", "nobody")))

@@ -495,6 +495,31 @@ def test_eviction_is_not_heard() -> None:
     again.close()
 
 
+def test_parts_that_refuse_to_be_closed_are_closed_themselves() -> None:
+    """No inner generator stays suspended, to complain on stderr whenever it happens to be collected."""
+    made: list[Any] = []
+
+    def cleaning() -> Steps[None]:
+        for name in "xyz":
+            yield step(name)
+
+    def inner() -> Steps[None]:
+        try:
+            yield step("a")
+        finally:
+            made.append(cleaning())
+            yield from made[-1]
+
+    def body(ctx: Context[Any]) -> Steps[None]:
+        made.append(inner())
+        yield from made[-1]
+
+    interpreter = Fed(body).interpreter
+    interpreter.close()
+    assert len(made) >= 3
+    assert [generator for generator in made if generator.gi_frame is not None] == []
+
+
 def test_a_body_that_swallows_its_closing_is_left_after_a_few_tries() -> None:
     """Closing ends, even if the generator never does."""
     tries: list[int] = []
