@@ -3,18 +3,20 @@
 A page is README.md, CONTRIBUTING.md or a Markdown file under `docs/`. Its Python blocks are run from top to bottom in
 a directory of the page's own. A block whose first line is a comment with a file name (`# shop.py`) is written to
 that file and imported, so that later blocks can import it too; in a file called `test_….py` the functions called
-`test_…` are called as well. All other blocks share one namespace.
+`test_…` are called as well. All other blocks share one namespace. At the end of a page what it registered with
+`atexit` is called, as at the end of a program.
 
 Refuses to know: what is on the pages.
 """
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -26,7 +28,7 @@ from sybil.parsers.markdown import CodeBlockParser
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-_FILE = re.compile(r"# ([a-z_]+)\.py\n")
+_FILE = re.compile(r"# (\w+)\.py\n")
 
 
 def page_name(page: Path) -> str:
@@ -59,6 +61,8 @@ def _parsed(page: Path, language: str, evaluator: object) -> Document:
 def _stage(directory: Path) -> Iterator[ModuleType]:
     """A module for the page, its directory on the path; afterwards all modules are as they were."""
     module = ModuleType("page")
+    at_exit = ExitStack()
+    register, atexit.register = atexit.register, at_exit.callback  # type: ignore[assignment]
     before = dict(sys.modules)
     sys.modules[module.__name__] = module
     sys.path.insert(0, str(directory))
@@ -66,6 +70,8 @@ def _stage(directory: Path) -> Iterator[ModuleType]:
     try:
         yield module
     finally:
+        atexit.register = register
+        at_exit.close()
         sys.dont_write_bytecode = writes
         sys.path.remove(str(directory))
         for name, thing in list(sys.modules.items()):
