@@ -1,11 +1,13 @@
-"""Every store that comes with flowgen keeps the contract, case by case."""
+"""The stores keep the contract, case by case: the memory store, and variants of it that wait."""
 
 from __future__ import annotations
 
 import pytest
 
 from flowgen.runtime.stores.memory import MemoryStore
-from flowgen.testing.conformance import Case, store_cases
+from flowgen.testing.conformance import Case, check_store, store_cases
+
+from .variants import interleaved, yielding
 
 CASES = store_cases()
 
@@ -15,3 +17,25 @@ def test_memory_store(case: Case) -> None:
     """The memory store keeps the contract; "another process" is another user of the same object."""
     reason = case.check(lambda clock: MemoryStore(clock), reopen=lambda store: store)
     assert reason is None
+
+
+def test_a_store_that_waits_around_its_verbs() -> None:
+    """Waiting before and after each verb, with a clock that is hours off and jumps, breaks no promise."""
+    report = check_store(yielding(0))
+    assert len(report.passed) > 200
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_store_that_waits_within_its_commits(seed: int) -> None:
+    """Waiting between looking and writing, under a lock, breaks no promise either."""
+    report = check_store(interleaved(seed))
+    assert len(report.passed) > 200
+
+
+def test_a_store_without_a_clock_is_checked_as_far_as_it_goes() -> None:
+    """What needs time to pass, or another opening, is skipped and said to be; the rest is checked."""
+    report = check_store(lambda: MemoryStore())
+    assert len(report.passed) + len(report.skipped) == len(CASES)
+    skipped = {case.name for case in report.skipped}
+    assert {"a lease ends at its time", "what was committed outlives the process"} <= skipped
+    assert len(report.passed) > 130

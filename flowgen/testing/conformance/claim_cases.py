@@ -119,6 +119,7 @@ async def a_released_or_ended_run_is_not_extended(world: World) -> None:
 @case
 async def leases_are_extended_one_by_one(world: World) -> None:
     """Of several leases those in force are extended; the answers are in the order of the question."""
+    world.needs_clock()
     await world.own("r1")
     await world.own("r2")
     await world.own("r1", app="other")
@@ -288,6 +289,7 @@ async def a_cancel_that_was_drained_is_not_given_codeless(world: World) -> None:
 @case
 async def next_due_is_the_earliest_time(world: World) -> None:
     """A worker is told when its next run is due: leases that end count, other workflows do not."""
+    world.needs_clock()
     who = Who("w1", OFFERS)
     world.expect("an empty store", await world.store.next_due(who), None)
     now = await world.now()
@@ -307,6 +309,7 @@ async def next_due_is_the_earliest_time(world: World) -> None:
 @case
 async def next_due_tells_of_parked_runs_and_cancels(world: World) -> None:
     """A parked run is due now for other code only; a cancelled one, codeless, after a minute."""
+    world.needs_clock()
     row = await world.own()
     await world.write(row, stored="parked", digest="code-1")
     now = await world.now()
@@ -319,6 +322,7 @@ async def next_due_tells_of_parked_runs_and_cancels(world: World) -> None:
 @case
 async def nothing_that_has_ended_is_in_the_way(world: World) -> None:
     """After many runs ended, claims give exactly what is due."""
+    world.needs_clock()
     for number in range(50):
         row = await world.own(f"ended-{number}")
         await world.write(row, started(), completed(), stored="completed")

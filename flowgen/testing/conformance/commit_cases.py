@@ -44,6 +44,7 @@ async def a_run_that_is_not_there_is_none(world: World) -> None:
 @case
 async def a_run_may_be_created_in_its_terminal_state(world: World) -> None:
     """A run created as skipped has ended: no owner, nothing due, an end."""
+    world.needs_clock()
     row = await world.create("r1", stored="skipped", reason="too many", owner="w1")
     kept = await world.fresh(row)
     world.expect("owner, due_at, stored", (kept.owner, kept.due_at, kept.stored), (None, None, "skipped"))
@@ -54,6 +55,7 @@ async def a_run_may_be_created_in_its_terminal_state(world: World) -> None:
 @case
 async def a_commit_may_claim_the_run_that_it_creates(world: World) -> None:
     """A row with an owner is claimed for its lease by the commit that creates it."""
+    world.needs_clock()
     row = await world.own("r1", lease=LEASE)
     world.expect("the lease ends at now + lease", row.due_at, await world.now() + LEASE)
     world.expect("nobody else gets it", await world.claimed("w2"), [])
@@ -115,6 +117,7 @@ async def records_are_dense_and_in_order(world: World) -> None:
 @case
 async def a_commit_answers_store_time_mail_and_positions(world: World) -> None:
     """The answer holds store time, the mail of the progress's run, and the positions of accepted events."""
+    world.needs_clock()
     row = await world.own()
     await world.tell("r1", "m1")
     await world.tell("r1", "m2")
@@ -139,6 +142,7 @@ async def what_a_progress_leaves_out_stays(world: World) -> None:
 @case
 async def a_terminal_progress_ends_the_run(world: World) -> None:
     """An ended run has no owner, no due time, no waits and no mail; its history stays."""
+    world.needs_clock()
     row = await world.own()
     await world.open_wait(row)
     await world.tell("r1", "m1")
@@ -157,6 +161,7 @@ async def a_terminal_progress_ends_the_run(world: World) -> None:
 @case
 async def parking_gives_the_run_back(world: World) -> None:
     """A parked run has no owner, and remembers the digest and the reason until a progress says otherwise."""
+    world.needs_clock()
     row = await world.own()
     await world.write(row, stored="parked", digest="code-1", reason="differs")
     kept = await world.fresh(row)

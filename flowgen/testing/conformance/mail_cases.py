@@ -83,6 +83,7 @@ async def draining_removes_messages(world: World) -> None:
 @case
 async def a_message_wakes_a_waiting_run(world: World) -> None:
     """A message makes a run due that nobody owns: a later due time, or none, becomes now."""
+    world.needs_clock()
     await world.create("r1", due_at=None)
     await world.create("r2", due_at=await world.now() + MINUTE)
     world.expect("nothing is due", await world.claimed(), [])
@@ -118,6 +119,7 @@ async def a_message_does_not_touch_a_lease(world: World) -> None:
 @case
 async def a_release_with_unread_mail_is_due_now(world: World) -> None:
     """A run given back with mail that its records do not account for is due at once."""
+    world.needs_clock()
     row = await world.own()
     await world.tell("r1", "m1")
     await world.tell("r1", "m2")
@@ -143,6 +145,7 @@ async def a_release_with_all_mail_drained_is_due_as_said(world: World) -> None:
 @case
 async def a_release_sees_the_mail_of_its_own_commit(world: World) -> None:
     """A message to itself in the commit that gives the run back makes it due."""
+    world.needs_clock()
     row = await world.own()
     message = Message("m1", APP, "r1", result())
     await world.write(row, started(), release=True, due_at=None, messages=(message,))

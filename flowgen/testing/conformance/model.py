@@ -202,23 +202,35 @@ class Duel:
     """A store and the reference, asked the same."""
 
     def __init__(self, store: Store, clock: WorldClock) -> None:
-        self.clock = clock
-        self.log: list[str] = []
-        self._sides: tuple[Store, Store] = (MemoryStore(clock), store)
+        self._clock = clock
+        self._offset = 0
+        self._log: list[str | tuple[str, object]] = []
+        self._sides: tuple[Store, Store] = (MemoryStore(lambda: self.now), store)
         self._committed: list[tuple[Transition, Transition]] = []
+
+    @property
+    def now(self) -> int:
+        """The time of both sides: the clock's, as the store understands it."""
+        return self._clock.time + self._offset
 
     async def play(self, operations: list[Operation]) -> None:
         """Play the operations, comparing answers; at the end compare all that can be read."""
+        self._offset = await self._sides[1].now() - self._clock.time
         for operation in operations:
-            self.log.append(brief(operation))
+            self._log.append(brief(operation))
             await self._play(operation)
-        self.log.append("read everything")
+        self._log.append("read everything")
         await self._compare_everything()
+
+    def story(self) -> str:
+        """What was played, and what the reference answered."""
+        entries = (e if isinstance(e, str) else f"    {e[0]} → {told(e[1])}" for e in self._log)
+        return "\n".join(f"  {entry}" for entry in entries)
 
     async def _play(self, operation: Operation) -> None:
         match operation:
             case Pass(leases, microseconds):
-                self.clock.time += leases * LEASE + microseconds
+                self._clock.time += leases * LEASE + microseconds
             case Claim(worker, number, limit):
                 who = Who(f"w{worker}", offers(number))
                 await self._both("claim", who, limit, LEASE)
@@ -234,7 +246,7 @@ class Duel:
                     await side.register(Registration(APPS[0], f"w{worker}", listed))
                 await self._both("registrations")
             case Delete(leases, limit):
-                await self._both("delete", self.clock.time - leases * LEASE, limit)
+                await self._both("delete", self.now - leases * LEASE, limit)
             case Repeat(back):
                 if self._committed:
                     await self._commit(*self._committed[-1 - back % len(self._committed)])
@@ -252,11 +264,11 @@ class Duel:
             await _answer(side, "commit", transition)
             for side, transition in zip(self._sides, (first, second), strict=True)
         ]
-        self._compare(f"commit({brief(first)})", *answers)
+        self._compare(f"commit {first.id}", *answers)
         self._committed.append((first, second))
 
     def _compare(self, asked: str, expected: object, got: object) -> object:
-        self.log.append(f"    {asked} → {told(expected)}")
+        self._log.append((asked, expected))
         if _settled(expected) != _settled(got):
             raise AssertionError(f"{asked}\n  the reference says: {told(expected)}\n  this store says:    {told(got)}")
         return expected
@@ -281,7 +293,7 @@ class Duel:
     # -- transitions ------------------------------------------------------------------------------
 
     async def _transition(self, operation: Operation, side: Store) -> Transition:
-        now = self.clock.time
+        now = self.now
         match operation:
             case Create():
                 return Transition(f"{brief(operation)} at {now}", create=(self._new(operation),))
@@ -312,7 +324,7 @@ class Duel:
 
     def _new(self, operation: Create, event: AcceptedEvent | None = None) -> NewRun:
         app, id = _run(operation.run)
-        now = self.clock.time
+        now = self.now
         row = RunRow(app, id, WORKFLOWS[operation.workflow], now, operation.run, operation.stored)
         row.due_at = _after(now, operation.due)
         if operation.owned:
@@ -322,19 +334,19 @@ class Duel:
         return NewRun(row, (event,) if event is not None else (), (), LEASE)
 
     def _event(self, number: int, value: int, future: bool) -> AcceptedEvent:
-        now = self.clock.time
+        now = self.now
         ts = now + LEASE if future else now
         return AcceptedEvent(f"e{number}", NAMES[number % 2], encoded({"id": value}), ts, now)
 
     async def _take(self, operation: Take, side: Store) -> TakeKey:
         name = f"k{operation.key}"
         version = 0 if operation.seen == "free" else await _version(side, name) + (operation.seen == "stale")
-        return TakeKey(APPS[0], name, f"h{operation.holder}", "", _after(self.clock.time, operation.expires), version)
+        return TakeKey(APPS[0], name, f"h{operation.holder}", "", _after(self.now, operation.expires), version)
 
     async def _progress(self, operation: Write, side: Store) -> Transition:
         app, id = _run(operation.run)
         row = await self._row(operation.run) or RunRow(app, id, WORKFLOWS[0], 0, 0)
-        now = self.clock.time
+        now = self.now
         drained = {"none": 0, "first": min(row.drained + 1, row.mail), "all": row.mail}[operation.drain]
         position = row.length + operation.position
         progress = Progress(
@@ -388,7 +400,7 @@ class Duel:
         await self._both("cells", APPS[0], ["c0", "c1"])
         await self._both("registrations")
         await self._both("last_position")
-        await self._both("last_position", self.clock.time - LEASE)
+        await self._both("last_position", self.now - LEASE)
         if "find_runs" in self._sides[1].features:
             for status in (None, "open", "failed"):
                 await self._both("find_runs", RunFilter(status=status))

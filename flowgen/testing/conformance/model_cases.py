@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from ...runs import Stored
 from . import model
-from .case import PATIENCE, Case, Collection, Factory, Reopen, made
+from .case import PATIENCE, Case, Collection, Factory, Reopen, made, takes_clock
 from .model import Duel, Operation
 from .world import Unavailable, WorldClock
 
 case = Collection()
 
-EXAMPLES = 60
+EXAMPLES = 40
 FRAGMENTS = 12
 
 PRELUDE: tuple[Operation, ...] = (
@@ -136,6 +136,8 @@ def check_against_model(factory: Factory, examples: int = EXAMPLES, fragments: i
 
     The same examples each time: what was found once is found again.
     """
+    if not takes_clock(factory):
+        raise Unavailable("the store takes no clock")
 
     @settings(
         max_examples=examples,
@@ -154,9 +156,8 @@ def check_against_model(factory: Factory, examples: int = EXAMPLES, fragments: i
 
 def duel_of(factory: Factory, operations: list[Operation]) -> Duel:
     """Play operations on a fresh store and the reference; raises `AssertionError` where they differ."""
-    store, clock = made(factory, WorldClock())
-    if clock is None:
-        raise Unavailable("the store takes no clock")
+    clock = WorldClock()
+    store, _ = made(factory, clock)
     duel = Duel(store, clock)
 
     async def play() -> None:
@@ -170,9 +171,8 @@ def duel_of(factory: Factory, operations: list[Operation]) -> Duel:
     try:
         trio.run(play)
     except Exception as error:
-        story = "\n".join(f"  {entry}" for entry in duel.log)
         trouble = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-        raise AssertionError(f"{story}\n{trouble}") from error
+        raise AssertionError(f"{duel.story()}\n{trouble}") from error
     return duel
 
 

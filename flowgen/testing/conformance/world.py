@@ -49,11 +49,28 @@ class WorldClock:
         return self.time
 
 
+@attrs.define
+class Call:
+    """A question to the store and its answer; written out only when a case fails."""
+
+    verb: str
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+    answer: Any = "(no answer yet)"
+
+    def __str__(self) -> str:
+        said = [*map(brief, self.args), *(f"{name}={brief(value)}" for name, value in self.options.items())]
+        return f"{self.verb}({', '.join(said)})\n      → {told(self.answer)}"
+
+
+Entry = str | Call
+
+
 class World:
     """A fresh store and everything that a case needs to talk to it."""
 
     def __init__(self, store: Store, clock: WorldClock | None, again: Callable[[], Store] | None) -> None:
-        self.log: list[str] = []
+        self.log: list[Entry] = []
         self.raw = store
         self.store: Any = Recorded(store, self)
         self.clock = clock
@@ -67,12 +84,17 @@ class World:
         """Store time."""
         return await self.raw.now()
 
-    def pass_time(self, microseconds: int) -> None:
-        """Let time pass."""
+    def needs_clock(self) -> WorldClock:
+        """The clock, for a case in which time stands still or passes; without one the case is skipped."""
         if self.clock is None:
             raise Unavailable("the store takes no clock")
+        return self.clock
+
+    def pass_time(self, microseconds: int) -> None:
+        """Let time pass."""
+        clock = self.needs_clock()
         self.log.append(f"{microseconds / SECOND:g} s pass")
-        self.clock.time += microseconds
+        clock.time += microseconds
 
     async def reopen(self) -> None:
         """Close the store and open the same data again, as after a restart."""
@@ -283,15 +305,14 @@ class Recorded:
         async def recorded(*args: Any, **options: Any) -> Any:
             if verb == "commit":
                 self._world.note(args[0])
-            said = ", ".join([*map(brief, args), *(f"{name}={brief(value)}" for name, value in options.items())])
-            entry = f"{self._prefix}{verb}({said})"
+            call = Call(self._prefix + verb, args, options)
+            self._world.log.append(call)
             try:
-                answer = await method(*args, **options)
+                call.answer = await method(*args, **options)
             except Exception as error:
-                self._world.log.append(f"{entry}\n      raised {told(error)}")
+                call.answer = error
                 raise
-            self._world.log.append(f"{entry}\n      → {brief(answer)}")
-            return answer
+            return call.answer
 
         return recorded
 

@@ -270,10 +270,9 @@ def _settle(state: State, run: Run, progress: Progress, now: int) -> bool:
         run.seen.clear()
         for id in list(run.waits):
             _close_wait(state, run, id)
-    elif progress.stored == "parked":
-        _give_back(state, run, now)
-    elif progress.release or progress.reopen:
-        _give_back(state, run, now if row.mail > row.drained else progress.due_at)
+    elif progress.stored == "parked" or progress.release or progress.reopen:
+        at_once = progress.stored == "parked" or row.mail > row.drained
+        _give_back(state, run, now if at_once else progress.due_at)
         row.ended_at = None
     else:
         settled = False

@@ -7,17 +7,28 @@ from contextlib import ExitStack, closing
 from copy import copy
 from heapq import merge
 
+import attrs
+
 from ....runs import SUSPECT_STRIKES
 from ...store import Claimed, Claims, Extended, Lease, Who
 from .indexes import RunKey
 from .state import Run, State
 
 
-def claim(state: State, who: Who, limit: int, lease: int) -> Claims:
-    """Give due runs to a worker: choose first, then take, because the agendas change with each take."""
+@attrs.frozen
+class Choice:
+    """What a claim will give: runs as they will be, and the suspect that the worker will name."""
+
+    now: int
+    claimed: tuple[Claimed, ...]
+    suspect: RunKey | None
+
+
+def choose(state: State, who: Who, limit: int, lease: int) -> Choice:
+    """Choose due runs for a worker. Changes nothing: the agendas must stand still while they are read."""
     now = state.now()
     held = state.suspect_of(who.worker)
-    chosen: dict[RunKey, Claimed] = {}
+    chosen: list[Claimed] = []
     noted: RunKey | None = None
     with closing(_claimable(state, who, held)) as upcoming:
         for due_at, run, codeless in upcoming:
@@ -28,13 +39,18 @@ def claim(state: State, who: Who, limit: int, lease: int) -> Claims:
                 if noted is not None:
                     continue
                 noted = run.key
-            chosen[run.key] = _claimed(run, who.worker, strikes, now + lease, codeless)
-    for key, claimed in chosen.items():
-        run = state.runs[key]
-        run.row, run.claimed_at = copy(claimed.row), now
+            chosen.append(_claimed(run, who.worker, strikes, now + lease, codeless))
+    return Choice(now, tuple(chosen), noted or held)
+
+
+def take(state: State, who: Who, choice: Choice) -> Claims:
+    """Give a worker what was chosen for it."""
+    for claimed in choice.claimed:
+        run = state.runs[claimed.row.app, claimed.row.id]
+        run.row, run.claimed_at = copy(claimed.row), choice.now
         state.list_run(run)
-    state.note_alive(who.worker, now, noted or held)
-    return Claims(tuple(chosen.values()), now, state.generation)
+    state.note_alive(who.worker, choice.now, choice.suspect)
+    return Claims(choice.claimed, choice.now, state.generation)
 
 
 def next_due(state: State, who: Who) -> int | None:

@@ -82,7 +82,8 @@ class MemoryStore:
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
         await trio.lowlevel.checkpoint()
         with self._lock:
-            return ownership.claim(self._state, who, limit, lease)
+            choice = ownership.choose(self._state, who, limit, lease)
+            return ownership.take(self._state, who, choice)
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         await trio.lowlevel.checkpoint()
