@@ -262,13 +262,11 @@ def lose_worker(row: RunRow, history: Sequence[Record], now: int) -> Transition:
         f"the workers of run {row.id} died {row.strikes} times (limit {MAX_STRIKES}) while they executed it: "
         "a step may crash or exhaust the process; retry the run once that is mended"
     )
-    failure = Failure("WorkerLost", message)
-    end = EndFailed(_after(history, now), failure)
-    return _end_without_code(row, history, (end,), row.drained, "failed", message, failure)
+    return fail_run(row, history, Failure("WorkerLost", message), now)
 
 
 def fail_run(row: RunRow, history: Sequence[Record], failure: Failure, now: int) -> Transition:
-    """End a run that cannot be driven at all: its event does not fit its workflow's event class."""
+    """End a run that cannot be driven: its event does not fit its workflow's event class, its workers died."""
     end = EndFailed(_after(history, now), failure)
     records: tuple[Record, ...] = (end,) if history else (Started(end.at, ""), end)
     return _end_without_code(row, history, records, row.drained, "failed", str(failure), failure)
@@ -277,10 +275,13 @@ def fail_run(row: RunRow, history: Sequence[Record], failure: Failure, now: int)
 def cancel_without_code(row: RunRow, history: Sequence[Record], mail: Sequence[Mail], now: int) -> Transition:
     """End a cancelled run that nobody can drive: it is parked, or nobody offers its workflow."""
     at = _after(history, now)
-    reasons = [m.message.body.reason for m in mail if isinstance(m.message.body, CancelRequested)]
-    reason = reasons[0] if reasons else "cancelled"
     records: list[Record] = [] if history else [Started(at, "")]
-    records += [CancelAccepted(at, reason, at), EndCancelled(at, reason, cleaned_up=False)]
+    reason = next((record.reason for _, record in effective(history) if isinstance(record, CancelAccepted)), None)
+    if reason is None:
+        reasons = [m.message.body.reason for m in mail if isinstance(m.message.body, CancelRequested)]
+        reason = reasons[0] if reasons else "cancelled"
+        records.append(CancelAccepted(at, reason, at))
+    records.append(EndCancelled(at, reason, cleaned_up=False))
     drained = max([row.drained, *(m.number for m in mail)])
     failure = Failure("RunCancelledError", f"run {row.id} was cancelled: {reason}")
     return _end_without_code(row, history, tuple(records), drained, "cancelled", reason, failure)

@@ -30,6 +30,7 @@ from flowgen.history import (
     InvokeTerms,
     Record,
     Requested,
+    Retried,
     SignalTerms,
     Started,
     WaitTerms,
@@ -352,7 +353,9 @@ def check_history(history: list[Record]) -> None:
         return
     assert isinstance(history[0], Started)
     assert all(a.at <= b.at for a, b in pairwise(history)), "time went back"
-    assert not any(isinstance(record, ENDS) for record in history[:-1]), "a record after the terminal one"
+    for record, following in pairwise(history):
+        assert not isinstance(record, ENDS) or isinstance(following, Retried), "a record after the terminal one"
+        assert isinstance(record, ENDS) or not isinstance(following, Retried), "retried before its end"
     requested: set[str] = set()
     settled: set[str] = set()
     attempts: dict[str, int] = {}
