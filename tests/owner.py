@@ -56,7 +56,7 @@ from flowgen.workflow import Definition
 from tests.bodies import SECOND, START, Body, picture, workflow_of
 
 CHILD = Route("shop", Definition("child"))
-RUN = "01KE0000000000000000000RUN"
+RUN = "01KE00000000000000000000R1"
 
 
 class Refusal(Exception):

@@ -191,7 +191,7 @@ def test_finding_a_wait_twice_is_one_message() -> None:
     assert once is not None
     assert twice is not None
     assert once.messages == twice.messages
-    other = deliver(accepted("order/paid", "01KE00000000000000000OTHER"), [wait("a")], 0, True)
+    other = deliver(accepted("order/paid", "01KE00000000000000000EVEN2"), [wait("a")], 0, True)
     assert other is not None
     assert other.messages[0].id != once.messages[0].id
 
