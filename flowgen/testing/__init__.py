@@ -1,5 +1,7 @@
 """The testing kit: a runtime that lies about time, chance and luck, so that tests need not wait for them."""
 
+from typing import TYPE_CHECKING, Any
+
 from .actions import Cancel, Retry, Signal, Start
 from .clock import VirtualClock
 from .faults import Faults
@@ -8,6 +10,9 @@ from .replies import Reply
 from .script import Script, play
 from .simulator import simulate
 from .trace import Execution, RunTrace, Trace
+
+if TYPE_CHECKING:
+    from .conformance import check_store, store_cases
 
 __all__ = [
     "Cancel",
@@ -22,6 +27,17 @@ __all__ = [
     "Trace",
     "VirtualClock",
     "assert_replays",
+    "check_store",
     "play",
     "simulate",
+    "store_cases",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The conformance kit is read when it is used: it is large, and needs hypothesis."""
+    if name in ("check_store", "store_cases"):
+        from . import conformance
+
+        return getattr(conformance, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
