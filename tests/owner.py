@@ -52,7 +52,7 @@ from flowgen.runs import (
 )
 from flowgen.transition import Key, NewRun, Transition, Wait
 from flowgen.values import encode
-from flowgen.workflow import Definition
+from flowgen.workflow import Definition, Workflow
 from tests.bodies import SECOND, START, Body, picture, workflow_of
 
 CHILD = Route("shop", Definition("child"))
@@ -117,7 +117,7 @@ class Owner:
 
     def __init__(
         self,
-        body: Body,
+        body: Body | Workflow[Any, Any],
         data: dict[str, Any] | None = None,
         *,
         parent: Parent | None = None,
@@ -127,7 +127,7 @@ class Owner:
         run: str = RUN,
         **options: Any,
     ) -> None:
-        self.workflow = workflow_of(body, **options)
+        self.workflow = body if isinstance(body, Workflow) else workflow_of(body, **options)
         self.world = world or World()
         self.at = START
         self.history: list[Record] = []
@@ -160,9 +160,9 @@ class Owner:
         self.executing.clear()
         self.owned, self.resumed = self.load(), True
 
-    def deploy(self, body: Body, **options: Any) -> None:
+    def deploy(self, body: Body | Workflow[Any, Any], **options: Any) -> None:
         """Other code for the same workflow; the run is taken up with it."""
-        self.workflow = workflow_of(body, id=self.workflow.id, **options)
+        self.workflow = body if isinstance(body, Workflow) else workflow_of(body, id=self.workflow.id, **options)
         self.reload()
 
     # -- deciding ---------------------------------------------------------------------------------
