@@ -73,12 +73,16 @@ def test_a_history_replays_to_its_end(golden: Exported) -> None:
 
 
 def test_every_prefix_asks_for_what_comes_next(golden: Exported) -> None:
-    """At every length: the replay stands, and the next step record is about a step that is open."""
+    """At every length: the replay stands, and the next step record is about a step that is open.
+
+    (Additive code may meet a record before its step, so there only the replay itself is looked at.)
+    """
+    additive = app.workflows[golden.row.workflow].changes == "additive"
     for length in range(1, len(golden.records)):
         interpreter = replayed(golden, length)
         following: Record = golden.records[length]
         step = getattr(following, "step", None)
-        if step is not None and not isinstance(following, EndFailed):
+        if step is not None and not isinstance(following, EndFailed) and not additive:
             assert step in interpreter.pending, (
                 f"record {length} is about {step!r}, open are {list(interpreter.pending)}"
             )
