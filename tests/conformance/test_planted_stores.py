@@ -385,10 +385,17 @@ BUGS = (
     bug(
         "a worker is given another suspect in the next claim",
         "ownership",
-        "elif suspect is None or _strikes(state, run, who.worker, suspect) < SUSPECT_STRIKES:",
+        "elif suspect in (None, key) or _strikes(state, run, who.worker, suspect) < SUSPECT_STRIKES:",
         "else:",
         "a worker is given one suspect at a time",
         "next due does not tell of a second suspect",
+    ),
+    bug(
+        "a worker is never given its own suspect again",
+        "ownership",
+        "elif suspect in (None, key) or",
+        "elif suspect is None or",
+        "a worker may have its suspect again",
     ),
     bug(
         "a dead worker blames all its runs",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 
 from flowgen.runtime.stores.memory import MemoryStore
+from flowgen.testing import conformance
 from flowgen.testing.conformance import Case, check_store, store_cases
 
 from .variants import interleaved, yielding
@@ -39,3 +42,9 @@ def test_a_store_without_a_clock_is_checked_as_far_as_it_goes() -> None:
     skipped = {case.name for case in report.skipped}
     assert {"a lease ends at its time", "what was committed outlives the process"} <= skipped
     assert len(report.passed) > 130
+
+
+def test_the_kits_example_is_true() -> None:
+    """What the kit's documentation shows is what it does."""
+    result = doctest.testmod(conformance)
+    assert (result.attempted > 1, result.failed) == (True, 0)
