@@ -297,7 +297,8 @@ class Store(Protocol):
         worker names another run as its suspect (one that claims its own expired runs is judged by
         the suspect that it holds now). A run that has `SUSPECT_STRIKES` with this claim is
         noted as the suspect on the claiming worker's row; a worker that has one (owns it still, and
-        wrote no record) is given no other. See `flowgen.runs` and the design notes.
+        wrote no record) is given no other, but that one again when its lease has run out. See
+        `flowgen.runs` and the design notes.
 
         To a worker that could not have it otherwise, an open run is given codeless when its first
         unread cancel is `CODELESS_AFTER` old and it has had no live lease for that long.

@@ -102,6 +102,17 @@ async def a_suspect_that_is_settled_makes_room(world: World) -> None:
 
 
 @case
+async def a_worker_may_have_its_suspect_again(world: World) -> None:
+    """A worker that let its suspect's lease run out is given it once more, and is told when: it may be the only one."""
+    await world.create()
+    for worker in ("w1", "w2"):
+        await _die_with(world, worker)
+    world.expect("the suspect", await _die_with(world, "w3"), {"r1": 2})
+    world.expect("due for w3", await world.store.next_due(Who("w3", OFFERS)), await world.now())
+    world.expect("the same again", await _die_with(world, "w3"), {"r1": 3})
+
+
+@case
 async def the_others_of_a_dead_worker_are_innocent(world: World) -> None:
     """Taking over from a worker that names a suspect adds a strike to the suspect alone."""
     await world.create("bad")
@@ -147,12 +158,12 @@ async def a_suspect_that_lives_on_is_none(world: World) -> None:
 
 @case
 async def next_due_does_not_tell_of_a_second_suspect(world: World) -> None:
-    """A worker that holds a suspect is not told to look for another that it would not be given."""
+    """A worker that holds a suspect is told when that one's lease ends, not of another that it would not be given."""
     for run in ("r1", "r2"):
         await world.create(run)
     await _die_with(world, "w1")
     await _die_with(world, "w2")
     world.expect("the first", await world.claimed("w3"), ["r1"])
     now = await world.now()
-    world.expect("next_due for its holder", await world.store.next_due(Who("w3", OFFERS)), None)
+    world.expect("next_due for its holder", await world.store.next_due(Who("w3", OFFERS)), now + LEASE)
     world.expect("next_due for another", await world.store.next_due(Who("w4", OFFERS)), now)

@@ -99,7 +99,7 @@ def _claimable(state: State, who: Who, suspect: RunKey | None) -> Generator[tupl
             if codeless:
                 if not any(run.agenda is agenda for agenda in agendas):
                     yield due_at, run, True
-            elif suspect is None or _strikes(state, run, who.worker, suspect) < SUSPECT_STRIKES:
+            elif suspect in (None, key) or _strikes(state, run, who.worker, suspect) < SUSPECT_STRIKES:
                 yield due_at, run, False
 
 

@@ -120,7 +120,7 @@ def _claimable(
         if candidate.codeless:
             if who.offers.get((candidate.app, candidate.workflow)) in (None, candidate.parked_by):
                 yield candidate, strikes
-        elif suspect is None or strikes < SUSPECT_STRIKES:
+        elif suspect in (None, candidate.key) or strikes < SUSPECT_STRIKES:
             yield candidate, strikes
 
 
