@@ -6,7 +6,7 @@ Everything that happens to the run arrives as an input (a body ended, mail came,
 * A body's outcome is kept until a commit that holds it has succeeded. When a commit is refused, the
   run is rebuilt from its history and the kept outcomes are taken again: a body that ended is never
   started again because a commit was refused.
-* After a store error of unknown effect the *same* transition is repeated until it is answered.
+* After a store error of unknown effect the *same* transition is repeated until it is answered; reads are too.
 * `LeaseLost` ends it all: bodies are stopped, nothing more is written.
 * A single open step is awaited in the run's own task (a task of its own would double its cost).
 """
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..draft import BodyEnded, Decision, Draft, EventFound, Input, LookedBack, Owned, TimePassed, matches
-from ..errors import InternalError, NondeterminismError, StoreError
+from ..errors import InternalError, NondeterminismError
 from ..events import AcceptedEvent
 from ..facts import Facts
 from ..history import WaitTerms
@@ -28,12 +28,12 @@ from ..runs import CancelRequested, EventMatched, Mail
 from ..transition import Progress, Transition
 from ..tree import Step
 from ..values import decode
-from .store import Committed, LeaseLost, Refused
+from .store import Committed, LeaseLost, Loaded, Refused
 
 if TYPE_CHECKING:
     from .worker import Worker
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 2.0
+_FIRST_PAUSE = 0.01
 _DECISIONS = 100
 _BACK = "/back"
 
@@ -45,11 +45,12 @@ class Drive:
         self.owned = owned
         self.released = False
         self.ended = False
+        self.over = trio.Event()
         self._worker = worker
         self._store = worker.store
         self._environment = worker.environment
         self._app, self._id = owned.row.app, owned.row.id
-        self._arrived: list[Input] = []
+        self._arrived: list[BodyEnded] = []
         self._mail = mail
         self._fresh_mail = False
         self._rebuilt = False
@@ -156,7 +157,7 @@ class Drive:
             if decision.transition is None:
                 return decision
             try:
-                committed = await self._commit(decision.transition)
+                committed = await self._worker.commit(decision.transition)
             except LeaseLost:
                 raise
             except Refused:
@@ -191,19 +192,6 @@ class Drive:
             self._worker.note_released(self, decision, committed)
         elif committed.mail > self.owned.drained:
             self._fresh_mail = True
-
-    async def _commit(self, transition: Transition) -> Committed:
-        """Commit; after an error of unknown effect repeat the same transition until it is answered."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await self._worker.commit(transition)
-            except Refused:
-                raise
-            except StoreError as error:
-                self._worker.store_failed(error)
-                await trio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _rebuild(self) -> list[Input]:
         """Replay the run as the store has it now; the answer is its unread mail."""
@@ -250,7 +238,7 @@ class Drive:
 
     async def _look_for_cancel(self) -> None:
         """Mail came while a body is awaited alone: stop the body if the run is being cancelled."""
-        loaded = await self._store.load(self._app, self._id, self.owned.position)
+        loaded = await self._load()
         if loaded is None or not self._in_body:
             return
         if any(isinstance(mail.message.body, CancelRequested) for mail in loaded.mail):
@@ -265,14 +253,23 @@ class Drive:
                 self._nursery.start_soon(self._body, step, scope)
 
     async def _body(self, step: Step, scope: trio.CancelScope) -> None:
+        """Run a body. It counts as executing until its outcome is taken, so that no release overlooks it."""
         with scope:
             outcome = await self._worker.execute(self.owned, step)
             if self._bodies.get(step.id) is scope:
                 self._arrived.append(self._ended(step, outcome))
-        if self._bodies.get(step.id) is scope:
+        if scope.cancelled_caught and self._bodies.get(step.id) is scope:
             del self._bodies[step.id]
         if self._wake is not None:
             self._wake.set()
+
+    def _take_arrived(self) -> list[Input]:
+        """The outcomes of bodies that have ended since the last time."""
+        arrived = self._arrived
+        self._arrived = []
+        for ended in arrived:
+            self._bodies.pop(ended.step, None)
+        return [*arrived]
 
     def _ended(self, step: Step, outcome: Outcome) -> BodyEnded:
         luck = self._environment.luck() if type(outcome) is Raised else 0.0
@@ -281,8 +278,7 @@ class Drive:
     async def _wait(self) -> list[Input]:
         """Wait until something has happened: bodies ended, mail came, a deadline passed."""
         while True:
-            inputs: list[Input] = self._arrived
-            self._arrived = []
+            inputs = self._take_arrived()
             if self._fresh_mail:
                 inputs += await self._read_mail()
             deadline = self.owned.interpreter.next_deadline()
@@ -304,8 +300,12 @@ class Drive:
 
     async def _read_mail(self) -> list[Input]:
         self._fresh_mail = False
-        loaded = await self._store.load(self._app, self._id, self.owned.position)
+        loaded = await self._load()
         return await self._translate(loaded.mail) if loaded is not None else []
+
+    async def _load(self) -> Loaded | None:
+        """The run with its unread mail, and with what was appended to it."""
+        return await self._worker.patiently(lambda: self._store.load(self._app, self._id, self.owned.position))
 
     async def _translate(self, mail: Sequence[Mail]) -> list[Input]:
         """Mail as inputs: a matched event is preceded by the earliest one that the wait must take."""
@@ -327,7 +327,7 @@ class Drive:
         """For each wait that was just opened: the earliest event that it has missed, or how far it looked."""
         inputs: list[Input] = []
         for step in steps:
-            looked_to = await self._store.last_position()
+            looked_to = await self._worker.patiently(self._store.last_position)
             event = await self._first_match(step, until=None)
             if event is not None:
                 inputs.append(EventFound(step.id, event))
@@ -346,7 +346,7 @@ class Drive:
             scope = decode(self._worker.scope_of(self.owned, terms.where))
         since = max(terms.after, self.owned.looked.get(step.id, 0))
         while True:
-            page = await self._store.events(terms.event, since, terms.path, terms.value, until)
+            page = await self._events(terms, since, until)
             for event in page:
                 if matches(terms.where, scope, event):
                     return event
@@ -355,6 +355,11 @@ class Drive:
             last = page[-1].position
             assert last is not None
             since = last
+
+    async def _events(self, terms: WaitTerms, since: int, until: int | None) -> Sequence[AcceptedEvent]:
+        return await self._worker.patiently(
+            lambda: self._store.events(terms.event, since, terms.path, terms.value, until)
+        )
 
 
 def hand_back(owned: Owned, now: int) -> Transition:

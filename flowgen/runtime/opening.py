@@ -12,7 +12,7 @@ import trio
 from ..app import App
 from ..codec import encode_definition
 from ..duration import parse_duration
-from ..errors import InvalidInput
+from ..errors import InvalidInput, StoreError
 from .committer import Committer
 from .engine import Engine
 from .environment import Environment
@@ -143,8 +143,12 @@ async def _beat(store: Store, worker: Worker) -> None:
     while True:
         await trio.sleep(worker.lease / 4 / 1_000_000)
         leases = list(worker.leases.values())
-        extended = await store.extend(worker.id, leases, worker.lease)
-        worker.extended(leases, extended.mail, extended.now)
+        try:
+            extended = await store.extend(worker.id, leases, worker.lease)
+        except StoreError as error:
+            worker.store_failed(error)
+        else:
+            worker.extended(leases, extended.mail, extended.now)
 
 
 _LISTEN_SECONDS = 30.0

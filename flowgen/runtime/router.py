@@ -46,18 +46,21 @@ class Router:
         while True:
             self._wake = trio.Event()
             try:
-                found = await self._route()
+                await self._turn()
             except StoreError as error:
                 log.warning("events could not be routed, trying again: %s", error)
                 await trio.sleep(_PAUSE)
-                continue
-            if not found and not self._unmarked:
+
+    async def _turn(self) -> None:
+        """Route what there is; if there was nothing new, wait until there may be, and mark what matched nothing."""
+        found = await self._route()
+        if not found and not self._unmarked:
+            await self._wake.wait()
+        elif not found:
+            with trio.move_on_after(LINGER_SECONDS):
                 await self._wake.wait()
-            elif not found:
-                with trio.move_on_after(LINGER_SECONDS):
-                    await self._wake.wait()
-                    continue
-                await self._mark()
+                return
+            await self._mark()
 
     async def _route(self) -> bool:
         """Deliver what is unrouted; whether there was anything new."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -40,7 +41,7 @@ from .drive import Drive, hand_back
 from .environment import Environment
 from .executor import Bodies
 from .lookup import answer, load_routes
-from .store import Claimed, Committed, Lease, LeaseLost, Loaded, Refused, Store, Who
+from .store import Claimed, Committed, DamagedRun, Lease, LeaseLost, Loaded, Refused, Store, StoreUnusable, Who
 
 log = logging.getLogger("flowgen")
 run_log = logging.getLogger("flowgen.run")
@@ -49,10 +50,13 @@ CLAIM_BATCH = 100
 CACHED_RUNS = 2_000
 ABANDONED_THREADS = 100
 IDLE_SECONDS = 60.0
+_FIRST_REPEAT, _LONGEST_REPEAT = 0.01, 2.0
+"""How long to wait before the store is asked again after an error, at first and after a while."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.25
 """How long to wait when something is due that this worker was not given, at first and after a while."""
 
 RunKey = tuple[str, str]
+T = TypeVar("T")
 
 
 class Worker:
@@ -207,6 +211,7 @@ class Worker:
         """Drive a claimed run; an error of the engine costs this run its lease, and no other run."""
         row = claimed.row
         try:
+            await self._end_earlier(row)
             built = await self._take(claimed)
             if built is not None:
                 await self._drive(*built)
@@ -216,6 +221,13 @@ class Worker:
             log.exception("run %s: the engine failed to drive it; its lease will run out", row.id)
         finally:
             self._let_go(row)
+
+    async def _end_earlier(self, row: RunRow) -> None:
+        """This worker's own lease had expired when it was given the run again: what it does under the old one ends."""
+        drive = self.drives.get((row.app, row.id))
+        if drive is not None:
+            drive.stop()
+            await drive.over.wait()
 
     async def _take(self, claimed: Claimed) -> tuple[Owned, Sequence[Mail]] | None:
         """A claimed run, ready to go on: from the cache, or replayed; None if it ends or parks here."""
@@ -227,10 +239,10 @@ class Worker:
                 cached.row = row
                 if row.mail == row.drained:
                     return cached, ()
-                loaded = await self.store.load(row.app, row.id, row.length)
+                loaded = await self.patiently(lambda: self.store.load(row.app, row.id, row.length))
                 return (cached, loaded.mail) if loaded is not None else None
             cached.interpreter.close()
-        loaded = await self.store.load(row.app, row.id)
+        loaded = await self.patiently(lambda: self.store.load(row.app, row.id))
         if loaded is None or loaded.row.fence != row.fence:
             return None
         if claimed.codeless:
@@ -276,19 +288,39 @@ class Worker:
             if not drive.released:
                 with trio.CancelScope(shield=True):
                     await self._abandon(drive.owned)
+            if self.drives.get(key) is drive:
+                del self.drives[key]
+            drive.over.set()
 
     async def _abandon(self, owned: Owned) -> None:
         """A drive was stopped: give the run back for anybody to go on with, if it is still ours."""
         owned.interpreter.close()
         try:
-            await self.commit(hand_back(owned, self.environment.now()))
+            await self._committer.commit(hand_back(owned, self.environment.now()))
         except StoreError:
             log.info("run %s: could not be given back; its lease will run out", owned.row.id)
 
     # -- what drives need -------------------------------------------------------------------------
 
+    async def patiently(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Ask the store until it answers: what an owner has in hand must not be lost to a request that failed.
+
+        A commit is the same transition each time, so it takes effect once whatever happened to it before.
+        """
+        pause = _FIRST_REPEAT
+        while True:
+            try:
+                return await request()
+            except (Refused, DamagedRun, StoreUnusable):
+                raise
+            except StoreError as error:
+                self.store_failed(error)
+                await trio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_REPEAT)
+
     async def commit(self, transition: Transition) -> Committed:
-        return await self._committer.commit(transition)
+        """Commit, until it is answered."""
+        return await self.patiently(lambda: self._committer.commit(transition))
 
     async def execute(self, owned: Owned, step: Step) -> Outcome:
         """One attempt of a step's body."""
@@ -297,23 +329,23 @@ class Worker:
     async def inform(self, draft: Draft, facts: Facts) -> None:
         """Let a draft know what it asks for, until it asks no more."""
         while (questions := draft.missing()) is not None:
-            await answer(self.store, questions, facts)
+            await self.patiently(partial(answer, self.store, questions, facts))
 
     async def fresh_routes(self) -> RouteTable:
         """Read the registrations again."""
-        self.routes = await load_routes(self.store)
+        self.routes = await self.patiently(lambda: load_routes(self.store))
         return self.routes
 
     async def reload(self, row: RunRow) -> tuple[Owned, Sequence[Mail]] | None:
         """Read and replay a run that is still ours; None if it is not."""
-        loaded = await self.store.load(row.app, row.id)
+        loaded = await self.patiently(lambda: self.store.load(row.app, row.id))
         if loaded is None or loaded.row.fence != row.fence or loaded.row.owner != self.id:
             return None
         return self.revive(loaded), loaded.mail
 
     async def store_now(self) -> int:
         """Store time, asked: nothing may fire on an estimate."""
-        now = await self.store.now()
+        now = await self.patiently(self.store.now)
         self.environment.saw(now)
         return now
 
@@ -362,7 +394,6 @@ class Worker:
 
     def _let_go(self, row: RunRow) -> None:
         key = (row.app, row.id)
-        self.drives.pop(key, None)
         lease = self.leases.get(key)
         if lease is not None and lease.fence == row.fence:
             del self.leases[key]
@@ -409,7 +440,7 @@ class Worker:
     async def _verify_lost(self, drive: Drive) -> None:
         """A lease could not be extended: the run has just been given back, or its bodies must stop."""
         row = drive.owned.row
-        loaded = await self.store.load(row.app, row.id, 1 << 60)
+        loaded = await self.patiently(lambda: self.store.load(row.app, row.id, 1 << 60))
         if drive.released or self.drives.get((row.app, row.id)) is not drive:
             return
         if loaded is None or loaded.row.owner is not None:

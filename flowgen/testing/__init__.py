@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from .actions import Cancel, Retry, Signal, Start
 from .clock import VirtualClock
 from .faults import Faults
+from .invariants import check_invariants
 from .replays import assert_replays
 from .replies import Reply
 from .script import Script, play
@@ -27,6 +28,7 @@ __all__ = [
     "Trace",
     "VirtualClock",
     "assert_replays",
+    "check_invariants",
     "check_store",
     "play",
     "simulate",

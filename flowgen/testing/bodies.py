@@ -80,6 +80,10 @@ class SimulatedExecutor:
 
     async def run(self, step: Step, run_id: str, default_loop: str) -> Outcome:
         """Run a body once: the stub's or the step's own."""
+        with self._world.working():
+            return await self._run(step, run_id, default_loop)
+
+    async def _run(self, step: Step, run_id: str, default_loop: str) -> Outcome:
         function = self._stubs.find(step)
         execution = self._world.body_begins(self._life, run_id, step, function is not None)
         if self._connection.body_kills():

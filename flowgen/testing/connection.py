@@ -15,6 +15,7 @@ Refuses to know what an engine does with the answers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, TypeVar
 
@@ -135,13 +136,22 @@ class Connection:
 
     async def _lose_lease(self, lease: float) -> None:
         seconds = self._dice.between("lost_lease", 1.0, 3.0) * lease
+        until = trio.current_time() + seconds
         if self._dice.half("lost_lease"):
             self._note(f"it is cut off from the store for {seconds:.1f} s")
-            self._cut_off_until = trio.current_time() + seconds
+            self._cut_off_until = until
         else:
             self._note(f"its leases are not extended for {seconds:.1f} s")
             with self._world.working():
-                await trio.sleep(seconds)
+                await self._sit_out(until)
+
+    async def _sit_out(self, until: float) -> None:
+        """Wait for a fault to be over; at once if the engine has got a run that must not lose it once more."""
+        moments = max(0, math.ceil(until - trio.current_time()))
+        for _ in range(moments):
+            if not self._world.may_fail(self._life):
+                return
+            await trio.sleep(min(1.0, until - trio.current_time()))
 
     async def register(self, registration: Registration) -> int:
         return await self._ask("register", lambda: self._store.register(registration))
@@ -230,7 +240,7 @@ class Connection:
         with self._world.working():
             fate = self._fate(verb)
             self._check_alive()
-            await trio.sleep_until(self._cut_off_until)
+            await self._sit_out(self._cut_off_until)
             await self._be_late()
             self._suffer(fate, verb, after=False)
             self._check_alive()

@@ -28,8 +28,8 @@ from ..duration import MAX_SPAN, parse_duration
 from ..errors import InvalidInput, StoreError
 from ..runtime.digest import code_digest
 from ..runtime.engine import Engine
-from ..runtime.opening import open_engine
 from ..runtime.environment import Environment
+from ..runtime.opening import open_engine
 from ..runtime.store import RunFilter, Store, Who
 from ..runtime.stores.memory import MemoryStore
 from .bodies import SimulatedExecutor, Stubbed, Stubs
@@ -43,7 +43,7 @@ from .trace import RunTrace, Trace
 from .world import Life, World
 
 LEASE_SECONDS = 10.0
-TURNS = 500_000
+TURNS = 100_000
 """A world that has not come to rest after so many jumps of its clock never will."""
 
 _DOWN_SECONDS = (0.1, 20.0)

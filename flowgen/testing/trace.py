@@ -102,8 +102,8 @@ class RunTrace:
 
     @property
     def result(self) -> Any:
-        """What it returned, as its workflow's annotation says; None if it did not."""
-        if not isinstance(self.end, EndCompleted):
+        """What it returned, as its workflow's annotation says; None if it did not, or restarted."""
+        if not isinstance(self.end, EndCompleted) or self.end.restarted_as is not None:
             return None
         returns = self.workflow.returns if self.workflow is not None else None
         return decode(self.end.result) if returns is None else decoder(returns)(self.end.result)

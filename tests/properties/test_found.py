@@ -1,0 +1,74 @@
+"""What simulations have found, each as the smallest system that shows it."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from flowgen import All, App, Context, Event, OnEvent, Run, Sleep, Steps, WaitFor
+from flowgen.testing import Faults, check_invariants, simulate
+
+app = App("found")
+
+SEEDS = range(12)
+
+
+def double(n: int) -> int:
+    return 2 * n
+
+
+async def ponder(seconds: int) -> int:
+    await trio.sleep(seconds)
+    return seconds
+
+
+@app.workflow(on=OnEvent("beside"))
+def beside(ctx: Context) -> Steps[int]:
+    value, _ = yield All(Run("work", double, 4), Sleep("nap", 0))
+    return value
+
+
+@app.workflow(on=OnEvent("long"))
+def long(ctx: Context) -> Steps[int]:
+    return (yield from Run(ponder, 40))
+
+
+@app.workflow(on=OnEvent("many"))
+def many(ctx: Context) -> Steps[int]:
+    sum = 0
+    for n in range(5):
+        pair = yield All(Run("left", double, n), Run("right", ponder, n))
+        sum += pair[0] + pair[1]
+        seen = yield WaitFor("more", "more", timeout="1h")
+        sum += seen.data["n"]
+    return sum
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_outcome_beside_a_deadline_is_not_overlooked(seed: int) -> None:
+    """A body that ends while the store is asked for the time is not released away: its run would wait for ever."""
+    trace = simulate(app, [Event("beside")], seed=seed)
+    check_invariants(trace)
+    assert trace.run("beside").result == 8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_worker_that_gets_its_own_run_again_stops_what_it_did_for_it(seed: int) -> None:
+    """Its lease had expired and nobody else came: the bodies of the old ownership end, and only the new one goes on."""
+    trace = simulate(app, [Event("long")], seed=seed, faults=Faults(lost_lease=1, most=1))
+    check_invariants(trace)
+    assert trace.run("long").result == 40
+    bodies = trace.executed("ponder")
+    assert [body.ended is not None for body in bodies] == [False] * (len(bodies) - 1) + [True]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_run_has_in_hand_survives_a_store_that_fails(seed: int) -> None:
+    """Requests that fail are repeated: no body that ended is started again, and no engine gives up."""
+    events = [Event("many"), *[("1m", Event("more", {"n": n})) for n in range(5)]]
+    trace = simulate(app, events, seed=seed, faults=Faults(store_error=0.2))
+    check_invariants(trace)
+    assert trace.faults >= 5
+    assert trace.run("many").result == 3 * 10 + 10
+    bodies = [(body.step, body.attempt) for body in trace.executions]
+    assert len(bodies) == len(set(bodies)) == 10
