@@ -47,7 +47,7 @@ def many(ctx: Context) -> Steps[int]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_outcome_beside_a_deadline_is_not_overlooked(seed: int) -> None:
     """A body that ends while the store is asked for the time is not released away: its run would wait for ever."""
-    trace = simulate(app, [Event("beside")], seed=seed)
+    trace = simulate(app, [Event("beside")], seed=seed, faults=Faults(delay=0.5))
     check_invariants(trace)
     assert trace.run("beside").result == 8
 
