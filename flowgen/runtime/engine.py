@@ -260,12 +260,11 @@ class Engine:
 
     async def _commit_created(self, transition: Transition, claimed: list[NewRun]) -> None:
         """Commit; then the runs that were claimed for this worker with it are driven."""
-        with trio.CancelScope(shield=True):
-            committed = await self._committer.commit(transition)
-            if claimed and self.worker is not None:
-                positions = {e.id: p for e, p in zip(transition.accept, committed.positions, strict=True)}
-                for new in claimed:
-                    self.worker.adopt(new, positions)
+        committed = await self._committer.commit(transition)
+        if claimed and self.worker is not None:
+            positions = {e.id: p for e, p in zip(transition.accept, committed.positions, strict=True)}
+            for new in claimed:
+                self.worker.adopt(new, positions)
 
     async def _info(self, loaded: Loaded) -> RunInfo:
         return run_info(loaded.row, loaded.events, await end_of(self.store, loaded))

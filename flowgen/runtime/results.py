@@ -1,7 +1,7 @@
 """Waiting for the end of runs: here, or in another process that shares the store.
 
 A run that is driven in this process hands its terminal record over as soon as it is committed. Any
-other is looked at when the store may have changed, and at least each `_POLL_SECONDS`.
+other is looked at when the store may have changed, and at least each quarter of a second.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .store import Loaded, Store
 from .worker import RunKey, Worker
 
 _POLL_SECONDS = 0.25
+_DRIVEN_POLL_SECONDS = 2.0
 _TAIL = 1 << 60
 
 
@@ -73,7 +74,7 @@ class Results:
                         raise NotFound(f"there is no run {run!r} in this store")
                     if not loaded.row.open:
                         return loaded.row.workflow, loaded.row.reason, await end_of(self._store, loaded)
-                await self._wait_a_moment(waiter)
+                await self._wait_a_moment(waiter, _POLL_SECONDS if drive is None else _DRIVEN_POLL_SECONDS)
                 if waiter.end is not None and drive is not None:
                     return drive.owned.row.workflow, None, waiter.end
         finally:
@@ -81,11 +82,11 @@ class Results:
             if not waiters:
                 self._waiters.pop((app, run), None)
 
-    async def _wait_a_moment(self, waiter: _Waiter) -> None:
+    async def _wait_a_moment(self, waiter: _Waiter, seconds: float) -> None:
         if self._worker is None:
-            await self._store.wait_changed(_POLL_SECONDS)
+            await self._store.wait_changed(seconds)
             return
-        with trio.move_on_after(_POLL_SECONDS):
+        with trio.move_on_after(seconds):
             await waiter.event.wait()
 
     def _run_ended(self, row: RunRow, end: End) -> None:
