@@ -191,8 +191,8 @@ class Worker:
     def adopt(self, new: NewRun, positions: Mapping[str, int]) -> None:
         """Drive a run that a commit created in this worker's name. `positions` are those of its events."""
         assert self._nursery is not None
-        events = tuple(attrs.evolve(event, position=positions.get(event.id, event.position)) for event in new.events)
-        row = attrs.evolve(new.row)
+        events = tuple([attrs.evolve(e, position=positions[e.id]) if e.id in positions else e for e in new.events])
+        row = new.row
         self._hold(row)
         self._nursery.start_soon(self._adopted, row, events, new.records)
 
@@ -237,10 +237,7 @@ class Worker:
             continues = cached.row.fence + 1 == row.fence and cached.position == row.length
             if continues and row.strikes < MAX_STRIKES and not claimed.codeless:
                 cached.row = row
-                if row.mail == row.drained:
-                    return cached, ()
-                loaded = await self.patiently(lambda: self.store.load(row.app, row.id, row.length))
-                return (cached, loaded.mail) if loaded is not None else None
+                return cached, await self._unread_mail(cached)
             cached.interpreter.close()
         loaded = await self.patiently(lambda: self.store.load(row.app, row.id))
         if loaded is None or loaded.row.fence != row.fence:
@@ -252,6 +249,17 @@ class Worker:
             await self._commit_end(loaded, lose_worker(loaded.row, loaded.records, loaded.now))
             return None
         return await self._build(loaded)
+
+    async def _unread_mail(self, owned: Owned) -> Sequence[Mail]:
+        row = owned.row
+        if row.mail == row.drained:
+            return ()
+        try:
+            loaded = await self.patiently(lambda: self.store.load(row.app, row.id, row.length))
+        except BaseException:
+            owned.interpreter.close()
+            raise
+        return loaded.mail if loaded is not None else ()
 
     async def _build(self, loaded: Loaded) -> tuple[Owned, Sequence[Mail]] | None:
         """Replay a run into a live generator. One whose code disagrees is parked."""
@@ -275,17 +283,25 @@ class Worker:
         context = Context(events, run_id=row.id, workflow_id=row.workflow, seed=row.seed, clock=row.created_at)
         interpreter = Interpreter(workflow, context)
         interpreter.inherit(row.since)
-        interpreter.replay(loaded.records)
+        try:
+            interpreter.replay(loaded.records)
+        except BaseException:
+            interpreter.close()
+            raise
         last_at = loaded.records[-1].at if loaded.records else row.created_at
         return Owned(row, loaded.events, interpreter, len(loaded.records), last_at, row.drained)
 
     async def _drive(self, owned: Owned, mail: Sequence[Mail]) -> None:
         key = (owned.row.app, owned.row.id)
         drive = self.drives[key] = Drive(self, owned, mail)
+        failed = False
         try:
             await drive.run()
+        except Exception:
+            failed = True  # by us: to give the run back at once would repeat it at once
+            raise
         finally:
-            if not drive.released:
+            if not drive.released and not failed:
                 with trio.CancelScope(shield=True):
                     await self._abandon(drive.owned)
             if self.drives.get(key) is drive:
@@ -320,7 +336,13 @@ class Worker:
 
     async def commit(self, transition: Transition) -> Committed:
         """Commit, until it is answered."""
-        return await self.patiently(lambda: self._committer.commit(transition))
+        try:
+            return await self._committer.commit(transition)
+        except (Refused, DamagedRun, StoreUnusable):
+            raise
+        except StoreError as error:
+            self.store_failed(error)
+            return await self.patiently(lambda: self._committer.commit(transition))
 
     async def execute(self, owned: Owned, step: Step) -> Outcome:
         """One attempt of a step's body."""
