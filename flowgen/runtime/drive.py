@@ -60,8 +60,8 @@ class Drive:
         self._interrupted = False
         self._facts: Facts | None = None
         self._wake: trio.Event | None = None
-        self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
+        self._stopped = False
         self._resumed = True
 
     # -- what others do to it ---------------------------------------------------------------------
@@ -76,7 +76,9 @@ class Drive:
 
     def stop(self) -> None:
         """Stop the bodies and give up: the lease is lost, or the worker ends."""
-        self._scope.cancel()
+        self._stopped = True
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -87,11 +89,11 @@ class Drive:
         Ctrl-C is for the program, not for the body that happens to run: it is not raised in here.
         """
         end: LeaseLost | NondeterminismError | None = None
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            if not self._stopped:
                 end = await self._loop()
-                nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
         if isinstance(end, LeaseLost):
             self._worker.note_lost(self)
         elif end is not None:

@@ -40,7 +40,7 @@ End = Literal["killed", "lived", "spared"]
 _FAILED, _SPARED = 1, 3
 VFS_NAME = "flowgen-kill"
 LIVES = 6
-LEASE = "1s"
+LEASE = "60s"
 SHIFT = 3600 * 1_000_000
 """Each life begins so many microseconds later than the one before: all leases and back-offs are over."""
 
