@@ -62,7 +62,7 @@ def _stage(directory: Path) -> Iterator[ModuleType]:
     """A module for the page, its directory on the path; afterwards all modules are as they were."""
     module = ModuleType("page")
     at_exit = ExitStack()
-    register, atexit.register = atexit.register, at_exit.callback  # type: ignore[assignment]
+    register, atexit.register = atexit.register, at_exit.callback
     before = dict(sys.modules)
     sys.modules[module.__name__] = module
     sys.path.insert(0, str(directory))
