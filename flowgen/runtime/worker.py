@@ -92,6 +92,7 @@ class Worker:
         self._cached_runs = cached_runs
         self._cache: OrderedDict[RunKey, Owned] = OrderedDict()
         self._wake = trio.Event()
+        self._given_back = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._stopping = False
         self._pause = _FIRST_PAUSE
@@ -126,8 +127,8 @@ class Worker:
         self._stopping = True
         with trio.move_on_after(seconds):
             while self.drives:
-                self._wake = trio.Event()
-                await self._wake.wait()
+                self._given_back = trio.Event()
+                await self._given_back.wait()
 
     async def _claim(self, who: Who) -> bool:
         """Claim what there is room for; whether there may be more at once."""
@@ -419,7 +420,8 @@ class Worker:
         lease = self.leases.get(key)
         if lease is not None and lease.fence == row.fence:
             del self.leases[key]
-        if len(self.drives) == self._max_runs - 1 or self._stopping:
+        self._given_back.set()
+        if len(self.drives) == self._max_runs - 1:
             self._wake.set()
 
     def note_released(self, drive: Drive, decision: Decision, committed: Committed) -> None:
