@@ -3,8 +3,8 @@
 The history is made by an interpreter that is fed its own outcomes, with the fingerprints that a live
 run would have recorded. In memory the clock runs over `Interpreter.replay` alone; from SQLite over
 `Store.load` (which reads, checks and decodes the records) and the replay. Afterwards the generator must
-stand where a live one would, and a record with another fingerprint must be refused: a replay that does
-not look is not what was measured.
+stand where a live one would, and a record of a call with other arguments must be refused: a replay that
+does not look is not what was measured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from flowgen.outcome import Json
 from flowgen.runs import RunRow
 from flowgen.runtime.stores import SqliteStore
 from flowgen.transition import NewRun, Transition
-from flowgen.values import encode, preview
+from flowgen.values import digest, encode, preview
 
 RECORDS, QUICK_RECORDS = 100_000, 5_000
 AT = 1_750_000_000_000_000
@@ -128,12 +128,13 @@ async def _from_sqlite(
 
 
 def _check_refuses(workflow: Workflow[Any, Any], history: list[Record]) -> None:
-    """A fingerprint that differs is found."""
+    """A call with other arguments, and so another fingerprint, is found."""
     last = history[-1]
     assert isinstance(last, StepSucceeded)
-    planted = [*history[:-1], attrs.evolve(last, digest="another")]
+    arguments = Json(b'[["order-2",0],{}]')
+    planted = [*history[:-1], attrs.evolve(last, arguments=arguments, digest=digest("run", arguments))]
     try:
         _interpreter(workflow).replay(planted)
     except NondeterminismError:
         return
-    expect(False, "a record with another fingerprint was replayed as if it fitted")
+    expect(False, "a record of a call with other arguments was replayed as if it fitted")

@@ -34,7 +34,7 @@ if str(ROOT) not in sys.path:
 from bench.catalogue import CATALOGUE, Workload, select  # noqa: E402 (the path has to be set first)
 from bench.peers import Peer, prepare  # noqa: E402
 from bench.report import OURS, Series, document, failed, markdown, missed, rows  # noqa: E402
-from bench.timing import Sample  # noqa: E402
+from bench.timing import Sample, call_nanoseconds  # noqa: E402
 
 ROUNDS = 5
 PEERS_EVERY = 2
@@ -155,6 +155,7 @@ def _about(options: argparse.Namespace) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "machine": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "call_ns": call_nanoseconds(),
         "libraries": {name: version(name) for name in ("apsw", "trio", "attrs", "msgspec")},
         "load_before": os.getloadavg()[0],
     }
@@ -170,9 +171,10 @@ def _git(*arguments: str) -> str:
 
 def _opening(about: dict[str, Any]) -> str:
     libraries = ", ".join(f"{name} {number}" for name, number in about["libraries"].items())
+    python = f"Python {about['python']} ({about['call_ns']:.0f} ns a call)"
     lines = [
         f"commit {about['commit'] or 'unknown'}, {about['at']}",
-        f"{about['cores']} cores, {about['machine']}, Python {about['python']}, {libraries}",
+        f"{about['cores']} cores, {about['machine']}, {python}, {libraries}",
         f"load average {about['load_before']:.2f}, {about['rounds']} rounds" + (", quick" if about["quick"] else ""),
     ]
     return "\n".join(lines)

@@ -14,8 +14,7 @@ from bench.peers import PEERS, Peer, prepare
 from bench.timing import WrongResult
 from flowgen.history import EndCompleted, Record, Started, StepSucceeded
 from flowgen.interpreter import Interpreter
-from flowgen.outcome import Json
-
+from flowgen.outcome import NULL, Json
 
 EACH_KIND = [
     "W1 async",
@@ -73,15 +72,17 @@ def test_a_history_with_a_step_too_many_is_found() -> None:
 
 
 def test_a_replay_that_ignores_fingerprints_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Planted bug: an interpreter that compares no digests does not get a figure."""
+    """Planted bug: an interpreter that compares no fingerprints does not get a figure."""
     original = Interpreter.replay
 
     def careless(self: Interpreter, history: Any) -> None:
-        original(self, [attrs.evolve(r, digest="") if isinstance(r, StepSucceeded) else r for r in history])
+        original(
+            self, [attrs.evolve(r, digest="", arguments=NULL) if isinstance(r, StepSucceeded) else r for r in history]
+        )
 
     monkeypatch.setattr(Interpreter, "replay", careless)
     (workload,) = [workload for workload in CATALOGUE if workload.name == "W7 json"]
-    with pytest.raises(WrongResult, match="another fingerprint"):
+    with pytest.raises(WrongResult, match="other arguments"):
         replay.sample(workload, tmp_path, quick=True)
 
 
