@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from .acceptance import Acceptance, accept
-from .draft import decode_waiter, deliver_signal, direct_run, matches, signal_key, to_parent
+from .effects import direct_run, to_parent
 from .errors import InvalidInput, NondeterminismError, NotFound, WrongState
 from .events import AcceptedEvent
 from .facts import Facts, Questions
@@ -47,8 +47,10 @@ from .runs import (
     Stored,
     status_of,
 )
+from .signals import decode_waiter, deliver_signal, signal_key
 from .transition import DropKey, Key, NewRun, Progress, Transition, Wait
 from .values import decode
+from .waits import matches
 
 
 @attrs.frozen

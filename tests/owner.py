@@ -19,7 +19,7 @@ import attrs
 import msgspec
 
 from flowgen import Context
-from flowgen.draft import BodyEnded, Decision, Draft, EventFound, Input, LookedBack, Owned, TimePassed, decode_waiter
+from flowgen.draft import Draft
 from flowgen.events import AcceptedEvent, restore
 from flowgen.facts import Facts, Questions
 from flowgen.history import (
@@ -38,6 +38,7 @@ from flowgen.history import (
 )
 from flowgen.interpreter import Interpreter
 from flowgen.outcome import NULL, Failure, Json, Raised, Returned
+from flowgen.owned import BodyEnded, Decision, EventFound, Input, LookedBack, Owned, TimePassed
 from flowgen.routing import Route, RouteTable
 from flowgen.runs import Body as MessageBody
 from flowgen.runs import (
@@ -50,6 +51,7 @@ from flowgen.runs import (
     RunRow,
     SignalArrived,
 )
+from flowgen.signals import decode_waiter
 from flowgen.transition import Key, NewRun, Transition, Wait
 from flowgen.values import encode
 from flowgen.workflow import Definition, Workflow

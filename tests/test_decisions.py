@@ -24,7 +24,6 @@ from flowgen.decisions import (
     send_signal,
     start_run,
 )
-from flowgen.draft import Waiter
 from flowgen.errors import InvalidInput, NondeterminismError, NotFound, WrongState
 from flowgen.events import AcceptedEvent, accept_event
 from flowgen.facts import Facts, Questions
@@ -57,6 +56,7 @@ from flowgen.runs import (
     RunRow,
     SignalArrived,
 )
+from flowgen.signals import Waiter
 from flowgen.transition import Key, Wait
 from flowgen.workflow import Definition, TriggerDefinition
 from tests.bodies import SECOND, START, act, replay

@@ -28,7 +28,7 @@ from flowgen import (
     WaitForSignal,
     event_type,
 )
-from flowgen.draft import HOLD, BodyEnded, LookedBack, TimePassed
+from flowgen.draft import HOLD
 from flowgen.duration import moment
 from flowgen.history import (
     AttemptFailed,
@@ -46,6 +46,7 @@ from flowgen.history import (
 )
 from flowgen.interpreter import CLEANUP_TIMEOUT
 from flowgen.outcome import Failure, Json, Raised, Returned
+from flowgen.owned import BodyEnded, LookedBack, TimePassed
 from flowgen.runs import CancelRequested, ChildCompleted, ChildFailed, Parent, SignalArrived, SignalReplaced
 from flowgen.values import decode, encode
 from tests.bodies import SECOND, START, act

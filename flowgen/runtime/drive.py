@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..draft import BodyEnded, Decision, Draft, EventFound, Input, LookedBack, Owned, TimePassed, matches
+from ..draft import Draft
 from ..errors import InternalError, NondeterminismError
 from ..events import AcceptedEvent
 from ..facts import Facts
 from ..history import WaitTerms
 from ..outcome import Outcome, Raised
+from ..owned import BodyEnded, Decision, EventFound, Input, LookedBack, Owned, TimePassed
 from ..runs import CancelRequested, EventMatched, Mail
 from ..transition import Progress, Transition
 from ..tree import Step
 from ..values import decode
+from ..waits import matches
 from .store import Committed, LeaseLost, Loaded, Refused
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ import trio
 
 from ..app import App
 from ..decisions import Accepted, accept_events, cancel_run, rerun, retry_run, send_signal, start_run
-from ..draft import signal_key
 from ..duration import parse_duration
 from ..errors import DefinitionError, InvalidInput, NotFound, WrongState
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
@@ -24,6 +23,7 @@ from ..facts import Facts, Questions
 from ..history import Record
 from ..outcome import Json
 from ..runs import status_of
+from ..signals import signal_key
 from ..transition import NewRun, Transition
 from ..values import encode
 from ..workflow import Workflow

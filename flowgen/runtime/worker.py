@@ -23,17 +23,19 @@ from ..app import App
 from ..context import Context, LogLine
 from ..decisions import ClaimAtOnce, cancel_without_code, fail_run, lose_worker
 from ..decisions import park as park_decision
-from ..draft import Decision, Draft, Owned, where_expression
+from ..draft import Draft
 from ..errors import NondeterminismError, StoreError, UndecodableError
 from ..events import AcceptedEvent, event_document, restore
 from ..facts import Facts
 from ..history import End
 from ..interpreter import Interpreter
 from ..outcome import Json, Outcome, failure_of
+from ..owned import Decision, Owned
 from ..routing import RouteTable
 from ..runs import MAX_STRIKES, Mail, RunRow
 from ..transition import NewRun, Transition
 from ..tree import Step
+from ..waits import where_expression
 from ..workflow import Workflow
 from .committer import Committer
 from .digest import code_digest

@@ -8,7 +8,6 @@ import msgspec
 
 from ..commands import Invoke, Run, SendEvent, SendSignal, Sleep, SleepUntil, WaitFor, WaitForSignal
 from ..commands.base import shown
-from ..draft import matches, where_expression
 from ..errors import NonRetriableError, UnserializableError
 from ..events import AcceptedEvent, Event, accept_event, as_event, event_document, is_event_class
 from ..expression import match_key_at
@@ -27,6 +26,7 @@ from ..history import (
 from ..outcome import NULL, Failure, Json, failure_of
 from ..tree import Step
 from ..values import encode, preview
+from ..waits import matches, where_expression
 
 if TYPE_CHECKING:
     from .script import Script

@@ -18,9 +18,9 @@ import attrs
 
 from flowgen.codec import export_lines
 from flowgen.decisions import retry_run
-from flowgen.draft import BodyEnded
 from flowgen.history import EndFailed, Record
 from flowgen.outcome import Failure, Raised
+from flowgen.owned import BodyEnded
 from flowgen.runs import CancelRequested
 from tests.bodies import SECOND
 from tests.histories import workflows as w

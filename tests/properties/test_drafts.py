@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgen.draft import BodyEnded, Input, LookedBack, TimePassed
 from flowgen.history import EndCancelled, EndCompleted, EndFailed, InvokeTerms, SignalTerms, StepFailed, StepSucceeded
 from flowgen.outcome import Failure, Json, Raised, Returned
+from flowgen.owned import BodyEnded, Input, LookedBack, TimePassed
 from flowgen.runs import CancelRequested
 from flowgen.tree import Step
 from tests.owner import Owner, World

@@ -1,0 +1,91 @@
+"""What a decision changes beside its own run's history: runs, events, messages, waits, keys.
+
+`Effects` collects them for one transition. The two functions make what several decisions need: a run that
+no event started, and the message by which a run that ended tells its parent.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from .events import AcceptedEvent
+from .facts import Facts, Questions
+from .ids import derived_id, seed_of
+from .outcome import Json
+from .runs import CancelRequested, ChildCompleted, ChildFailed, Message, Parent, RunRow
+from .transition import DropKey, NewRun, TakeKey, Transition, Wait
+
+
+@attrs.define
+class Effects:
+    """What a draft changes beside its run's history. Most steps change nothing else: then there is none."""
+
+    create: list[NewRun] = attrs.Factory(list)
+    accept: list[AcceptedEvent] = attrs.Factory(list)
+    messages: list[Message] = attrs.Factory(list)
+    open_waits: list[Wait] = attrs.Factory(list)
+    close_waits: list[str] = attrs.Factory(list)
+    looked: list[tuple[str, int]] = attrs.Factory(list)
+    take: list[TakeKey] = attrs.Factory(list)
+    drop: list[DropKey] = attrs.Factory(list)
+    cancels: list[tuple[str, str]] = attrs.Factory(list)
+
+    def take_key(self, take: TakeKey) -> None:
+        """Take a key; one that this transition takes already, or lets go of, is taken once, from there."""
+        earlier = next((t for t in self.take if (t.app, t.name) == (take.app, take.name)), None)
+        if earlier is not None:
+            self.take.remove(earlier)
+            take = attrs.evolve(take, version=earlier.version)
+        self.drop = [d for d in self.drop if (d.app, d.name) != (take.app, take.name)]
+        self.take.append(take)
+
+    def ask_successors(self, facts: Facts, questions: Questions) -> None:
+        """A child may have restarted as another run: the cancel has to reach the one that is open."""
+        questions.successors |= {child for child in self.cancels if child not in facts.successors}
+
+    def apply(self, transition: Transition, row: RunRow, facts: Facts) -> None:
+        messages = list(self.messages)
+        for app, child in self.cancels:
+            target = facts.successors.get((app, child))
+            if target is not None:
+                reason = f"its parent {row.id} gave up on it"
+                messages.append(
+                    Message(
+                        derived_id(child, "cancel", row.id), app, target, CancelRequested(reason), must_be_open=True
+                    )
+                )
+        opened = {wait.id for wait in self.open_waits} & set(self.close_waits)
+        transition.create = tuple(self.create)
+        transition.accept = tuple(self.accept)
+        transition.messages = tuple(messages)
+        transition.open_waits = tuple(wait for wait in self.open_waits if wait.id not in opened)
+        transition.close_waits = tuple(wait for wait in self.close_waits if wait not in opened)
+        transition.looked = tuple(self.looked)
+        transition.take = tuple(self.take)
+        transition.drop = tuple(self.drop)
+
+
+def direct_run(
+    app: str,
+    workflow: str,
+    run_id: str,
+    data: Json,
+    now: int,
+    *,
+    parent: Parent | None = None,
+    since: tuple[tuple[str, int], ...] = (),
+    position: int | None = None,
+    seed: int | None = None,
+) -> NewRun:
+    """A run that no event started: by `engine.start`, `Invoke` or `Restart`. `data` is its event's."""
+    event = AcceptedEvent(run_id, "flowgen/run.invoked", data, now, now, position=position)
+    row = RunRow(
+        app, run_id, workflow, now, seed_of(run_id) if seed is None else seed, due_at=now, parent=parent, since=since
+    )
+    return NewRun(row, (event,))
+
+
+def to_parent(row: RunRow, parent: Parent, life: int, body: ChildCompleted | ChildFailed) -> Message:
+    """The message by which a run that ended tells the step that invoked it."""
+    told = attrs.evolve(body, child=parent.child, step=parent.step)
+    return Message(derived_id(row.id, "ended", life), parent.app, parent.run, told)

@@ -1,0 +1,87 @@
+"""What the owner of a run holds between commits, what it is told, and what it decides.
+
+Values only: `Owned` is the run in memory, an `Input` is one thing that happened to it, and a `Decision`
+is what a draft made of inputs: a transition to commit, then what to do.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from .context import LogLine
+from .events import AcceptedEvent
+from .interpreter import Interpreter
+from .outcome import Outcome
+from .runs import Mail, RunRow
+from .transition import Transition
+from .tree import Step
+
+
+@attrs.define(eq=False)
+class Owned:
+    """A run as its owner holds it in memory, between commits.
+
+    `position` is that of the next record, `last_at` the time of the newest one, `drained` how much mail
+    its records account for. `unlooked` are the open waits that have not looked back yet, `looked` how
+    far the others have.
+    """
+
+    row: RunRow
+    events: tuple[AcceptedEvent, ...]
+    interpreter: Interpreter
+    position: int = 0
+    last_at: int = 0
+    drained: int = 0
+    unlooked: dict[str, Step] = attrs.Factory(dict)
+    looked: dict[str, int] = attrs.Factory(dict)
+
+
+@attrs.define  # one a step
+class BodyEnded:
+    """The body of step `step` came back. `luck` in [0, 1) is the jitter of its back-off."""
+
+    step: str
+    outcome: Outcome
+    luck: float = 0.5
+
+
+@attrs.frozen
+class EventFound:
+    """The earliest event that matches an open wait, found by look-back or by mail."""
+
+    step: str
+    event: AcceptedEvent
+
+
+@attrs.frozen
+class LookedBack:
+    """An open wait has looked back up to position `looked_to` and found nothing."""
+
+    step: str
+    looked_to: int
+
+
+@attrs.frozen
+class TimePassed:
+    """Look at the deadlines: the draft's `now` is store time."""
+
+
+Input = BodyEnded | EventFound | LookedBack | TimePassed | Mail
+
+
+@attrs.define
+class Decision:
+    """What a draft came to: a transition to commit, then what to do.
+
+    `execute` are the `Run` steps whose bodies may start after the commit, `abandoned` the steps that
+    were given up (their bodies are to be stopped), `look` the waits that must look back before the run
+    may be released. `lines` are what the body logged.
+    """
+
+    transition: Transition | None
+    execute: list[Step]
+    abandoned: list[Step]
+    look: list[Step]
+    lines: list[LogLine]
+    released: bool = False
+    ended: bool = False
