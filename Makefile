@@ -54,7 +54,7 @@ check-typing: $(READY)
 	$(BIN)/pyright
 
 check-layers: $(READY)
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 format: $(READY)
 	$(BIN)/ruff format .
