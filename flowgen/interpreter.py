@@ -82,7 +82,7 @@ from .history import (
 )
 from .outcome import NULL, Failed, Failure, Json, Succeeded, failure_of
 from .tree import Fiber, Group, Key, Node, Step
-from .values import decode, decoder, digest, encode, return_annotation
+from .values import decode, decoder, encode, return_annotation
 from .workflow import Workflow
 
 CLEANUP_TIMEOUT = 60_000_000
@@ -151,6 +151,7 @@ class Interpreter:
     def __init__(self, workflow: Workflow[Any, Any], context: Context[Any]) -> None:
         self.workflow = workflow
         self._strict = workflow.changes == "strict"
+        self._max_steps = workflow.max_steps
         self.context = context
         self.pending: dict[str, Step] = {}
         self.end: BodyEnd | None = None
@@ -189,14 +190,15 @@ class Interpreter:
         """Fold a whole history, silently; `Retried` records take back what they say."""
         context = self.context
         context._replaying = True
+        feed = self.feed
         try:
             if any(type(record) is Retried for record in history):
                 for position, record in effective(history):
                     self.position = position
-                    self.feed(record)
+                    feed(record)
             else:
                 for record in history:
-                    self.feed(record)
+                    feed(record)
         finally:
             context._replaying = False
 
@@ -291,15 +293,15 @@ class Interpreter:
             self._arm(step)
 
     def _succeeded(self, record: StepSucceeded) -> None:
-        step = self._expect(record)
-        if step is None:
-            return
+        step = self.pending.get(record.step)
+        if step is None or record.arguments != step.arguments or record.kind != step.kind:
+            step = self._expect(record)
+            if step is None:
+                return
         try:
-            value = _restored(step, record.value)
-        except UndecodableError as error:
-            if not (self.context._replaying or self._recalling):
-                raise
-            raise self._divergence(step.id, f"the value {_text(record.value)}", str(error), step) from error
+            value = step.reader(record.value)
+        except Exception as error:
+            raise self._unfit(step, record.value, error) from error
         if record.position is not None:
             self._seen[_base(step)] = record.position
         self._settle_step(step, None, value)
@@ -372,12 +374,24 @@ class Interpreter:
             self._armed += 1
             heapq.heappush(self._deadlines, (deadline, self._armed, step.id))
 
+    def _unfit(self, step: Step, data: Json, error: Exception) -> UndecodableError | NondeterminismError:
+        """A value could not be restored: live, that is for its owner to record; recorded, it is a divergence."""
+        if not isinstance(error, UndecodableError):  # whatever a user's class makes of it
+            error = UndecodableError(f"the value {_text(data)} of step {step.id!r} could not be restored: {error!r}")
+        if not (self.context._replaying or self._recalling):
+            return error
+        return self._divergence(step.id, f"the value {_text(data)}", str(error), step)
+
     def _settle_step(self, step: Step, error: BaseException | None, value: Any) -> None:
         del self.pending[step.id]
         self.fresh.pop(step.id, None)
         if step.kind not in _AT_ONCE:
             self._commands = 0
-        self._settle(step, error, value)
+        parent = step.parent
+        if type(parent) is Fiber:
+            self._resume(parent, error, value)
+        else:
+            self._settle(step, error, value)
 
     def _settle(self, node: Node, error: BaseException | None, value: Any) -> None:
         """A node has ended: its parent goes on with it."""
@@ -387,38 +401,30 @@ class Interpreter:
         elif parent is not None:
             self._branch_ended(parent, node.key, error, value)  # type: ignore[arg-type]
 
-    def _reader(self, command: Any) -> Callable[[Json], Any]:
-        """What restores the recorded values of a command's step; `DefinitionError` if nothing could."""
-        match command:
-            case Run(fn=fn):
-                try:
-                    reader = self._readers.get(fn)
-                except Exception:  # a callable object without a hash
-                    return decoder(return_annotation(fn))
-                if reader is None:
-                    reader = self._readers[fn] = decoder(return_annotation(fn))
-                return reader
-            case WaitFor(event_class=event_class):
-                return partial(_event_or_none, event_class)
-            case Invoke(returns=returns) if returns is not None:
-                return decoder(returns)
-            case _:
-                return decode
+    def _reader(self, fn: Any, step: str) -> Callable[[Json], Any]:
+        """What restores the results of a step's function; made once for each function."""
+        try:
+            reader = self._readers.get(fn)
+        except Exception:  # a callable object without a hash
+            return _decoder_of(return_annotation(fn), step)
+        if reader is None:
+            reader = self._readers[fn] = _decoder_of(return_annotation(fn), step)
+        return reader
 
     # -- the body moves ---------------------------------------------------------------------------
 
     def _pump(self) -> None:
         """Run what is spawned, depth first, in the order in which it was spawned."""
         stack, spawned = self._stack, self._spawned
-        while True:
-            if spawned:
-                if len(spawned) > 1:
+        while spawned or stack:
+            if len(spawned) == 1:
+                function, arguments = spawned.pop()
+            else:
+                if spawned:
                     spawned.reverse()
-                stack.extend(spawned)
-                spawned.clear()
-            if not stack:
-                return
-            function, arguments = stack.pop()
+                    stack.extend(spawned)
+                    spawned.clear()
+                function, arguments = stack.pop()
             function(*arguments)
 
     def _resume(self, fiber: Fiber, error: BaseException | None, value: Any) -> None:
@@ -470,12 +476,11 @@ class Interpreter:
         error: BaseException | None = None
         try:
             arguments = command.arguments()
-            fingerprint = digest(kind, arguments)
-            reader = self._reader(command)
+            reader = self._reader(command.fn, name) if kind == "run" else _reader_of(command)
         except (UnserializableError, DefinitionError) as refused:
-            arguments, fingerprint, reader, error = NULL, "", decode, refused
-        step = Step(step_id, name, command, kind, arguments, fingerprint, reader, parent, key)
-        if self._steps > self.workflow.max_steps:
+            arguments, reader, error = NULL, decode, refused
+        step = Step(step_id, name, command, kind, arguments, reader, parent, key)
+        if self._steps > self._max_steps:
             self._fail(
                 FlowgenError(
                     f"workflow {self.workflow.id!r} asked for more than max_steps={self.workflow.max_steps} steps, the "
@@ -736,16 +741,24 @@ _FEED: dict[type, Callable[[Interpreter, Any], None]] = {
 }
 
 
-def _restored(step: Step, data: Json) -> Any:
-    """A recorded value as the body gets it; `UndecodableError` whatever a user's class makes of it."""
+def _reader_of(command: Any) -> Callable[[Json], Any]:
+    """What restores the recorded value of any command's step but a `Run`'s."""
+    match command:
+        case WaitFor(event_class=event_class):
+            return partial(_event_or_none, event_class)
+        case Invoke(returns=returns) if returns is not None:
+            return _decoder_of(returns, command.id)
+        case _:
+            return decode
+
+
+def _decoder_of(annotation: Any, step: str) -> Callable[[Json], Any]:
     try:
-        return step.reader(data)
-    except UndecodableError:
-        raise
+        return decoder(annotation)
+    except DefinitionError as error:
+        raise DefinitionError(f"the results of step {step!r}: {error}") from None
     except Exception as error:
-        raise UndecodableError(
-            f"the value {_text(data)} of step {step.id!r} could not be restored: {failure_of(error)}"
-        ) from error
+        raise DefinitionError(f"the results of step {step!r} cannot be read: {error!r}") from error
 
 
 def _event_or_none(event_class: type[Any] | None, data: Json) -> Any:

@@ -19,6 +19,7 @@ import attrs
 
 from .history import Kind, Terms
 from .outcome import Json
+from .values import digest
 
 Key = str | int | None
 
@@ -27,6 +28,7 @@ Key = str | int | None
 class Step:
     """An open step: what was asked, and what its records have said about it so far.
 
+    `digest` is its fingerprint, made when somebody asks: replay finds equal arguments without it.
     `reader` restores its recorded value. `failures` counts failed attempts and `retry_at` is when the
     next may start; `terms` are those of its `Requested` record.
     """
@@ -36,13 +38,20 @@ class Step:
     command: Any
     kind: Kind
     arguments: Json
-    digest: str
     reader: Callable[[Json], Any]
     parent: Fiber | Group
     key: Key = None
     failures: int = 0
     retry_at: int | None = None
     terms: Terms | None = None
+    _digest: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """The fingerprint of kind and arguments."""
+        if self._digest is None:
+            self._digest = digest(self.kind, self.arguments)
+        return self._digest
 
     @property
     def deadline(self) -> int | None:

@@ -203,6 +203,13 @@ def test_long_arguments_are_cut() -> None:
     assert len(str(diverge(sequence(run("a", "y" * 10_000)), history))) < 1_200
 
 
+def test_large_arguments_are_compared_whole() -> None:
+    """Only a preview of them is recorded, so the digest tells: a difference at the far end is found."""
+    history = Fed(sequence(run("a", "x" * 10_000 + "1"))).ok("a").history
+    assert isinstance(replay(sequence(run("a", "x" * 10_000 + "1")), history).end, BodyReturned)
+    assert diverge(sequence(run("a", "x" * 10_000 + "2")), history).step_id == "a"
+
+
 def test_the_line_is_that_of_the_innermost_part_and_of_the_branch() -> None:
     """`yield from`, `yield cmd` and branches all lead to the line of the user's yield."""
 
