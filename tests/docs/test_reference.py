@@ -150,3 +150,26 @@ def test_every_link_leads_somewhere(source: Path, target: str) -> None:
     path = source if not place else (source.parent / place).resolve()
     assert path.exists()
     assert not anchor or anchor in anchors(path)
+
+
+# -- the code that pages speak of ------------------------------------------------------------------
+
+MODULES = {path.relative_to(ROOT / "flowgen").as_posix() for path in (ROOT / "flowgen").rglob("*.py")}
+
+
+@pytest.mark.parametrize("source", [p for p in PAGES if p.is_relative_to(ROOT / "docs")], ids=page_name)
+def test_every_module_that_a_page_names_exists(source: Path) -> None:
+    """`draft.py` or `runtime/drive.py` in code is a file of flowgen: pages follow when files move."""
+    text = re.sub(r"^```.*?^```$", "", source.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    named = re.findall(r"`(?:flowgen/)?((?:runtime/|testing/)?\w+\.py)`", text)
+    users = set(re.findall(r"^# (\w+\.py)$", source.read_text(encoding="utf-8"), re.MULTILINE))
+    names = {path.rpartition("/")[2] for path in MODULES} | users
+    assert [name for name in named if name not in MODULES and ("/" in name or name not in names)] == []
+
+
+def test_every_module_of_the_core_has_its_place_in_the_architecture() -> None:
+    """Who looks for a module on the page finds its layer."""
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    core = {path.split("/")[0].removesuffix(".py") for path in MODULES}
+    core -= {"__init__", "__main__", "runtime", "testing"}
+    assert missing(sorted(core), text) == []
