@@ -33,7 +33,7 @@ class Sizes:
     sequence: int = 1_000
     parallel: int = 1_000
     events: int = 20
-    gap_seconds: float = 0.02
+    gap_seconds: float = 0.05
 
 
 QUICK = Sizes(runs=20, warm_runs=2, sequence=300, parallel=100, events=3)
