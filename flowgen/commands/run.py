@@ -18,7 +18,7 @@ from ..errors import DefinitionError
 from ..history import Kind
 from ..outcome import Json
 from ..retry import Backoff, check_retries
-from ..values import encode_arguments
+from ..values import encode_arguments, plain_arguments
 from .base import R_co, StepCommand, call_text, changed, check_name, name_of, shown
 
 P = ParamSpec("P")
@@ -109,6 +109,9 @@ class Run(StepCommand[R_co]):
         )
 
     def arguments(self) -> Json:
+        plain = plain_arguments(self.args, self.kwargs)
+        if plain is not None:
+            return plain
         return encode_arguments(self.args, self.kwargs, f"the arguments of step {self.id!r}")
 
     def __repr__(self) -> str:

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from ..outcome import Json
 from .annotations import has_fields, return_annotation
-from .arguments import PREVIEW_BYTES, call_arguments, digest, encode_arguments, preview
+from .arguments import PREVIEW_BYTES, call_arguments, digest, encode_arguments, plain_arguments, preview
 from .decoders import decode, decoder
 from .encoding import MAX_RESULT_BYTES, encode
 from .lowering import MAX_DEPTH
@@ -50,6 +50,7 @@ __all__ = [
     "encode",
     "encode_arguments",
     "has_fields",
+    "plain_arguments",
     "preview",
     "return_annotation",
 ]

@@ -26,19 +26,26 @@ def encode_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -
     `Local` and `Secret` show only that they are there. Raises `UnserializableError` with the argument
     and the path in it.
     """
-    if all_plain(args, MAX_DEPTH) and all_plain(kwargs.values(), MAX_DEPTH):
-        try:
-            data = write_sorted((args, kwargs))
-        except ValueError:
-            pass
-        else:
-            if data.find(NUL) < 0:
-                return Json(data)
+    plain = plain_arguments(args, kwargs)
+    if plain is not None:
+        return plain
     try:
         return Json(encode_exactly((args, kwargs), what, write_sorted, True))
     except UnserializableError:
         _name_argument(args, kwargs, what)
         raise
+
+
+def plain_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Json | None:
+    """The same for arguments that are plain JSON values, which most are; None if they need another look."""
+    if all_plain(args, MAX_DEPTH) and (not kwargs or all_plain(kwargs.values(), MAX_DEPTH)):
+        try:
+            data = write_sorted((args, kwargs))
+        except ValueError:
+            return None
+        if data.find(NUL) < 0:
+            return Json(data)
+    return None
 
 
 def call_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
