@@ -186,10 +186,13 @@ class Interpreter:
             self._pump()
         self.position += 1
 
-    def replay(self, history: Sequence[Record]) -> None:
-        """Fold a whole history, silently; `Retried` records take back what they say."""
+    def replay(self, history: Sequence[Record], aloud: bool = False) -> None:
+        """Fold a whole history; `Retried` records take back what they say.
+
+        Silently, unless it is of a run whose body nobody has run before: then its lines are new.
+        """
         context = self.context
-        context._replaying = True
+        context._replaying = not aloud
         feed = self.feed
         try:
             if any(type(record) is Retried for record in history):

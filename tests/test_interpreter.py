@@ -492,6 +492,18 @@ def test_the_logger_speaks_once() -> None:
     assert [line.message for line in again.context.take_lines()] == ["done"]
 
 
+def test_a_first_replay_may_be_aloud() -> None:
+    """A run that was started by the commit that created it: its first record is fed by a replay, its lines are new."""
+
+    def body(ctx: Context[Any]) -> Steps[None]:
+        ctx.logger.info("begin")
+        yield Run("a", act)
+
+    interpreter = interpreter_of(body)
+    interpreter.replay([Started(START, "")], aloud=True)
+    assert [line.message for line in interpreter.context.take_lines()] == ["begin"]
+
+
 def test_a_replay_that_fails_does_not_leave_the_logger_silent() -> None:
     """The context speaks again after a replay, however that ended."""
 

@@ -159,6 +159,8 @@ class Drive:
                 await self._worker.inform(draft, facts)
             decision = draft.finish(self._bodies)
             if decision.transition is None:
+                self._resumed = False
+                self._emit(decision)
                 return decision
             try:
                 committed = await self._worker.commit(decision.transition)
@@ -190,12 +192,16 @@ class Drive:
 
     def _after_commit(self, decision: Decision, committed: Committed) -> None:
         self.released, self.ended = decision.released, decision.ended
-        if decision.lines:
-            self._worker.emit(self.owned.row, decision.lines)
+        self._emit(decision)
         if decision.released:
             self._worker.note_released(self, decision, committed)
         elif committed.mail > self.owned.drained:
             self._fresh_mail = True
+
+    def _emit(self, decision: Decision) -> None:
+        """What the body logged leaves when all that it follows from is committed."""
+        if decision.lines:
+            self._worker.emit(self.owned.row, decision.lines)
 
     async def _rebuild(self) -> list[Input]:
         """Replay the run as the store has it now; the answer is its unread mail."""

@@ -202,7 +202,7 @@ class Worker:
     async def _adopted(self, row: RunRow, events: tuple[AcceptedEvent, ...], records: Sequence[Any]) -> None:
         loaded = Loaded(row, events, tuple(records), (), self.environment.now())
         try:
-            built = await self._build(loaded)
+            built = await self._build(loaded, aloud=True)
             if built is not None:
                 await self._drive(*built)
         except Exception:
@@ -264,11 +264,11 @@ class Worker:
             raise
         return loaded.mail if loaded is not None else ()
 
-    async def _build(self, loaded: Loaded) -> tuple[Owned, Sequence[Mail]] | None:
+    async def _build(self, loaded: Loaded, aloud: bool = False) -> tuple[Owned, Sequence[Mail]] | None:
         """Replay a run into a live generator. One whose code disagrees is parked."""
         row = loaded.row
         try:
-            return self.revive(loaded), loaded.mail
+            return self.revive(loaded, aloud), loaded.mail
         except UndecodableError as error:
             if len(loaded.records) <= 1:
                 await self._commit_end(loaded, fail_run(row, loaded.records, failure_of(error), loaded.now))
@@ -278,8 +278,8 @@ class Worker:
             await self._park(row, error)
         return None
 
-    def revive(self, loaded: Loaded) -> Owned:
-        """The run as its owner holds it, from a load."""
+    def revive(self, loaded: Loaded, aloud: bool = False) -> Owned:
+        """The run as its owner holds it, from a load. `aloud`: nobody has heard yet what its body logs."""
         row = loaded.row
         workflow = self._workflows[row.app, row.workflow]
         events = [restore(event, workflow.class_of(event.name)) for event in loaded.events]
@@ -287,7 +287,7 @@ class Worker:
         interpreter = Interpreter(workflow, context)
         interpreter.inherit(row.since)
         try:
-            interpreter.replay(loaded.records)
+            interpreter.replay(loaded.records, aloud)
         except BaseException:
             interpreter.close()
             raise
