@@ -27,7 +27,7 @@ def open_store(url: str | Store) -> Store:
         return url
     scheme, separator, rest = url.partition("://")
     if not separator:
-        raise InvalidInput(f"store URL {url!r} has no scheme: say memory://, sqlite:///file.db or postgresql://…")
+        raise InvalidInput(f"store URL {url!r} has no scheme: say memory:// or sqlite:///file.db")
     if scheme == "memory":
         from .memory import MemoryStore
 
