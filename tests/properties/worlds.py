@@ -261,7 +261,7 @@ def gate(run_id: str) -> int:
 # -- what happens from outside ---------------------------------------------------------------------
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class World:
     """A part of the app with its events."""
 
