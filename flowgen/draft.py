@@ -24,6 +24,7 @@ import msgspec
 
 from .context import LogLine
 from .effects import direct_run, to_parent
+from .ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
 from .facts import Facts, Questions
 from .history import (
     AttemptFailed,
@@ -42,7 +43,7 @@ from .history import (
     WaitTerms,
 )
 from .ids import derived_id
-from .interpreter import CLEANUP_TIMEOUT, BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
+from .interpreter import CLEANUP_TIMEOUT
 from .outcome import NULL, Failure, Json, Raised, Returned
 from .owned import BodyEnded, Decision, EventFound, Input, LookedBack, Owned, TimePassed
 from .pen import Pen

@@ -27,29 +27,12 @@ from __future__ import annotations
 import heapq
 import types
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from inspect import GEN_CREATED, getgeneratorstate
 from typing import Any
 
-import attrs
-import msgspec
-
-from .commands import (
-    All,
-    Command,
-    Invoke,
-    Race,
-    Restart,
-    Run,
-    SendEvent,
-    SendSignal,
-    Sleep,
-    SleepUntil,
-    WaitFor,
-    WaitForSignal,
-    Winner,
-)
+from .commands import All, Race, Restart, Winner
 from .context import Context
+from .ends import BodyCancelled, BodyEnd, BodyRaised, BodyRestarted, BodyReturned
 from .errors import (
     DefinitionError,
     FlowgenError,
@@ -62,7 +45,7 @@ from .errors import (
     UndecodableError,
     UnserializableError,
 )
-from .events import AcceptedEvent, restore
+from .generators import close_generator, suspended_at
 from .history import (
     AttemptFailed,
     CancelAccepted,
@@ -80,64 +63,28 @@ from .history import (
     effective,
     open_requests,
 )
+from .misuse import (
+    COMMANDS_PER_ADVANCE,
+    LEAVES,
+    MAX_NESTING,
+    misreturned,
+    misuse,
+    spinning,
+    too_deep,
+    too_many_steps,
+    used_twice,
+)
 from .outcome import NULL, Failed, Failure, Json, Succeeded, failure_of
+from .readers import Readers, reader_of
 from .tree import Fiber, Group, Key, Node, Step
-from .values import decode, decoder, encode, return_annotation
+from .values import decode, encode
 from .workflow import Workflow
 
 CLEANUP_TIMEOUT = 60_000_000
 """Microseconds that a cancelled fiber has for its clean-up steps."""
 
-MAX_NESTING = 100
-"""How deep groups may be nested in groups: All in a branch of a Race in a branch of an All, and so on."""
-
-COMMANDS_PER_ADVANCE = 20_000
-"""How many commands a body may yield without waiting for anything before it counts as spinning.
-
-Sends are answered in the transition that asks for them, so they are nothing that a body waits for: this
-bounds the size of one transition.
-"""
-
 _AT_ONCE = ("send", "send_signal")
-_CLOSE_ATTEMPTS = 10
-_LEAVES = frozenset({Run, Sleep, SleepUntil, WaitFor, WaitForSignal, SendSignal, Invoke, SendEvent})
 _STEP_ERRORS = {("run", "StepTimeout"): StepTimeout, ("invoke", "InvokeTimeout"): InvokeTimeout}
-_EVENT = msgspec.json.Decoder(AcceptedEvent)
-
-
-# -- how a body ended -----------------------------------------------------------------------------
-
-
-@attrs.frozen
-class BodyReturned:
-    """The body returned; `data` is its encoded result."""
-
-    data: Json
-
-
-@attrs.frozen
-class BodyRaised:
-    """The body raised. `step` is the step whose uncaught failure it was, if it was one."""
-
-    failure: Failure
-    step: str | None = None
-
-
-@attrs.frozen
-class BodyRestarted:
-    """The body asks to be succeeded by a fresh run on `data`."""
-
-    data: Json
-
-
-@attrs.frozen
-class BodyCancelled:
-    """The run was cancelled, and its body has ended."""
-
-    reason: str
-
-
-BodyEnd = BodyReturned | BodyRaised | BodyRestarted | BodyCancelled
 
 
 class Interpreter:
@@ -169,7 +116,7 @@ class Interpreter:
         self._memo: dict[str, list[Record]] = {}
         self._deadlines: list[tuple[int, int, str]] = []
         self._armed = 0
-        self._readers: dict[Any, Callable[[Json], Any]] = {}
+        self._readers = Readers()
         self._recalling = False
         self._stack: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._spawned: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -348,7 +295,7 @@ class Interpreter:
         self.life = record.life
 
     def _completed(self, record: EndCompleted) -> None:
-        if self._strict and not isinstance(self.end, BodyReturned | BodyRestarted):
+        if self._strict and self.end is None:
             raise self._divergence("(end)", "the run completed", self._now_yields())
 
     def _ended(self, record: EndFailed | EndCancelled) -> None:
@@ -404,16 +351,6 @@ class Interpreter:
         elif parent is not None:
             self._branch_ended(parent, node.key, error, value)  # type: ignore[arg-type]
 
-    def _reader(self, fn: Any, step: str) -> Callable[[Json], Any]:
-        """What restores the results of a step's function; made once for each function."""
-        try:
-            reader = self._readers.get(fn)
-        except Exception:  # a callable object without a hash
-            return _decoder_of(return_annotation(fn), step)
-        if reader is None:
-            reader = self._readers[fn] = _decoder_of(return_annotation(fn), step)
-        return reader
-
     # -- the body moves ---------------------------------------------------------------------------
 
     def _pump(self) -> None:
@@ -452,21 +389,16 @@ class Interpreter:
         """A fiber yielded something: open the step or group that it then waits for."""
         self._commands += 1
         if self._commands > COMMANDS_PER_ADVANCE:
-            self._fail(
-                FlowgenError(
-                    f"workflow {self.workflow.id!r} yielded {COMMANDS_PER_ADVANCE} commands without waiting for "
-                    "anything: does a loop around `yield` never end?"
-                )
-            )
-        elif type(command) in _LEAVES:
+            self._fail(spinning(self.workflow.id))
+        elif type(command) in LEAVES:
             fiber.waiting = self._request(command, fiber.scope, fiber, None)
         elif type(command) is All or type(command) is Race:
             fiber.waiting = self._open_group(command, fiber, fiber, None)
         elif type(command) is Restart and fiber.parent is None:
-            _close_generator(fiber.generator)
+            close_generator(fiber.generator)
             self._fiber_ended(fiber, None, command)
         else:
-            self._spawned.append((self._resume, (fiber, _misuse(command), None)))
+            self._spawned.append((self._resume, (fiber, misuse(command), None)))
 
     def _request(self, command: Any, scope: str, parent: Fiber | Group, key: Key) -> Step:
         name = command.id
@@ -479,17 +411,12 @@ class Interpreter:
         error: BaseException | None = None
         try:
             arguments = command.arguments()
-            reader = self._reader(command.fn, name) if kind == "run" else _reader_of(command)
+            reader = self._readers.of_function(command.fn, name) if kind == "run" else reader_of(command)
         except (UnserializableError, DefinitionError) as refused:
             arguments, reader, error = NULL, decode, refused
         step = Step(step_id, name, command, kind, arguments, reader, parent, key)
         if self._steps > self._max_steps:
-            self._fail(
-                FlowgenError(
-                    f"workflow {self.workflow.id!r} asked for more than max_steps={self.workflow.max_steps} steps, the "
-                    f"last one {step_id!r}: raise max_steps, or end with Restart(…) to go on with a fresh history"
-                )
-            )
+            self._fail(too_many_steps(self.workflow.id, self._max_steps, step_id))
         elif error is not None:
             self._spawned.append((self._settle, (step, error, None)))
         else:
@@ -518,7 +445,7 @@ class Interpreter:
         base = f"{fiber.scope}/{label}" if fiber.scope else label
         group = Group(command, fiber, base, parent, key, parent.depth + 1)
         if group.depth > MAX_NESTING:
-            self._spawned.append((self._settle, (group, _too_deep(label), None)))
+            self._spawned.append((self._settle, (group, too_deep(label), None)))
         else:
             group.unstarted.extend(command.branches)
             self._spawned.append((self._start_next, (group,)))
@@ -536,7 +463,7 @@ class Interpreter:
             return
         key, branch = group.unstarted.popleft()
         self._commands += 1
-        if type(branch) in _LEAVES:
+        if type(branch) in LEAVES:
             step = self._request(branch, group.fiber.scope, group, key)
             group.live[key] = step
         elif type(branch) is All or type(branch) is Race:
@@ -551,7 +478,7 @@ class Interpreter:
         if getgeneratorstate(branch) == GEN_CREATED:
             self._spawned.append((self._resume, (fiber, None, None)))
         else:
-            self._spawned.append((self._fiber_ended, (fiber, _used_twice(fiber.scope, branch), None)))
+            self._spawned.append((self._fiber_ended, (fiber, used_twice(fiber.scope, branch), None)))
         return fiber
 
     def _branch_ended(self, group: Group, key: Key, error: BaseException | None, value: Any) -> None:
@@ -654,7 +581,7 @@ class Interpreter:
                 self.cleaning.pop(node.scope, None)
                 if node.waiting is not None:
                     self._close(node.waiting)
-                _close_generator(node.generator)
+                close_generator(node.generator)
 
     # -- ends -------------------------------------------------------------------------------------
 
@@ -666,7 +593,7 @@ class Interpreter:
             self._body_ended(error, value)
             return
         if error is None:
-            error = _misreturned(value, f"branch {fiber.scope!r}")
+            error = misreturned(value, f"branch {fiber.scope!r}")
         self._branch_ended(fiber.parent, fiber.key, error, value)
 
     def _body_ended(self, error: BaseException | None, value: Any) -> None:
@@ -682,7 +609,7 @@ class Interpreter:
                 self.end = BodyRestarted(encode(data, f"the data of Restart in workflow {self.workflow.id!r}"))
                 return
             if error is None:
-                error = _misreturned(value, f"workflow {self.workflow.id!r}")
+                error = misreturned(value, f"workflow {self.workflow.id!r}")
             if error is None:
                 self.end = BodyReturned(encode(value, what))
                 return
@@ -726,7 +653,7 @@ class Interpreter:
             node = node.parent
         if node is None or (step is None and len(self.pending) > 1):
             node = self._root
-        return _suspended_at(node.generator) if node is not None else ""
+        return suspended_at(node.generator) if node is not None else ""
 
 
 _FEED: dict[type, Callable[[Interpreter, Any], None]] = {
@@ -744,118 +671,16 @@ _FEED: dict[type, Callable[[Interpreter, Any], None]] = {
 }
 
 
-def _reader_of(command: Any) -> Callable[[Json], Any]:
-    """What restores the recorded value of any command's step but a `Run`'s."""
-    match command:
-        case WaitFor(event_class=event_class):
-            return partial(_event_or_none, event_class)
-        case Invoke(returns=returns) if returns is not None:
-            return _decoder_of(returns, command.id)
-        case _:
-            return decode
-
-
-def _decoder_of(annotation: Any, step: str) -> Callable[[Json], Any]:
-    try:
-        return decoder(annotation)
-    except DefinitionError as error:
-        raise DefinitionError(f"the results of step {step!r}: {error}") from None
-    except Exception as error:
-        raise DefinitionError(f"the results of step {step!r} cannot be read: {error!r}") from error
-
-
-def _event_or_none(event_class: type[Any] | None, data: Json) -> Any:
-    return None if bytes(data) == b"null" else restore(_EVENT.decode(data), event_class)
-
-
 def _base(step: Step) -> str:
     """A step's id without the number of its occurrence."""
     scope, slash, _ = step.id.rpartition("/")
     return f"{scope}{slash}{step.name}"
 
 
-def _misuse(yielded: Any) -> DefinitionError:
-    """Say what is wrong with something that a body yielded."""
-    match yielded:
-        case Restart():
-            return DefinitionError(
-                "Restart(…) ends the whole run: yield it from the workflow itself, not from a branch"
-            )
-        case types.CoroutineType():
-            yielded.close()
-            hint = "a coroutine: wrap the async function in Run(fn, …) and yield that"
-        case types.GeneratorType():
-            hint = "a generator: use `yield from` for it, or give it to All or Race as a branch"
-        case type() if yielded in _LEAVES or yielded in (All, Race):
-            hint = f"the class {yielded.__name__} itself: yield an instance, {yielded.__name__}(…)"
-        case _:
-            hint = f"{_short(yielded)}, which is no command: yield Run(…), Sleep(…), WaitFor(…), Invoke(…), All(…), …"
-    return DefinitionError(f"a workflow yielded {hint}")
-
-
-def _too_deep(label: str) -> DefinitionError:
-    return DefinitionError(
-        f"{label}: {MAX_NESTING} groups are nested in one another, and no more are possible: "
-        "does a branch yield All or Race on itself without end? Use a loop, or Invoke"
-    )
-
-
-def _used_twice(scope: str, branch: Any) -> DefinitionError:
-    return DefinitionError(
-        f"branch {scope!r}: {branch.__name__} was a branch before, and a generator runs only once; "
-        "call it afresh for each All or Race that is yielded"
-    )
-
-
 def _placeless(failure: Failure) -> Failure:
     """Without traces: what a body sees must not depend on the files and lines of its code."""
     cause = None if failure.cause is None else _placeless(failure.cause)
     return Failure(failure.type, failure.message, cause=cause)
-
-
-def _misreturned(value: Any, who: str) -> DefinitionError | None:
-    """Say what is wrong with something that a body returned; None if nothing is."""
-    if type(value) in _LEAVES or type(value) in (All, Race):
-        return DefinitionError(f"{who} returned the command {_short(value)}: did you mean `return (yield …)`?")
-    if type(value) is Restart:
-        return DefinitionError(
-            f"{who} returned Restart(…), which ends the whole run: return it from the workflow itself"
-        )
-    if isinstance(value, types.GeneratorType):
-        return DefinitionError(f"{who} returned a generator: did you mean `return (yield from …)`?")
-    if isinstance(value, types.CoroutineType):
-        value.close()
-        return DefinitionError(f"{who} returned a coroutine: call the async function with `yield Run(fn, …)`")
-    return None
-
-
-def _close_generator(generator: Any) -> None:
-    """Close a generator that may refuse, and first those that it yields from; what they do meanwhile is dropped.
-
-    Closing only the outer one would leave an inner one that refused suspended, to complain when it is collected.
-    """
-    refusals = 0
-    while refusals < _CLOSE_ATTEMPTS:
-        innermost = generator
-        while isinstance(inner := innermost.gi_yieldfrom, types.GeneratorType) and inner.gi_frame is not None:
-            innermost = inner
-        try:
-            innermost.close()
-        except BaseException:  # the body's own doing: it is being discarded
-            refusals += 1
-        else:
-            if innermost is generator:
-                return
-
-
-def _suspended_at(generator: Any) -> str:
-    """`file:line, in function` of the innermost frame of the user's code in a suspended generator."""
-    frame = None
-    while isinstance(generator, types.GeneratorType):
-        if generator.gi_frame is None or generator.gi_code is Command.__iter__.__code__:
-            break
-        frame, generator = generator.gi_frame, generator.gi_yieldfrom
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_name}" if frame is not None else ""
 
 
 def _kind(record: StepRecord) -> str:
@@ -875,11 +700,3 @@ def _yielded(step: Step) -> str:
 def _text(data: Json) -> str:
     text = bytes(data).decode("utf-8", "replace")
     return text if len(text) <= 200 else text[:200] + "…"
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 80 else text[:80] + "…"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from flowgen import App, Context, Event
+from flowgen.ends import BodyCancelled, BodyEnd, BodyRaised, BodyRestarted, BodyReturned
 from flowgen.history import (
     AttemptFailed,
     CancelAccepted,
@@ -24,15 +25,7 @@ from flowgen.history import (
     StepSucceeded,
     Terms,
 )
-from flowgen.interpreter import (
-    CLEANUP_TIMEOUT,
-    BodyCancelled,
-    BodyEnd,
-    BodyRaised,
-    BodyRestarted,
-    BodyReturned,
-    Interpreter,
-)
+from flowgen.interpreter import CLEANUP_TIMEOUT, Interpreter
 from flowgen.outcome import Failure, Json
 from flowgen.tree import Step
 from flowgen.values import decode, encode, preview

@@ -349,11 +349,11 @@ def test_the_condition_of_a_wait_keeps_what_it_reads_of_the_trigger() -> None:
     assert decode(wait.scope) == {"data": {"limit": 5}}
 
 
-def test_a_match_on_nothing_matches_nothing_else() -> None:
-    """A path that the trigger event does not have is null."""
+def test_a_match_on_nothing_is_refused() -> None:
+    """A path that the trigger event does not have would match every event that lacks it too."""
     owner = Owner(sequence(WaitFor("w", "order/paid", match="data.id", timeout="1h")))
-    (wait,) = owner.world.waits.values()
-    assert (wait.path, wait.value) == ("data.id", "null")
+    assert result(owner) == ["StepError DefinitionError"]
+    assert owner.world.waits == {}
 
 
 def test_a_run_that_is_claimed_again_looks_back_again() -> None:

@@ -23,9 +23,10 @@ from flowgen import (
     StepError,
     Steps,
 )
+from flowgen.ends import BodyRaised
 from flowgen.errors import UnserializableError
 from flowgen.history import Started, StepSucceeded
-from flowgen.interpreter import COMMANDS_PER_ADVANCE, MAX_NESTING, BodyRaised
+from flowgen.misuse import COMMANDS_PER_ADVANCE, MAX_NESTING
 from flowgen.outcome import NULL
 from tests.bodies import START, Fed, act, interpreter_of, replay, workflow_of
 
@@ -65,15 +66,15 @@ class Unspeakable:
         (lambda: None, "None, which is no command: yield Run"),
         (lambda: 5, "5, which is no command"),
         (lambda: "step", "'step', which is no command"),
-        (lambda: act, "which is no command"),
+        (lambda: act, "<function act>, which is no command"),
         (lambda: [step("x")], "which is no command"),
-        (lambda: Unspeakable(), "<Unspeakable>, which is no command"),
+        (lambda: Unspeakable(), "Unspeakable object"),
         (coroutine, "a coroutine: wrap the async function in Run"),
         (part, "a generator: use `yield from` for it"),
         (lambda: Run, "the class Run itself: yield an instance"),
         (lambda: Sleep, "the class Sleep itself"),
         (lambda: All, "the class All itself"),
-        (lambda: workflow_of(once(None)), "which is no command"),
+        (lambda: workflow_of(once(None)), "the workflow 'body': run it with Invoke(id, workflow, data)"),
     ],
 )
 def test_a_non_command_is_raised_at_the_yield(make: Any, message: str) -> None:

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 from ..codec import describe, import_lines
 from ..context import Context
+from ..ends import BodyRaised, BodyRestarted, BodyReturned
 from ..errors import NondeterminismError, UndecodableError
 from ..events import AcceptedEvent, restore
 from ..history import EndCompleted, EndFailed, Record
-from ..interpreter import BodyRaised, BodyRestarted, BodyReturned, Interpreter
+from ..interpreter import Interpreter
 from ..outcome import Json
 from ..runs import RunRow
 from ..workflow import Workflow

@@ -23,10 +23,11 @@ from typing import Any
 from ..commands.base import shown
 from ..context import Context
 from ..duration import moment
+from ..ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
 from ..errors import UndecodableError
 from ..events import restore
 from ..history import CancelAccepted, Record, Requested, Started
-from ..interpreter import CLEANUP_TIMEOUT, BodyCancelled, BodyRaised, BodyRestarted, BodyReturned, Interpreter
+from ..interpreter import CLEANUP_TIMEOUT, Interpreter
 from ..outcome import Failure
 from ..tree import Step
 from ..values import decode, decoder, preview

@@ -9,9 +9,10 @@ import pytest
 
 from flowgen import Context
 from flowgen.codec import Exported, export_lines, import_lines
+from flowgen.ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
 from flowgen.events import restore
 from flowgen.history import EndCancelled, EndCompleted, EndFailed, Record, Requested, Retried
-from flowgen.interpreter import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned, Interpreter
+from flowgen.interpreter import Interpreter
 from tests.bodies import picture
 from tests.histories.make import SCENARIOS
 from tests.histories.workflows import app

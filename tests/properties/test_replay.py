@@ -19,8 +19,8 @@ from hypothesis import event, given, settings, target
 from hypothesis import strategies as st
 
 from flowgen.codec import decode_record, encode_record
+from flowgen.ends import BodyCancelled
 from flowgen.history import Requested
-from flowgen.interpreter import BodyCancelled
 from tests.bodies import Fed, picture
 from tests.properties import fingerprints
 from tests.properties.happenings import play
