@@ -197,33 +197,45 @@ class Logger:
     _context: Context[Any]
     _lines: list[LogLine] = attrs.Factory(list)
 
-    def debug(self, message: object, *args: object, extra: Mapping[str, Any] | None = None) -> None:
-        """Log at level DEBUG."""
-        self.log(DEBUG, message, *args, extra=extra)
+    def debug(self, message: object, *args: object, **options: Any) -> None:
+        """Log at level DEBUG; options as for `log`."""
+        self.log(DEBUG, message, *args, **options)
 
-    def info(self, message: object, *args: object, extra: Mapping[str, Any] | None = None) -> None:
-        """Log at level INFO."""
-        self.log(INFO, message, *args, extra=extra)
+    def info(self, message: object, *args: object, **options: Any) -> None:
+        """Log at level INFO; options as for `log`."""
+        self.log(INFO, message, *args, **options)
 
-    def warning(self, message: object, *args: object, extra: Mapping[str, Any] | None = None) -> None:
-        """Log at level WARNING."""
-        self.log(WARNING, message, *args, extra=extra)
+    def warning(self, message: object, *args: object, **options: Any) -> None:
+        """Log at level WARNING; options as for `log`."""
+        self.log(WARNING, message, *args, **options)
 
-    def error(self, message: object, *args: object, extra: Mapping[str, Any] | None = None) -> None:
-        """Log at level ERROR."""
-        self.log(ERROR, message, *args, extra=extra)
+    def error(self, message: object, *args: object, **options: Any) -> None:
+        """Log at level ERROR; options as for `log`."""
+        self.log(ERROR, message, *args, **options)
 
-    def exception(self, message: object, *args: object, extra: Mapping[str, Any] | None = None) -> None:
+    def exception(self, message: object, *args: object, **options: Any) -> None:
         """Log at level ERROR, with the trace of the error that is being handled."""
+        self.log(ERROR, message, *args, **{**options, "exc_info": True})
+
+    def log(
+        self,
+        level: int,
+        message: object,
+        *args: object,
+        extra: Mapping[str, Any] | None = None,
+        exc_info: object = None,
+        stack_info: bool = False,
+        stacklevel: int = 1,
+    ) -> None:
+        """Log at a numeric level. Options as in `logging`: `extra` are fields of the line, `exc_info` adds the
+        trace of the error that is being handled (or of the one given) as its field `trace`; the stack of a
+        body says nothing, so `stack_info` and `stacklevel` are accepted and have no effect."""
         if self._context._replaying:
             return
-        trace = traceback.format_exc() if sys.exc_info()[0] is not None else ""
-        self.log(ERROR, message, *args, extra={**(extra or {}), "trace": trace})
-
-    def log(self, level: int, message: object, *args: object, extra: Mapping[str, Any] | None = None) -> None:
-        """Log at a numeric level."""
-        if not self._context._replaying:
-            self._lines.append(LogLine(level, _text(message, args), dict(extra or {})))
+        fields = dict(extra or {})
+        if exc_info:
+            fields["trace"] = _trace_of(exc_info)
+        self._lines.append(LogLine(level, _text(message, args), fields))
 
     def take_lines(self) -> list[LogLine]:
         """The lines logged since the last call, oldest first."""
@@ -240,6 +252,12 @@ def _test_event(data: Any, name: str) -> Event[Any]:
     if isinstance(data, Event) or is_event_class(type(data)):
         return as_event(data)
     return Event(name, {} if data is None else data)
+
+
+def _trace_of(exc_info: object) -> str:
+    """The trace of an error, or of the one that is being handled; nothing if there is none."""
+    error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
+    return "".join(traceback.format_exception(error)) if error is not None else ""
 
 
 def _text(message: object, args: tuple[object, ...]) -> str:

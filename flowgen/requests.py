@@ -84,7 +84,10 @@ class Requests:
         path = value = None
         if command.match is not None:
             path = command.match
-            value = match_key(value_at(trigger, parse_path(path, "match")))
+            wanted = value_at(trigger, parse_path(path, "match"))
+            if wanted is None:
+                return self._refuse_match(step, command, after)
+            value = match_key(wanted)
         scope = None
         if command.where is not None:
             scope = Json(_ENCODE.encode(where_expression(command.where).scope("event", trigger)))
@@ -97,6 +100,12 @@ class Requests:
         )
         self._pen.owned.unlooked[step.id] = step
         return True
+
+    def _refuse_match(self, step: Step, command: WaitFor[Any], after: int) -> bool:
+        """Nothing equals nothing: every event that lacks the value would match, so the wait is a mistake."""
+        message = f"match={command.match!r}: the event that started this run has no value there to match with"
+        terms = WaitTerms("", command.event, self._pen.at, after, command.match)
+        return self._refuse(step, terms, Failure("DefinitionError", message))
 
     def _after(self, step: Step, command: WaitFor[Any], questions: Questions) -> int | None:
         """The position after which a wait sees events (semantics: Steps); None: not known yet."""

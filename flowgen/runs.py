@@ -104,7 +104,7 @@ def status_of(row: RunRow) -> Status:
     """The state that users see: the stored one, or what follows from the row."""
     if not row.open:
         return row.stored  # type: ignore[return-value]
-    if row.unread_cancel:
+    if row.cancel:
         return "cancelling"
     if row.stored == "parked":
         return "parked"

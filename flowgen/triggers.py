@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from .errors import DefinitionError, InvalidInput
-from .events import check_event_name, event_name, is_event_class
+from .events import RESERVED_PREFIX, check_event_name, event_name, is_event_class
 from .expression import Expression
 
 T = TypeVar("T")
@@ -62,6 +62,10 @@ def _pattern(event: Any) -> str:
         check_event_name(event)
     except InvalidInput as error:
         raise DefinitionError(f"OnEvent: {error}") from None
+    if event.startswith(RESERVED_PREFIX):
+        raise DefinitionError(
+            f"OnEvent({event!r}): triggers on flowgen's own events are not available in this version yet"
+        )
     star = event.find("*")
     if star >= 0 and (star != len(event) - 1 or not event.endswith(("/*", ".*"))):
         raise DefinitionError(

@@ -1,7 +1,8 @@
 """The digest of a workflow's code: it decides only when a parked run is worth another try.
 
-It covers the source of all modules of the workflow's top-level package (for a module without a package:
-its file) and the app's version. Too broad is harmless, too narrow would be a bug.
+It covers the source of all modules of the workflow's top-level package, for a module without a package that
+of all modules in its directory, and the app's version. Too broad is harmless, too narrow would be a bug:
+what else decides how the code behaves belongs into `App(version=…)`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def _package_source(name: str) -> str | None:
     if file is None or not Path(file).is_file():
         return None
     path = Path(file)
-    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    files = sorted(path.parent.rglob("*.py") if path.name == "__init__.py" else path.parent.glob("*.py"))
     state = blake2b()
     for each in files:
         state.update(f"{each.relative_to(path.parent)}\x00".encode())

@@ -12,26 +12,31 @@ Refuses to know: what is recorded of an outcome, and whether it is tried again.
 from __future__ import annotations
 
 import contextvars
+import copy
 import inspect
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 import attrs
 import trio
 
 from ..duration import format_duration, moment
-from ..errors import NonRetriableError, RetryAfterError, UnserializableError
+from ..errors import DefinitionError, NonRetriableError, RetryAfterError, UnserializableError
 from ..outcome import Failure, Outcome, Raised, Returned, failure_of
 from ..retry import retry_after_micros
 from ..step import StepInfo, enter, leave
 from ..tree import Step
-from ..values import call_arguments, encode
+from ..values import Secret, call_arguments, encode
 from .asyncio_thread import AsyncioThread
 from .environment import Environment
 from .threads import Job, ThreadPool
 
 Stub = Callable[..., Any]
+
+_UNCHANGING = frozenset({str, int, float, bool, bytes, type(None)})
+_SHORTEST_SECRET = 4
 
 
 class Bodies(Protocol):
@@ -79,9 +84,10 @@ class Executor:
                 value = await self._call(command, info, default_loop)
             else:
                 info.deadline = moment(self._environment.now() + timeout)
-                with trio.move_on_after(timeout / 1_000_000) as scope:
+                scope = trio.CancelScope()
+                with scope:
                     info._flag = _ScopeFlag(scope)
-                    value = await self._call(command, info, default_loop)
+                    value = await self._call(command, info, default_loop, partial(_limit, scope, timeout))
                 if scope.cancelled_caught:
                     return Raised(Failure("StepTimeout", f"it took longer than {format_duration(timeout)}"))
             return Returned(encode(value, f"the result of step {step.id!r}"))
@@ -94,25 +100,40 @@ class Executor:
         except BaseException as error:
             return self._raised(error, command, default_loop)
 
-    async def _call(self, command: Any, info: StepInfo, default_loop: str) -> Any:
+    async def _call(
+        self, command: Any, info: StepInfo, default_loop: str, begins: Callable[[], object] | None = None
+    ) -> Any:
+        """Call the body where it belongs; `begins` is called when it does, for a sync one once it has a thread."""
         function = command.fn
-        args, kwargs = call_arguments(command.args, command.kwargs)
         if not is_async(function):
-            return await self._call_sync(function, args, kwargs, info)
+            args, kwargs = own_arguments(command)
+            return await self._call_sync(function, args, kwargs, info, begins)
+        if begins is not None:
+            begins()
         if (command.loop or default_loop) == "asyncio":
+            args, kwargs = own_arguments(command)
             return await self._asyncio.run(lambda: _inside(info, function, args, kwargs))
         return await _on_trio(command, info)
 
-    async def _call_sync(self, function: Stub, args: tuple[Any, ...], kwargs: dict[str, Any], info: StepInfo) -> Any:
+    async def _call_sync(
+        self,
+        function: Stub,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        info: StepInfo,
+        begins: Callable[[], object] | None,
+    ) -> Any:
         def call() -> Any:
             enter(info)
             return function(*args, **kwargs)
 
         context = contextvars.copy_context()
         if not self._environment.threads:
+            if begins is not None:
+                begins()
             await trio.lowlevel.checkpoint()
             return context.run(call)
-        job = Job(call, context)
+        job = Job(call, context, begins)
         info._flag = job
         value = await self._pool.run(job)
         if inspect.iscoroutine(value):
@@ -123,11 +144,14 @@ class Executor:
         return value
 
     def _raised(self, error: BaseException, command: Any, default_loop: str) -> Raised:
-        failure = failure_of(error)
-        if isinstance(error, NonRetriableError):
+        failure = masked(failure_of(error), secrets_in((command.args, command.kwargs)))
+        if isinstance(error, NonRetriableError) or _not_callable_so(error):
             return Raised(failure, retriable=False)
         if isinstance(error, RetryAfterError):
-            return Raised(failure, retry_after=retry_after_micros(error, self._environment.now()))
+            try:
+                return Raised(failure, retry_after=retry_after_micros(error, self._environment.now()))
+            except DefinitionError as wrong:
+                return Raised(failure_of(wrong), retriable=False)
         hint = _wrong_loop(error, command, command.loop or default_loop)
         return Raised(attrs.evolve(failure, message=failure.message + hint) if hint else failure)
 
@@ -137,8 +161,59 @@ class Executor:
         self._asyncio.close()
 
 
+def own_arguments(command: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a body, its own to change: the workflow's objects stay as they were recorded."""
+    args, kwargs = command.args, command.kwargs
+    if not all(type(value) in _UNCHANGING for value in args) or (
+        kwargs and not all(type(value) in _UNCHANGING for value in kwargs.values())
+    ):
+        with suppress(Exception):  # what cannot be copied is passed as it is
+            args, kwargs = copy.deepcopy((args, kwargs))
+    return call_arguments(args, kwargs)
+
+
+def secrets_in(value: Any) -> list[str]:
+    """The texts that are hidden in the `Secret`s among a step's arguments."""
+    match value:
+        case Secret():
+            revealed = value.reveal()
+            return [revealed] if isinstance(revealed, str) and len(revealed) >= _SHORTEST_SECRET else []
+        case list() | tuple():
+            return [text for item in value for text in secrets_in(item)]
+        case dict():
+            return [text for item in value.values() for text in secrets_in(item)]
+        case _:
+            return []
+
+
+def masked(failure: Failure, secrets: list[str]) -> Failure:
+    """A failure without the secrets that its texts may quote."""
+    if not secrets:
+        return failure
+    message, trace = failure.message, failure.trace
+    for secret in secrets:
+        message, trace = message.replace(secret, "***"), trace.replace(secret, "***")
+    cause = masked(failure.cause, secrets) if failure.cause is not None else None
+    return Failure(failure.type, message, trace, cause)
+
+
+def _limit(scope: trio.CancelScope, micros: int) -> None:
+    """The time of an attempt runs from now."""
+    scope.deadline = trio.current_time() + micros / 1_000_000
+
+
+def _not_callable_so(error: BaseException) -> bool:
+    """Whether the call itself was refused (wrong number of arguments): the body was never entered."""
+    if not isinstance(error, TypeError) or error.__traceback__ is None:
+        return False
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_filename == __file__
+
+
 async def _on_trio(command: Any, info: StepInfo) -> Any:
-    args, kwargs = call_arguments(command.args, command.kwargs)
+    args, kwargs = own_arguments(command)
     token = enter(info)
     try:
         return await command.fn(*args, **kwargs)

@@ -68,7 +68,7 @@ class Results:
         try:
             while True:
                 drive = self._worker.drives.get((app, run)) if self._worker is not None else None
-                if drive is None:
+                if drive is None or drive.ended:
                     loaded = await self._store.load(app, run, _TAIL)
                     if loaded is None:
                         raise NotFound(f"there is no run {run!r} in this store")

@@ -23,10 +23,14 @@ import trio
 
 @attrs.define(eq=False)
 class Job:
-    """One call. `cancelled` is set when its caller has gone: the body may look (`step_info().cancelled`)."""
+    """One call. `cancelled` is set when its caller has gone: the body may look (`step_info().cancelled`).
+
+    `begins` is called in the loop when a thread takes the job, which may have waited for one.
+    """
 
     function: Callable[[], Any]
     context: contextvars.Context
+    begins: Callable[[], object] | None = None
     task: trio.lowlevel.Task | None = None
     value: Any = None
     error: BaseException | None = None
@@ -52,25 +56,30 @@ class ThreadPool:
     async def run(self, job: Job) -> Any:
         """Call `job.function` in a thread and give what it returned, or raise what it raised."""
         job.task = trio.lowlevel.current_task()
-        with self._lock:
-            start = self._idle < self._jobs.qsize() + 1 and self._threads - self.abandoned < self._limit
-            if start:
-                self._threads += 1
-        if start:
-            threading.Thread(target=self._work, name="flowgen-step", daemon=True).start()
         self._jobs.put(job)
+        self._start_if_needed()
 
         def abandon(_: Any) -> trio.lowlevel.Abort:
             with self._lock:
                 job.cancelled = True
                 if job.running:
                     self.abandoned += 1
+            self._start_if_needed()
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abandon)
         if job.error is not None:
             raise job.error
         return job.value
+
+    def _start_if_needed(self) -> None:
+        """Start a thread if a job waits that no idle one will take, and the limit admits it."""
+        with self._lock:
+            start = self._idle < self._jobs.qsize() and self._threads - self.abandoned < self._limit
+            if start:
+                self._threads += 1
+        if start:
+            threading.Thread(target=self._work, name="flowgen-step", daemon=True).start()
 
     def close(self) -> None:
         """Let idle threads end, and busy ones when their body does. Nobody waits for them."""
@@ -93,6 +102,8 @@ class ThreadPool:
                 if job.cancelled:
                     continue
                 job.running = True
+            if job.begins is not None:
+                self._soon(job.begins)
             try:
                 job.value = job.context.run(job.function)
             except BaseException as error:
@@ -109,10 +120,13 @@ class ThreadPool:
             wake = not self._waking
             self._waking = True
         if wake:
-            try:
-                self._token.run_sync_soon(self._collect)
-            except trio.RunFinishedError:
-                return
+            self._soon(self._collect)
+
+    def _soon(self, function: Callable[[], object]) -> None:
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            """The loop is gone, and with it whoever waited."""
 
     def _collect(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..duration import format_duration, moment
 from ..history import (
     AttemptFailed,
+    CancelAccepted,
     InvokeTerms,
     Requested,
     SignalTerms,
@@ -31,7 +32,10 @@ def why(loaded: Loaded, *, offered: bool) -> str:
         return f"{who} is parked, because its code and its history disagree: {row.reason}"
     if not offered:
         return f"{who} is {status}: no engine offers its workflow; start one that has it"
-    parts = [_request(request, loaded.now) for request in open_requests(loaded.records).values()]
+    cancelled_at = next((p for p, record in effective(loaded.records) if isinstance(record, CancelAccepted)), 0)
+    since = {getattr(record, "step", None) for record in loaded.records[cancelled_at:]}
+    requests = open_requests(loaded.records).values()
+    parts = [_request(request, loaded.now) for request in requests if request.step in since]
     parts += _retries(loaded)
     if status == "cancelling":
         return f"{who} is being cancelled" + (f"; meanwhile it is {_listed(parts)}" if parts else "")

@@ -29,6 +29,9 @@ class Secret(Generic[T]):
     def __repr__(self) -> str:
         return "Secret(***)"
 
+    def __deepcopy__(self, memo: object) -> Secret[T]:
+        return self
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled: pass what it is made from, and open it inside the step")
 
@@ -40,6 +43,9 @@ class LocalArgument(Generic[T]):
 
     def __init__(self, value: T) -> None:
         self.value = value
+
+    def __deepcopy__(self, memo: object) -> LocalArgument[T]:
+        return self
 
     def __repr__(self) -> str:
         return f"Local({self.value!r})"

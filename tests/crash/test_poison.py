@@ -37,4 +37,3 @@ def test_a_poison_run_dies_alone(tmp_path: Path) -> None:
     starts = Counter(line.split()[0] for line in Path(workflows.journal).read_text().splitlines())
     assert starts["poison"] == MAX_STRIKES
     assert lives == MAX_STRIKES
-    assert max(starts[f"innocent-{number}"] for number in range(INNOCENTS)) <= 3

@@ -31,18 +31,14 @@ LIMIT_SECONDS = 600
 TESTS_FAILED = 1
 
 
-def plant(bug: Bug, copy: Path) -> None:
-    """Make the edit, or say why it cannot be made."""
+def plant(bug: Bug, copy: Path) -> str:
+    """Make the edit, or say why it cannot be made. Gives the text as it was."""
     file = copy / bug.file
     text = file.read_text()
     if (count := text.count(bug.find)) != 1:
         raise SystemExit(f"{bug.name}: {bug.find!r} occurs {count} times in {bug.file}; it has to occur once")
     file.write_text(text.replace(bug.find, bug.replace))
-
-
-def remove(bug: Bug, copy: Path) -> None:
-    """Undo the edit."""
-    shutil.copy(ROOT / bug.file, copy / bug.file)
+    return text
 
 
 def tests_of(copy: Path, tests: Sequence[str]) -> int:
@@ -91,9 +87,9 @@ def main() -> int:
         if needed and tests_of(copy, needed) != 0:
             raise SystemExit("the tests fail without any bug: mend that first (make test)")
         for bug in bugs:
-            plant(bug, copy)
+            sound = plant(bug, copy)
             caught = tests_of(copy, bug.tests) == TESTS_FAILED
-            remove(bug, copy)
+            (copy / bug.file).write_text(sound)
             print(f"{'caught' if caught else 'MISSED'}  {bug.name}: {bug.promise}", flush=True)
             missed += [] if caught else [bug.name]
     print(f"{len(bugs) - len(missed)} of {len(bugs)} planted bugs were caught")
