@@ -203,6 +203,7 @@ class Simulation:
                 self._clock.elapsed = self._stop_at
                 return False
             self._clock.elapsed = max(self._clock.elapsed, at)
+        await trio.testing.wait_all_tasks_blocked()
         raise AssertionError(f"the simulation did not come to rest in {TURNS} turns\n{await self._open_runs()}")
 
     def _next_deadline(self) -> int:
@@ -231,7 +232,7 @@ class Simulation:
     async def _trace(self, finished: bool) -> Trace:
         world = self._world
         runs = []
-        for id, seen in world.runs.items():
+        for id, seen in list(world.runs.items()):
             loaded = await self._store.load(seen.row.app, id)
             if loaded is None:
                 world.broken(f"{seen.name}: it was created, and is not in the store")

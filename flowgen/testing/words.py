@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ..duration import format_duration
 from ..events import AcceptedEvent
 from ..history import (
@@ -28,6 +30,7 @@ from ..history import (
 from ..outcome import Json
 
 _SHOWN = 100
+_EVENT = msgspec.json.Decoder(AcceptedEvent)
 
 
 def record_text(record: Record) -> str:
@@ -39,6 +42,9 @@ def record_text(record: Record) -> str:
             return f"{step!r} {_terms_text(terms, at)}"
         case AttemptFailed(at=at, step=step, attempt=attempt, failure=failure, retry_at=retry_at):
             return f"{step!r} attempt {attempt} failed: {short(failure)}; again in {format_duration(retry_at - at)}"
+        case StepSucceeded(step=step, kind="wait", value=value) if bytes(value) != b"null":
+            event = _EVENT.decode(value)
+            return f"{step!r} succeeded: {event.name} {json_text(event.data)}"
         case StepSucceeded(step=step, value=value):
             return f"{step!r} succeeded: {json_text(value)}"
         case StepFailed(step=step, failure=failure):
