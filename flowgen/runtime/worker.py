@@ -52,6 +52,8 @@ CLAIM_BATCH = 100
 CACHED_RUNS = 2_000
 ABANDONED_THREADS = 100
 IDLE_SECONDS = 60.0
+_PARKED_AGAIN_SECONDS = 30.0
+_TELL_AGAIN_SECONDS = 10.0
 _FIRST_REPEAT, _LONGEST_REPEAT = 0.01, 2.0
 """How long to wait before the store is asked again after an error, at first and after a while."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.25
@@ -98,6 +100,7 @@ class Worker:
         self._nursery: trio.Nursery | None = None
         self._stopping = False
         self._pause = _FIRST_PAUSE
+        self._told, self._told_at = "", 0.0
         committer.mail = self._mail_came
         committer.due = self.wake
 
@@ -388,6 +391,8 @@ class Worker:
 
     async def _park(self, row: RunRow, error: NondeterminismError) -> None:
         log.warning("run %s of %s is parked: %s", row.id, row.workflow, error)
+        if row.stored == "parked":  # by other code: two that disagree must not hand it to each other all the time
+            await trio.sleep(_PARKED_AGAIN_SECONDS)
         try:
             await self.commit(park_decision(row, error, self.offers[row.app, row.workflow]))
         except Refused:
@@ -405,7 +410,11 @@ class Worker:
             run_log.log(line.level, "%s", line.message, extra=extra)
 
     def store_failed(self, error: StoreError) -> None:
-        log.warning("the store failed, trying again: %s", error)
+        """Say so, but each message once in a while: everyone who waits for the store gets the same one."""
+        now = trio.current_time()
+        if self._told != str(error) or now > self._told_at + _TELL_AGAIN_SECONDS:
+            self._told, self._told_at = str(error), now
+            log.warning("the store failed, trying again: %s", error)
 
     # -- bookkeeping ------------------------------------------------------------------------------
 
