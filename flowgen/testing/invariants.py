@@ -79,7 +79,7 @@ def _fires_on_time(run: RunTrace) -> Iterator[str]:
         match record:
             case Requested(step=step, terms=SleepTerms(due_at)):
                 due[step] = due_at
-            case StepSucceeded(step=step, kind="sleep", at=at) if at < due[step]:
+            case StepSucceeded(step=step, kind="sleep", at=at) if at < due.get(step, at):
                 yield f"sleep {step!r} is over {due[step] - at} µs early"
 
 
