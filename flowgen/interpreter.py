@@ -581,6 +581,7 @@ class Interpreter:
                 self.cleaning.pop(node.scope, None)
                 if node.waiting is not None:
                     self._close(node.waiting)
+                self.context._scope = node.scope
                 close_generator(node.generator)
 
     # -- ends -------------------------------------------------------------------------------------

@@ -374,6 +374,39 @@ def test_a_loser_of_a_loser() -> None:
     assert seen[-1] == "inner"
 
 
+def test_what_a_fiber_draws_while_it_is_closed_is_its_own() -> None:
+    """Its clean-up ran out of time while another branch was going on: that one's draws are not disturbed."""
+
+    def play(draws: bool) -> Any:
+        def body(ctx: Context[Any]) -> Steps[Any]:
+            def loser() -> Steps[None]:
+                try:
+                    yield step("l")
+                finally:
+                    try:
+                        yield step("free")
+                    finally:
+                        if draws:
+                            ctx.random.random()
+
+            def racing() -> Steps[None]:
+                yield Race(w=step("w"), l=loser())
+
+            def drawing() -> Steps[list[float]]:
+                drawn = []
+                for name in "xy":
+                    yield step(name)
+                    drawn.append(ctx.random.random())
+                return drawn
+
+            return (yield All(racing(), drawing()))
+
+        fed = Fed(body).ok("all/0/w").ok("all/1/x").expire("all/0/race/l")
+        return fed.ok("all/1/y").returned
+
+    assert play(draws=True) == play(draws=False)
+
+
 def test_cancelled_sleeps_have_no_deadline() -> None:
     """What was given up is not due any more."""
 
