@@ -73,6 +73,7 @@ def test_clean_up_steps_run_before_the_end() -> None:
     assert fed.ok("free").asked == ["tell"]
     assert fed.ok("tell").cancelled == "stop"
     assert seen[-1] == "a: clean"
+    assert (fed.interpreter.cleaning, fed.interpreter.next_deadline()) == ({}, None)
 
 
 def test_clean_up_may_fail_and_retry_like_anything() -> None:
@@ -257,6 +258,7 @@ def test_a_loser_is_told_and_cleans_up_before_the_race_goes_on() -> None:
     assert (fed.asked, fed.end, seen) == (["race/lose/free"], None, ["lose: another branch decided"])
     assert fed.interpreter.cleaning == {"race/lose": START + SECOND + CLEANUP_TIMEOUT}
     assert fed.ok("race/lose/free").returned == 7
+    assert (fed.interpreter.cleaning, fed.interpreter.next_deadline()) == ({}, None)
 
 
 def test_what_a_loser_does_counts_for_nothing() -> None:
