@@ -273,7 +273,7 @@ class Engine:
         """The app and id of a run; not looked for in the store if it is driven here."""
         if self.worker is not None:
             for app in self._apps:
-                if (app, run) in self.worker.drives:
+                if (app, run) in self.worker.leases:
                     return app, run
         row = (await self._find(run)).row
         return row.app, row.id

@@ -30,6 +30,7 @@ class _Waiter:
     """Somebody who waits for a run: the event is set when `end` is there."""
 
     event: trio.Event = attrs.Factory(trio.Event)
+    workflow: str = ""
     end: End | None = None
 
 
@@ -67,16 +68,16 @@ class Results:
         waiters.append(waiter)
         try:
             while True:
-                drive = self._worker.drives.get((app, run)) if self._worker is not None else None
-                if drive is None or drive.ended:
+                driven = self._worker is not None and (app, run) in self._worker.leases
+                if not driven:
                     loaded = await self._store.load(app, run, _TAIL)
                     if loaded is None:
                         raise NotFound(f"there is no run {run!r} in this store")
                     if not loaded.row.open:
                         return loaded.row.workflow, loaded.row.reason, await end_of(self._store, loaded)
-                await self._wait_a_moment(waiter, _POLL_SECONDS if drive is None else _DRIVEN_POLL_SECONDS)
-                if waiter.end is not None and drive is not None:
-                    return drive.owned.row.workflow, None, waiter.end
+                await self._wait_a_moment(waiter, _DRIVEN_POLL_SECONDS if driven else _POLL_SECONDS)
+                if waiter.end is not None:
+                    return waiter.workflow, None, waiter.end
         finally:
             waiters.remove(waiter)
             if not waiters:
@@ -91,7 +92,7 @@ class Results:
 
     def _run_ended(self, row: RunRow, end: End) -> None:
         for waiter in self._waiters.get((row.app, row.id), ()):
-            waiter.end = end
+            waiter.workflow, waiter.end = row.workflow, end
             waiter.event.set()
 
     def _restored(self, app: str, workflow: str, result: Any) -> Any:

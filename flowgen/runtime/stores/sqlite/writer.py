@@ -16,9 +16,9 @@ The thread and the loop compete for the interpreter's lock, which SQLite's state
 jobs are handed over once a turn of the loop, all at once: the thread then works while the loop has nothing
 to do. A job that was handed over is waited for, whether its task is cancelled or not.
 
-A job without company (the only one of its turn, as the one before was, and nothing in flight) gains nothing
-from the thread, and handing it over costs more than a fast disk needs to sync. So a small one is done on
-the loop's own thread, if commits have been fast lately and no other process holds the lock.
+On a disk that syncs fast even that costs more than it gains. So small jobs are done on the loop's own
+thread, one that has no company at once and the others at the end of their turn, if commits have been fast
+lately, nothing is in flight and no other process holds the lock.
 
 Inline, the same is done on the calling thread at once, a batch a job: for simulations and tests.
 """
@@ -74,6 +74,7 @@ class Job:
 
     change: Callable[[Transaction], Any]
     task: trio.lowlevel.Task | None = None
+    small: bool = False
     answer: Any = None
     error: BaseException | None = None
 
@@ -98,9 +99,9 @@ class Changes:
         self._vfs = vfs
         self._connection = connection
         self.pace = 0.0
-        """How many seconds a job by itself has taken lately, on the average."""
+        """How many seconds a COMMIT has taken lately, on the average."""
 
-    def do_at_once(self, job: Job) -> bool | None:
+    def do_at_once(self, jobs: Sequence[Job]) -> bool | None:
         """As `do`; but None, and nothing is done, if that would have to wait for another process."""
         if self._connection is None:
             return None
@@ -111,14 +112,13 @@ class Changes:
         except apsw.Error:
             self.close()
             return None
-        return self._do([job], tx)
+        return self._do(jobs, tx)
 
     def do(self, jobs: Sequence[Job]) -> bool:
         """Give every job an answer or an error; returns whether there may be work for somebody."""
         return self._do(jobs, None)
 
     def _do(self, jobs: Sequence[Job], tx: Transaction | None) -> bool:
-        began = time.perf_counter()
         try:
             return self._transact(jobs, tx or self._begin())
         except _AllFailed as failed:
@@ -128,9 +128,6 @@ class Changes:
                 wakes = [self.do([job]) for job in jobs]
                 return any(wakes)
             self._fail(jobs, error)
-        finally:
-            if len(jobs) == 1:
-                self.pace += _WEIGHT * (time.perf_counter() - began - self.pace)
         return False
 
     def close(self) -> None:
@@ -150,11 +147,14 @@ class Changes:
         except BaseException:
             self._undo()
             raise
+        began = time.perf_counter()
         try:
             changed = tx.commit()
         except apsw.Error as error:
             self.close()
             raise _AllFailed(error) from error
+        finally:
+            self.pace += _WEIGHT * (time.perf_counter() - began - self.pace)
         return changed and tx.wakes
 
     def _begin(self) -> Transaction:
@@ -265,14 +265,14 @@ class ThreadWriter:
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._without_company() and small and self._changes.pace < FAST:
             job = Job(change)
-            wakes = self._changes.do_at_once(job)
+            wakes = self._changes.do_at_once([job])
             if wakes is not None:
                 if wakes:
                     self._announce()
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 lone: T = job.outcome().unwrap()
                 return lone
-        self._collected.append(Job(change, trio.lowlevel.current_task()))
+        self._collected.append(Job(change, trio.lowlevel.current_task(), small))
         if len(self._collected) == 1:
             self._token.run_sync_soon(self._hand_over)
         answer: T = await trio.lowlevel.wait_task_rescheduled(_not_interrupted)
@@ -288,11 +288,22 @@ class ThreadWriter:
         return alone
 
     def _hand_over(self) -> None:
-        """Give the thread all that the tasks of one turn of the loop want written."""
+        """Do what the tasks of one turn of the loop want written, here or in the thread.
+
+        Here, if a sync of this disk costs less than two threads that compete for the interpreter: each
+        statement lets go of its lock, and to get it back from a busy loop takes longer than to sync.
+        """
         collected, self._collected = self._collected, []
-        if collected:
-            self._in_flight += len(collected)
-            self._jobs.put(collected)
+        if not collected:
+            return
+        if self._in_flight == 0 and self._changes.pace < FAST and all(job.small for job in collected):
+            wakes = self._changes.do_at_once(collected)
+            if wakes is not None:
+                self._in_flight = len(collected)
+                self._answer(collected, wakes)
+                return
+        self._in_flight += len(collected)
+        self._jobs.put(collected)
 
     async def close(self) -> None:
         """Do what waits, then end the thread."""
