@@ -371,7 +371,6 @@ class Interpreter:
         if fiber.closed:
             return
         fiber.waiting = None
-        fiber.started = True
         if fiber.cancelled and not fiber.thrown:
             fiber.thrown = True
             error = RunCancelled(self.cancelling or "another branch decided")
@@ -539,9 +538,6 @@ class Interpreter:
                 if node.cancelled or node.closed:
                     return node.closed
                 node.cancelled = True
-                if not node.started:
-                    self._close(node)
-                    return True
                 self.cleaning[node.scope] = self.context._clock + CLEANUP_TIMEOUT
                 if node.waiting is not None and self._cancel(node.waiting):
                     self._spawned.append((self._resume, (node, None, None)))

@@ -78,7 +78,6 @@ class Fiber:
     waiting: Step | Group | None = None
     cancelled: bool = False
     thrown: bool = False
-    started: bool = False
     closed: bool = False
     groups: dict[str, int] = attrs.Factory(dict)
 
