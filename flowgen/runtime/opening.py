@@ -135,10 +135,15 @@ async def _working(
 
 
 async def _listen(store: Store, worker: Worker, router: Router) -> None:
-    """Hear of what changes in the store, from wherever; and of what changed before the first time."""
+    """Hear of what changes in the store, from wherever; and of what changed before the first time.
+
+    What this process commits, its own engine hears at once from the committer; the others need not hurry, and
+    a look at the store in that very moment would be in the way of what the commit began.
+    """
     seconds = 0.0
     while True:
         await store.wait_changed(seconds)
+        await trio.sleep(_LISTEN_LINGER)
         worker.wake()
         router.wake()
         seconds = _LISTEN_SECONDS
@@ -158,6 +163,7 @@ async def _beat(store: Store, worker: Worker) -> None:
 
 
 _LISTEN_SECONDS = 30.0
+_LISTEN_LINGER = 0.005
 
 
 def _apps(app: App | Iterable[App]) -> dict[str, App]:

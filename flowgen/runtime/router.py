@@ -24,6 +24,9 @@ from .store import Duplicate, Store
 log = logging.getLogger("flowgen")
 
 LINGER_SECONDS = 0.02
+_TURNS = 3
+"""Turns of the loop in which a run that was started by an event is begun, and a short one ends."""
+
 _PAUSE = 0.2
 
 
@@ -63,7 +66,9 @@ class Router:
             await self._mark()
 
     async def _route(self) -> bool:
-        """Deliver what is unrouted; whether there was anything new."""
+        """Deliver what is unrouted; whether there was anything new. The runs that it started go first."""
+        for _ in range(_TURNS):
+            await trio.lowlevel.checkpoint()
         events = [event for event in await self._store.unrouted() if event.id not in self._unmarked]
         for event in events:
             await self._deliver(event)

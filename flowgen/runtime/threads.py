@@ -1,7 +1,9 @@
 """A small pool of threads for sync step bodies.
 
 `trio.to_thread.run_sync` costs about 100 µs a call and does not get cheaper with concurrency. Here all
-threads share one queue, and a burst of results wakes the loop once, which costs a tenth.
+threads share one queue, and a burst of results wakes the loop once, which costs a tenth. A few threads do
+many short bodies faster than many do; more start only while jobs wait and none is finished: then those that
+are there are blocked.
 
 A caller that is cancelled *abandons* its thread: nobody can stop a thread in Python, so the body may
 go on, but its result is dropped and it no longer counts against the limit. Threads start only when
@@ -11,6 +13,7 @@ none is idle, and end when the pool is closed.
 from __future__ import annotations
 
 import contextvars
+import logging
 import queue
 import threading
 from collections import deque
@@ -38,6 +41,12 @@ class Job:
     cancelled: bool = False
 
 
+log = logging.getLogger("flowgen")
+
+_FEW = 4
+_STUCK_SECONDS = 0.002
+
+
 class ThreadPool:
     """At most `limit` threads that work, plus those that were abandoned."""
 
@@ -50,6 +59,8 @@ class ThreadPool:
         self._threads = 0
         self._idle = 0
         self._waking = False
+        self._watched = False
+        self._done = 0
         self._closed = False
         self.abandoned = 0
 
@@ -57,14 +68,17 @@ class ThreadPool:
         """Call `job.function` in a thread and give what it returned, or raise what it raised."""
         job.task = trio.lowlevel.current_task()
         self._jobs.put(job)
-        self._start_if_needed()
+        self._start_if_needed(_FEW)
+        if not self._watched and self._jobs.qsize() > self._idle:
+            self._watched = True
+            trio.lowlevel.spawn_system_task(self._watch)
 
         def abandon(_: Any) -> trio.lowlevel.Abort:
             with self._lock:
                 job.cancelled = True
                 if job.running:
                     self.abandoned += 1
-            self._start_if_needed()
+            self._start_if_needed(self._limit)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abandon)
@@ -72,14 +86,30 @@ class ThreadPool:
             raise job.error
         return job.value
 
-    def _start_if_needed(self) -> None:
-        """Start a thread if a job waits that no idle one will take, and the limit admits it."""
+    async def _watch(self) -> None:
+        """While jobs wait: if none was finished for a moment, the threads are blocked, and more are needed."""
+        while self._jobs.qsize() and not self._closed:
+            done = self._done
+            await trio.sleep(_STUCK_SECONDS)
+            if done == self._done:
+                for _ in range(self._jobs.qsize()):
+                    self._start_if_needed(self._limit)
+        self._watched = False
+
+    def _start_if_needed(self, limit: int) -> None:
+        """Start a thread if a job waits that no idle one will take, and there are fewer than `limit` at work."""
         with self._lock:
-            start = self._idle < self._jobs.qsize() and self._threads - self.abandoned < self._limit
+            start = self._idle < self._jobs.qsize() and self._threads - self.abandoned < limit
             if start:
                 self._threads += 1
-        if start:
+        if not start:
+            return
+        try:
             threading.Thread(target=self._work, name="flowgen-step", daemon=True).start()
+        except RuntimeError as error:  # the system has no more threads: those that are there go on
+            log.warning("no thread could be started for a step: %s", error)
+            with self._lock:
+                self._threads -= 1
 
     def close(self) -> None:
         """Let idle threads end, and busy ones when their body does. Nobody waits for them."""
@@ -113,6 +143,7 @@ class ThreadPool:
     def _finish(self, job: Job) -> None:
         with self._lock:
             job.running = False
+            self._done += 1
             if job.cancelled:
                 self.abandoned -= 1
                 return
