@@ -7,6 +7,7 @@ Everything that happens to the run arrives as an input (a body ended, mail came,
   run is rebuilt from its history and the kept outcomes are taken again: a body that ended is never
   started again because a commit was refused.
 * After a store error of unknown effect the *same* transition is repeated until it is answered; reads are too.
+* A body begins after a commit, or under a lease that is known to be in force.
 * `LeaseLost` ends it all: bodies are stopped, nothing more is written.
 * A single open step is awaited in the run's own task (a task of its own would double its cost).
 """
@@ -48,6 +49,7 @@ class Drive:
         self.released = False
         self.ended = False
         self.over = trio.Event()
+        self.leased_until = owned.row.due_at or 0
         self._worker = worker
         self._store = worker.store
         self._environment = worker.environment
@@ -130,9 +132,23 @@ class Drive:
                 self._stop_bodies(decision)
             if decision.released:
                 return None
+            if decision.execute and decision.transition is None:
+                await self._check_lease()
             inputs = await self._next_inputs(decision)
             if self._interrupted:
                 return inputs
+
+    async def _check_lease(self) -> None:
+        """Bodies that begin without a commit before them need a lease in force; else somebody may have done them."""
+        if self.leased_until > self._environment.now():
+            return
+        loaded = await self._load()
+        if loaded is not None and loaded.row.fence == self.owned.row.fence and loaded.row.owner is not None:
+            self.leased_until = loaded.row.due_at or 0
+            if self.leased_until > loaded.now:
+                return
+        self.stop()
+        await trio.lowlevel.checkpoint()
 
     def _stop_bodies(self, decision: Decision) -> None:
         """Stop the bodies of steps that were given up, or are not asked for any more."""

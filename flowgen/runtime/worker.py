@@ -469,7 +469,9 @@ class Worker:
             if count is None:
                 assert self._nursery is not None
                 self._nursery.start_soon(self._verify_lost, drive)
-            elif count > drive.owned.drained:
+                continue
+            drive.leased_until = now + self.lease
+            if count > drive.owned.drained:
                 drive.mail_came()
 
     async def _verify_lost(self, drive: Drive) -> None:

@@ -204,13 +204,13 @@ class World:
     # -- bodies -----------------------------------------------------------------------------------
 
     def body_begins(self, life: Life, run: str, step: Step, stubbed: bool) -> Execution:
-        """A body is about to run: it must not have an outcome yet, unless its engine is a zombie."""
+        """A body is about to run: it must not have an outcome yet, and its time must have come."""
         seen = self.runs[run]
         zombie = seen.owner is not life
         self.note(
             life.name, f"{seen.name} {step.id!r} begins, attempt {step.failures + 1}" + (" (zombie)" if zombie else "")
         )
-        if step.id in seen.settled and not zombie:
+        if step.id in seen.settled:
             self.broken(f"{seen.name}: the body of {step.id!r} begins again after its outcome was recorded")
         now = self.clock()
         if step.retry_at is not None and now < step.retry_at:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from flowgen import All, App, Context, Event, OnEvent, Run, Sleep, Steps, WaitFor
+from flowgen import All, App, Backoff, Context, Event, OnEvent, Run, Sleep, Steps, WaitFor, step_info
 from flowgen.testing import Faults, check_invariants, simulate
 
 app = App("found")
@@ -31,6 +31,19 @@ def beside(ctx: Context) -> Steps[int]:
 @app.workflow(on=OnEvent("long"))
 def long(ctx: Context) -> Steps[int]:
     return (yield from Run(ponder, 40))
+
+
+def flaky(n: int) -> int:
+    if step_info().attempt < 4:
+        raise ValueError("not yet")
+    return n
+
+
+@app.workflow(on=OnEvent("retried"))
+def retried(ctx: Context) -> Steps[int]:
+    often = Run(flaky, 2).options(backoff=Backoff.fixed("9s"))
+    pair = yield All(often, Run(ponder, 60))
+    return pair[0] + pair[1]
 
 
 @app.workflow(on=OnEvent("many"))
@@ -72,3 +85,12 @@ def test_what_a_run_has_in_hand_survives_a_store_that_fails(seed: int) -> None:
     assert trace.run("many").result == 3 * 10 + 10
     bodies = [(body.step, body.attempt) for body in trace.executions]
     assert len(bodies) == len(set(bodies)) == 10
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_attempt_needs_a_lease_in_force(seed: int) -> None:
+    """A retry whose time comes on a worker that has lost the run, and does not know it, does not begin there."""
+    trace = simulate(app, [Event("retried")], seed=seed, workers=3, faults=Faults(lost_lease=0.5, most=3))
+    check_invariants(trace)
+    assert trace.run("retried").result == 62
+    assert not any(body.zombie for body in trace.executions)
