@@ -139,8 +139,7 @@ class EventConflict(InvalidInput):
 
     def __init__(self, event_id: str) -> None:
         super().__init__(
-            f"event id {event_id!r} was already used with another payload: "
-            "send the same payload again, or use a new id"
+            f"event id {event_id!r} was already used with another payload: send the same payload again, or use a new id"
         )
         self.event_id = event_id
 

@@ -168,14 +168,7 @@ class CancelRequested:
     reason: str
 
 
-Body = (
-    EventMatched
-    | SignalArrived
-    | SignalReplaced
-    | ChildCompleted
-    | ChildFailed
-    | CancelRequested
-)
+Body = EventMatched | SignalArrived | SignalReplaced | ChildCompleted | ChildFailed | CancelRequested
 
 
 @attrs.frozen

@@ -39,6 +39,11 @@ async def until(engine: Engine, run: str, status: str) -> None:
         await engine.store.wait_changed(0.02)
 
 
+def files_with(directory: Path, text: str) -> list[Path]:
+    """The files of a directory that hold a text."""
+    return [file for file in directory.iterdir() if text.encode() in file.read_bytes()]
+
+
 @pytest.mark.parametrize("loop", ["sync", "trio", "asyncio"])
 async def test_a_body_changes_its_own_copy_of_its_arguments(loop: str) -> None:
     """What a step does to an argument is nobody else's business: live and replayed runs agree."""
@@ -215,8 +220,7 @@ async def test_a_secret_in_an_error_is_masked(tmp_path: Path) -> None:
             [failed] = [r for r in await engine.history(run) if isinstance(r, StepFailed)]
             assert failed.failure.cause is not None
             assert failed.failure.cause.message == "cannot log in with ***"
-    for file in tmp_path.iterdir():
-        assert password.encode() not in file.read_bytes()
+    assert not files_with(tmp_path, password)
 
 
 async def test_a_cancel_that_a_body_swallows_stays_visible() -> None:

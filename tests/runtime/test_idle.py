@@ -56,4 +56,3 @@ async def test_ten_thousand_waiting_runs_cost_nothing(autojump_clock: MockClock)
     beats = HOUR / (engine.worker.lease / 4 / 1_000_000)
     assert calls.pop("extend") <= beats + 1
     assert sum(calls.values()) <= 10 * HOUR / 60, calls
-
