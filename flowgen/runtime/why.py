@@ -29,7 +29,7 @@ def why(loaded: Loaded, *, offered: bool) -> str:
         successor = f", and restarted as run {row.restarted_as}" if row.restarted_as else ""
         return f"{who} is {status}{successor}" + (f": {row.reason}" if row.reason else "")
     if status == "parked":
-        return f"{who} is parked, because its code and its history disagree: {row.reason}"
+        return f"{who} is parked: {row.reason}"
     if not offered:
         return f"{who} is {status}: no engine offers its workflow; start one that has it"
     cancelled_at = next((p for p, record in effective(loaded.records) if isinstance(record, CancelAccepted)), 0)
