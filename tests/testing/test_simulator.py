@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -371,3 +373,44 @@ def test_logs_stay_inside(caplog: pytest.LogCaptureFixture) -> None:
     log = logging.getLogger("flowgen")
     assert log.propagate
     assert log.handlers == []
+
+
+# -- what works outside of trio --------------------------------------------------------------------
+
+
+async def on_asyncio() -> float:
+    await asyncio.sleep(0.001)
+    return asyncio.get_running_loop().time()
+
+
+async def in_a_thread() -> int:
+    return await trio.to_thread.run_sync(threading.get_ident)
+
+
+@app.workflow(on=OnEvent("outside"))
+def outside(ctx: Context) -> Steps[bool]:
+    before = ctx.now
+    here = yield Run("here", threading.get_ident)
+    there = yield Run(in_a_thread)
+    yield Run(on_asyncio).options(loop="asyncio")
+    return here != there and ctx.now == before
+
+
+def test_virtual_time_stands_still_for_what_is_outside_of_trio() -> None:
+    """Threads and asyncio take the time that they take, none of it virtual; sync steps need no thread."""
+    trace = simulate(app, [Event("outside")], steps={})
+    assert trace.run("outside").result is True
+    (body,) = trace.executed("on_asyncio")
+    assert body.started_at == body.ended_at
+
+
+def test_stubs_of_asyncio_steps_run_on_trio() -> None:
+    """So they may sleep in virtual time like all others."""
+
+    async def slow() -> float:
+        await trio.sleep(60)
+        return 1.0
+
+    trace = simulate(app, [Event("outside")], steps={"on_asyncio": slow})
+    (body,) = trace.executed("on_asyncio")
+    assert body.ended_at == body.started_at + 60_000_000
