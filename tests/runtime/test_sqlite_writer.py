@@ -244,6 +244,7 @@ async def test_small_commits_are_done_by_the_loop(tmp_path: Path) -> None:
         assert await syncing_threads(world, faulty, world.progress(rows[0], done())) == loop
         rows[0].length = 1
         before = faulty.syncs
+        world.raw._writer._changes.pace = 0.0  # type: ignore[attr-defined]
         many = await syncing_threads(world, faulty, *(world.progress(row, done("b")) for row in rows))
         assert many == loop
         assert faulty.syncs - before <= 2
