@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from .acceptance import Acceptance, accept
+from .acceptance import accept
 from .effects import direct_run, to_parent
 from .errors import InvalidInput, NondeterminismError, NotFound, WrongState
 from .events import AcceptedEvent
@@ -328,21 +328,3 @@ def _end_without_code(
 
 def _after(history: Sequence[Record], now: int) -> int:
     return max(now, history[-1].at) if history else now
-
-
-__all__ = [
-    "Acceptance",
-    "Accepted",
-    "ClaimAtOnce",
-    "accept_events",
-    "cancel_run",
-    "cancel_without_code",
-    "deliver",
-    "fail_run",
-    "lose_worker",
-    "park",
-    "rerun",
-    "retry_run",
-    "send_signal",
-    "start_run",
-]

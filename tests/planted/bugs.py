@@ -43,8 +43,8 @@ BUGS = (
         name="loud-replay",
         promise="the logger is silent while a history is replayed",
         file="flowgen/context.py",
-        find="        if not self._context._replaying:\n",
-        replace="        if True:\n",
+        find="        if self._context._replaying:\n            return\n        fields",
+        replace="        fields",
         tests=("tests/test_context.py",),
     ),
     Bug(
