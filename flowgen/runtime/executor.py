@@ -78,9 +78,7 @@ class Executor:
         timeout = command.timeout
         info = StepInfo(run_id, step.id, step.failures + 1, f"{run_id}/{step.id}")
         try:
-            if timeout is None and is_async(command.fn) and (command.loop or default_loop) == "trio":
-                value = await _on_trio(command, info)
-            elif timeout is None:
+            if timeout is None:
                 value = await self._call(command, info, default_loop)
             else:
                 info.deadline = moment(self._environment.now() + timeout)
