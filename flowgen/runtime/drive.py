@@ -9,7 +9,8 @@ Everything that happens to the run arrives as an input (a body ended, mail came,
 * After a store error of unknown effect the *same* transition is repeated until it is answered; reads are too.
 * A body begins after a commit, or under a lease that is known to be in force.
 * `LeaseLost` ends it all: bodies are stopped, nothing more is written.
-* A single open step is awaited in the run's own task (a task of its own would double its cost).
+* A single open step is awaited in the run's own task (a task of its own would double its cost). Only bodies
+  beside each other get tasks, in a nursery that is open for as long as there are some.
 """
 
 from __future__ import annotations
@@ -59,12 +60,13 @@ class Drive:
         self._fresh_mail = False
         self._rebuilt = False
         self._bodies: dict[str, trio.CancelScope] = {}
-        self._alone = trio.CancelScope()
+        self._scope = trio.CancelScope()
         self._in_body = False
         self._interrupted = False
         self._facts: Facts | None = None
         self._wake: trio.Event | None = None
         self._nursery: trio.Nursery | None = None
+        self._beside: Sequence[Step] = ()
         self._stopped = False
         self._resumed = True
 
@@ -73,16 +75,19 @@ class Drive:
     def mail_came(self) -> None:
         """There is mail: it is drained beside whatever runs."""
         self._fresh_mail = True
-        if self._in_body and self._nursery is not None:
-            self._nursery.start_soon(self._look_for_cancel)
+        if self._in_body:
+            self._worker.beside(self._look_for_cancel)
         elif self._wake is not None:
             self._wake.set()
 
     def stop(self) -> None:
         """Stop the bodies and give up: the lease is lost, or the worker ends."""
         self._stopped = True
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
+        self._scope.cancel()
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -92,51 +97,68 @@ class Drive:
 
         Ctrl-C is for the program, not for the body that happens to run: it is not raised in here.
         """
-        end: LeaseLost | NondeterminismError | None = None
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            if not self._stopped:
-                end = await self._loop()
-            nursery.cancel_scope.cancel()
-        if isinstance(end, LeaseLost):
+        try:
+            await self._loop()
+        except LeaseLost:
             self._worker.note_lost(self)
-        elif end is not None:
+        except NondeterminismError as error:
             self.released = True
-            await self._worker.park(self.owned, end)
+            await self._worker.park(self.owned, error)
 
-    async def _loop(self) -> LeaseLost | NondeterminismError | None:
-        """Decide, commit, act; what ends it other than a release comes back as a value.
+    async def _loop(self) -> None:
+        """Decide, commit, act, until the run is not ours any more.
 
         One cancel scope serves all the bodies that are awaited alone, one after the other (a scope for
         each costs as much as the step); once it was used, the next body gets a new one.
         """
         inputs: list[Input] | None = await self._translate(self._mail)
-        try:
-            while inputs is not None:
-                self._interrupted = False
-                with trio.CancelScope() as scope:
-                    self._alone = scope
-                    inputs = await self._advance(inputs)
-                if scope.cancelled_caught:
-                    self._in_body = False
-                    inputs = await self._wait()
-        except (LeaseLost, NondeterminismError) as end:
-            return end
-        return None
+        while not self._stopped and not self.released:
+            self._interrupted = self._in_body = False
+            with trio.CancelScope() as self._scope:
+                now, inputs = inputs, None
+                inputs = await self._advance(now)
 
-    async def _advance(self, inputs: list[Input]) -> list[Input] | None:
-        """Go on until the run is released (None), or the scope of lone bodies was used."""
+    async def _advance(self, inputs: list[Input] | None) -> list[Input] | None:
+        """Go on until the run is released, or the scope was used, or the last body in the nursery has ended.
+
+        No `inputs` means to wait for some; the answer is what is still to be decided.
+        """
+        if inputs is None:
+            inputs = await self._wait()
         while True:
             decision = await self._decide(inputs)
             if self._bodies:
                 self._stop_bodies(decision)
-            if decision.released:
+            if self.released:
                 return None
             if decision.execute and decision.transition is None:
                 await self._check_lease()
             inputs = await self._next_inputs(decision)
-            if self._interrupted:
+            if self._interrupted or (self._nursery is not None and not self._nursery.child_tasks):
                 return inputs
+            if self._beside:
+                left = await self._advance_beside(inputs)
+                if left is None:
+                    return None
+                inputs = left
+
+    async def _advance_beside(self, inputs: list[Input]) -> list[Input] | None:
+        """Start bodies beside each other, and go on until none of them is left."""
+        left: list[Input] | None = None
+        end: LeaseLost | NondeterminismError | None = None
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            steps, self._beside = self._beside, ()
+            self._start(steps)
+            try:
+                left = await self._advance(inputs or None)
+            except (LeaseLost, NondeterminismError) as error:
+                end = error
+            nursery.cancel_scope.cancel()
+        self._nursery = None
+        if end is not None:
+            raise end
+        return left
 
     async def _check_lease(self) -> None:
         """Bodies that begin without a commit before them need a lease in force; else somebody may have done them."""
@@ -233,19 +255,21 @@ class Drive:
     # -- inputs -----------------------------------------------------------------------------------
 
     async def _next_inputs(self, decision: Decision) -> list[Input]:
+        """Do what was decided until there is something to decide; at once, if bodies are to begin in a nursery."""
         if decision.look and (found := await self._look_back(decision.look)):
             self._start(decision.execute)
             return found
-        to_execute = [step for step in decision.execute if step.id not in self._bodies]
+        execute = decision.execute
         if (
-            len(to_execute) == 1
+            len(execute) == 1
             and not self._bodies
+            and self._nursery is None
             and len(self.owned.interpreter.pending) == 1
             and not self._fresh_mail
         ):
-            return await self._run_alone(to_execute[0])
-        self._start(to_execute)
-        return await self._wait()
+            return await self._run_alone(execute[0])
+        self._start(execute)
+        return await self._wait() if not self._beside else []
 
     async def _run_alone(self, step: Step) -> list[Input]:
         """Await the body of the only open step here. Mail that cancels the run stops it."""
@@ -267,12 +291,15 @@ class Drive:
         loaded = await self._load()
         if loaded is None or not self._in_body:
             return
-        if any(isinstance(mail.message.body, CancelRequested) for mail in loaded.mail):
-            self._interrupted = True
-            self._alone.cancel()
+        drained = self.owned.drained
+        if any(item.number > drained and isinstance(item.message.body, CancelRequested) for item in loaded.mail):
+            self._interrupt()
 
     def _start(self, steps: Sequence[Step]) -> None:
-        assert self._nursery is not None
+        """Start bodies in the nursery; what cannot begin because there is none yet is kept for when there is."""
+        if self._nursery is None:
+            self._beside = steps
+            return
         for step in steps:
             if step.id not in self._bodies:
                 scope = self._bodies[step.id] = trio.CancelScope()

@@ -19,7 +19,7 @@ _FRESH = 20_000
 
 
 class Environment:
-    """Time, chance and ids of one engine.
+    """Time, chance and ids of one engine. Made inside trio, whose clock it reads.
 
     With a `seed` all randomness follows from it, and with `threads=False` nothing runs in a thread of
     its own: sync steps are called where they are asked for, and leases are extended by a task.
@@ -29,6 +29,7 @@ class Environment:
         self.threads = threads
         self._seeded = Random(seed) if seed is not None else None
         self._luck = self._seeded or Random()
+        self._clock = trio.lowlevel.current_clock().current_time
         self._offset: float | None = None
         self._seen = 0
 
@@ -36,12 +37,12 @@ class Environment:
         """Store time has just been answered: microseconds since the epoch."""
         if abs(store_now - self._seen) > _FRESH or self._offset is None:
             self._seen = store_now
-            self._offset = store_now - trio.current_time() * 1_000_000
+            self._offset = store_now - self._clock() * 1_000_000
 
     def now(self) -> int:
         """Store time, estimated: microseconds since the epoch."""
         assert self._offset is not None, "the store was not asked yet"
-        return int(self._offset + trio.current_time() * 1_000_000)
+        return int(self._offset + self._clock() * 1_000_000)
 
     def luck(self) -> float:
         """A number in [0, 1), for jitter."""

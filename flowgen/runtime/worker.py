@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -359,6 +360,11 @@ class Worker:
         while (questions := draft.missing()) is not None:
             await self.patiently(partial(answer, self.store, questions, facts))
 
+    def beside(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Do something short for a drive that is busy. If the store cannot, the drive will meet the same error."""
+        assert self._nursery is not None
+        self._nursery.start_soon(_if_possible, look)
+
     async def fresh_routes(self) -> RouteTable:
         """Read the registrations again."""
         self.routes = await self.patiently(lambda: load_routes(self.store))
@@ -495,3 +501,8 @@ class Worker:
         for owned in self._cache.values():
             owned.interpreter.close()
         self._cache.clear()
+
+
+async def _if_possible(look: Callable[[], Awaitable[None]]) -> None:
+    with suppress(StoreError):
+        await look()
