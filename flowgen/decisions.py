@@ -11,6 +11,7 @@ All are pure: time, ids and facts are arguments. What a caller did wrong is rais
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 
 import attrs
 
@@ -93,7 +94,9 @@ class ClaimAtOnce:
         digest = self.offers.get((new.row.app, new.row.workflow))
         if digest is None or self.room <= len(self.claimed):
             return new
-        row = attrs.evolve(new.row, owner=self.worker, fence=1, length=1, started_at=now, due_at=now + self.lease)
+        row = copy(new.row)
+        row.owner, row.fence, row.length = self.worker, 1, 1
+        row.started_at, row.due_at = now, now + self.lease
         claimed = NewRun(row, new.events, (Started(now, digest),), self.lease)
         self.claimed.append(claimed)
         return claimed

@@ -281,8 +281,8 @@ class Draft:
         self._pen.execute = [step for step in self._pen.execute if pending.get(step.id) is step]
         if interpreter.end is not None:
             return self._finish_ended(lines)
-        look = list(owned.unlooked.values())
-        working = bool(self._pen.execute) or bool(look) or _any_left(executing, self._pen.abandoned)
+        look = list(owned.unlooked.values()) if owned.unlooked else []
+        working = bool(self._pen.execute or look) or _any_left(executing, self._pen.abandoned)
         due_at = None if working else interpreter.next_deadline()
         release = not working and (due_at is None or due_at > self._pen.at + HOLD)
         transition = None

@@ -18,6 +18,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Generic, cast
 
@@ -97,6 +98,10 @@ class AcceptedEvent:
     position: int | None = None
     digest: str = ""
 
+    def placed(self, position: int) -> AcceptedEvent:
+        """The same event, at its position."""
+        return AcceptedEvent(self.id, self.name, self.data, self.ts, self.accepted_at, self.key, position, self.digest)
+
 
 # -- typed events ---------------------------------------------------------------------------------
 
@@ -161,6 +166,11 @@ def check_event_name(name: Any) -> str:
     """The name, if an event can have it; `InvalidInput` otherwise."""
     if not isinstance(name, str):
         raise InvalidInput(f"event name {name!r:.100} is no text")
+    return _checked_name(name)
+
+
+@lru_cache(maxsize=1024)
+def _checked_name(name: str) -> str:
     if not 1 <= len(name) <= MAX_NAME:
         raise InvalidInput(f"event name {name!r:.100} has {len(name)} characters; 1 to {MAX_NAME} are accepted")
     if not name.isprintable():  # the quick question; spaces and right-to-left marks are allowed all the same

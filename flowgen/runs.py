@@ -10,6 +10,7 @@ The stored status is one of `STORED`; the finer states that users see (`running`
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Literal
 
 import attrs
@@ -89,6 +90,9 @@ class RunRow:
     restarted_as: str | None = None
     since: tuple[tuple[str, int], ...] = ()
 
+    def __copy__(self) -> RunRow:
+        return RunRow(*_FIELDS(self))
+
     @property
     def open(self) -> bool:
         """Whether the run has not ended."""
@@ -98,6 +102,9 @@ class RunRow:
     def unread_cancel(self) -> bool:
         """Whether a cancel was accepted that the owner has not drained yet."""
         return self.cancel > self.drained
+
+
+_FIELDS = attrgetter(*[field.name for field in attrs.fields(RunRow)])
 
 
 def status_of(row: RunRow) -> Status:

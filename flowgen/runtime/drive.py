@@ -185,7 +185,7 @@ class Drive:
     async def _decide(self, inputs: list[Input]) -> Decision:
         """Commit what has come of `inputs`; whatever is refused is decided again."""
         facts = self._known_facts()
-        outcomes = [item for item in inputs if type(item) is BodyEnded]
+        arrived = inputs
         for attempt in range(_DECISIONS):
             draft = Draft(self.owned, facts, self._environment.now())
             if self._resumed:
@@ -198,7 +198,8 @@ class Drive:
             decision = draft.finish(self._bodies)
             if decision.transition is None:
                 self._resumed = False
-                self._emit(decision)
+                if decision.lines:
+                    self._emit(decision)
                 return decision
             try:
                 committed = await self._worker.commit(decision.transition)
@@ -206,6 +207,7 @@ class Drive:
                 raise
             except Refused:
                 await trio.sleep(_FIRST_PAUSE * attempt)
+                outcomes = [item for item in arrived if type(item) is BodyEnded]
                 inputs = [*outcomes, *await self._rebuild()]
                 await self._worker.fresh_routes()
                 facts = self._known_facts()
@@ -229,17 +231,17 @@ class Drive:
             draft.resume()
 
     def _after_commit(self, decision: Decision, committed: Committed) -> None:
-        self.released, self.ended = decision.released, decision.ended
-        self._emit(decision)
+        if decision.lines:
+            self._emit(decision)
         if decision.released:
+            self.released, self.ended = True, decision.ended
             self._worker.note_released(self, decision, committed)
         elif committed.mail > self.owned.drained:
             self._fresh_mail = True
 
     def _emit(self, decision: Decision) -> None:
         """What the body logged leaves when all that it follows from is committed."""
-        if decision.lines:
-            self._worker.emit(self.owned.row, decision.lines)
+        self._worker.emit(self.owned.row, decision.lines)
 
     async def _rebuild(self) -> list[Input]:
         """Replay the run as the store has it now; the answer is its unread mail."""

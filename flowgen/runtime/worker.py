@@ -198,7 +198,7 @@ class Worker:
     def adopt(self, new: NewRun, positions: Mapping[str, int]) -> None:
         """Drive a run that a commit created in this worker's name. `positions` are those of its events."""
         assert self._nursery is not None
-        events = tuple([attrs.evolve(e, position=positions[e.id]) if e.id in positions else e for e in new.events])
+        events = tuple([e.placed(positions[e.id]) if e.id in positions else e for e in new.events])
         row = new.row
         self._hold(row)
         self._nursery.start_soon(self._adopted, row, events, new.records)

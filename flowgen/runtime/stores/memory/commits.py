@@ -183,7 +183,7 @@ def _create(state: State, new: NewRun, transition: str, now: int) -> None:
 def _placed(state: State, event: AcceptedEvent) -> AcceptedEvent:
     if event.position is not None:
         return event
-    return attrs.evolve(event, position=state.position_of(event.id) or state.events.last)
+    return event.placed(state.position_of(event.id) or state.events.last)
 
 
 def _write(state: State, run: Run, progress: Progress) -> None:
@@ -276,7 +276,8 @@ def _settle(state: State, run: Run, progress: Progress, now: int) -> bool:
         row.ended_at = None
     else:
         settled = False
-    state.list_run(run)
+    if settled or row.cancel:  # else nothing changed that it is listed by
+        state.list_run(run)
     return settled
 
 
