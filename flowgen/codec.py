@@ -159,6 +159,20 @@ def checksum(run: str | int, position: int, body: bytes) -> int:
     return crc32(body, crc32(b"%s %d " % (str(run).encode(), position)))
 
 
+def decode_sealed(
+    run: str | int, rows: Iterable[tuple[int, int, bytes]], damaged: Callable[[int], Exception]
+) -> Iterator[Record]:
+    """The records of a run in rows of (position, checksum, body); `damaged` makes the error for a position.
+
+    What the checksums of a run have in common is computed once, and each continued from it.
+    """
+    begun = crc32(b"%s " % str(run).encode())
+    for position, seal, body in rows:
+        if crc32(body, crc32(b"%d " % position, begun)) != seal:
+            raise damaged(position)
+        yield decode_record(body)
+
+
 def record_to_dict(record: Record) -> dict[str, Any]:
     """A record as plain JSON data, as it is stored: what `--json` and the web show."""
     data: dict[str, Any] = msgspec.json.decode(encode_record(record))

@@ -50,6 +50,7 @@ from flowgen.runs import (
     SignalReplaced,
 )
 from flowgen.transition import Wait
+from flowgen.wire import Form, Mirrors
 from flowgen.workflow import Definition, TriggerDefinition
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -344,6 +345,34 @@ def test_a_record_that_strayed_changes_the_checksum() -> None:
     """The same bytes at another position, or of another run, have another checksum."""
     sums = {codec.checksum(run, position, b"{}") for run in ("r1", "r2", 1, 12, "1 2") for position in (0, 1, 2, 12)}
     assert len(sums) == 20
+
+
+@attrs.define
+class Checked:
+    """Unfrozen, with a rule that its annotation does not tell."""
+
+    small: int = attrs.field(validator=attrs.validators.lt(10))
+    other: str = ""
+
+
+def test_classes_that_check_their_fields_do_so_when_they_are_read() -> None:
+    """Only what a class without rules is made of is filled in without calling the class."""
+    form: Form[Checked] = Form(Mirrors({}, {}), Checked, "a checked value")
+    assert form.decode(b'{"small":9,"other":"x"}') == Checked(9, "x")
+    with pytest.raises(ValueError, match="must be < 10"):
+        form.decode(b'{"small":10}')
+
+
+@given(run=st.integers(0) | st.text("abc 019", max_size=30), positions=st.lists(st.integers(0, 2**62), max_size=4))
+def test_sealed_records_are_checked(run: int | str, positions: list[int]) -> None:
+    """Each is read if it has the checksum that `checksum` makes, and is an error with its position if not."""
+    record = RECORDS[0]
+    body = codec.encode_record(record)
+    rows = [(position, codec.checksum(run, position, body), body) for position in positions]
+    assert list(codec.decode_sealed(run, rows, LookupError)) == [record] * len(rows)
+    for position, seal, _ in rows:
+        with pytest.raises(LookupError, match=f"^{position}$"):
+            list(codec.decode_sealed(run, [(position, seal ^ 1, body)], LookupError))
 
 
 def test_the_checksum_is_pinned() -> None:

@@ -33,7 +33,7 @@ from .rows import (
     inputs_of,
     key_of,
     mail_of,
-    record_of,
+    records_of,
     run_of,
     wait_of,
 )
@@ -87,8 +87,7 @@ def opened(
         "select position, checksum, body from history where run = ? and position >= ? order by position", (key, start)
     )
     now = clock.now(high_water(connection))
-    records = (record_of(row.id, key, *record) for record in rows)
-    return Loaded(row, inputs_of(row.id, key, seal, body), (), mail, now), records
+    return Loaded(row, inputs_of(row.id, key, seal, body), (), mail, now), records_of(row.id, key, rows)
 
 
 def load(connection: apsw.Connection, app: str, run: str, start: int, clock: StoreClock) -> Loaded | None:

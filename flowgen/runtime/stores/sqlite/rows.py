@@ -6,11 +6,12 @@ and reading compares it. A flipped bit is then an error about one run, never a w
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 
-from ....codec import checksum, decode_events, decode_message, decode_record
+from ....codec import checksum, decode_events, decode_message, decode_sealed
 from ....errors import StoreError
 from ....events import AcceptedEvent
 from ....history import Record
@@ -58,11 +59,9 @@ def columns_of(row: RunRow, now: int, looks_from: int | None) -> Columns:
     )
 
 
-def record_of(run: str, key: int, position: int, seal: int, body: bytes) -> Record:
-    """The record in a row of `history`."""
-    if checksum(key, position, body) != seal:
-        raise DamagedRun(run, f"record {position}")
-    return decode_record(body)
+def records_of(run: str, key: int, rows: Iterable[tuple[int, int, bytes]]) -> Iterator[Record]:
+    """The records in rows (position, checksum, body) of `history`."""
+    return decode_sealed(key, rows, lambda position: DamagedRun(run, f"record {position}"))
 
 
 def inputs_of(run: str, key: int, seal: int, body: bytes) -> tuple[AcceptedEvent, ...]:
