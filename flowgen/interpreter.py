@@ -128,7 +128,10 @@ class Interpreter:
     def feed(self, record: Record) -> None:
         """Move the body past one record. Raises `NondeterminismError` if code and record disagree."""
         self.context._clock = record.at
-        _FEED[type(record)](self, record)
+        if type(record) is StepSucceeded:
+            self._succeeded(record)
+        else:
+            _FEED[type(record)](self, record)
         if self._spawned:
             self._pump()
         self.position += 1
@@ -374,7 +377,7 @@ class Interpreter:
         if fiber.cancelled and not fiber.thrown:
             fiber.thrown = True
             error = RunCancelled(self.cancelling or "another branch decided")
-        self.context._scope = fiber.scope
+        scope = self.context._scope = fiber.scope
         try:
             command = fiber.generator.send(value) if error is None else fiber.generator.throw(error)
         except StopIteration as stop:
@@ -382,15 +385,16 @@ class Interpreter:
         except BaseException as raised:
             self._fiber_ended(fiber, raised, None)
         else:
-            self._enter(fiber, command)
+            self._commands = commands = self._commands + 1
+            if type(command) in LEAVES and commands <= COMMANDS_PER_ADVANCE:
+                fiber.waiting = self._request(command, scope, fiber, None)
+            else:
+                self._enter(fiber, command)
 
     def _enter(self, fiber: Fiber, command: Any) -> None:
-        """A fiber yielded something: open the step or group that it then waits for."""
-        self._commands += 1
+        """A fiber yielded something that is no step, or too much: open the group that it then waits for, or end it."""
         if self._commands > COMMANDS_PER_ADVANCE:
             self._fail(spinning(self.workflow.id))
-        elif type(command) in LEAVES:
-            fiber.waiting = self._request(command, fiber.scope, fiber, None)
         elif type(command) is All or type(command) is Race:
             fiber.waiting = self._open_group(command, fiber, fiber, None)
         elif type(command) is Restart and fiber.parent is None:
@@ -400,13 +404,13 @@ class Interpreter:
             self._spawned.append((self._resume, (fiber, misuse(command), None)))
 
     def _request(self, command: Any, scope: str, parent: Fiber | Group, key: Key) -> Step:
-        name = command.id
+        name, kind = command.id, command.kind
         base = f"{scope}/{name}" if scope else name
-        occurrence = self._counts.get(base, 0)
-        self._counts[base] = occurrence + 1
+        counts = self._counts
+        occurrence = counts.get(base, 0)
+        counts[base] = occurrence + 1
         step_id = f"{base}:{occurrence}" if occurrence else base
         self._steps += 1
-        kind = command.kind
         error: BaseException | None = None
         try:
             arguments = command.arguments()

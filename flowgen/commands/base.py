@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 import attrs
@@ -65,8 +64,13 @@ Branch: TypeAlias = Command[T] | Generator[Any, Any, T]
 def check_name(name: object, what: str) -> str:
     """`name` if it can be part of a step's path; `what` says in the error whose name it is."""
     if type(name) is str:
+        if name in _GOOD_NAMES:
+            return name
         flaw = _flaw(name)
         if flaw is None:
+            if len(_GOOD_NAMES) >= _REMEMBERED:
+                _GOOD_NAMES.clear()
+            _GOOD_NAMES.add(name)
             return name
         raise DefinitionError(f"{what}: {shown(name)} {flaw}")
     if isinstance(name, str):  # an enum of strings, or another subclass
@@ -76,9 +80,10 @@ def check_name(name: object, what: str) -> str:
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _OCCURRENCE = re.compile(r":[0-9]+\Z")
+_REMEMBERED = 4096
+_GOOD_NAMES: set[str] = set()
 
 
-@lru_cache(maxsize=4096)
 def _flaw(name: str) -> str | None:
     """Why this is no name, or None."""
     if not name:

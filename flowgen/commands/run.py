@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, iscoroutine
+from types import FunctionType
 from typing import Any, ClassVar, Literal, ParamSpec, TypeVar, get_args, overload
 
 import attrs
@@ -72,19 +73,17 @@ class Run(StepCommand[R_co]):
             self.id = check_name(first, "id of Run")
             if not args:
                 raise DefinitionError(f"Run({first!r}) has no function; write Run({first!r}, function, arguments…)")
-            self.fn = args[0]
+            self.fn = fn = args[0]
             self.args = args[1:]
-            _check_function(self.fn, first)
         else:
-            _check_function(first, None)
-            self.id = check_name(_own_name(first), "id of Run")
-            self.fn = first
+            self.fn = fn = first
             self.args = args
+        if type(fn) is not FunctionType or fn.__code__.co_flags & _GENERATORS:
+            _check_function(fn, first if fn is not first else None)
+        if fn is first:
+            self.id = check_name(_own_name(first), "id of Run")
         self.kwargs = kwargs
-        self.retries = None
-        self.backoff = None
-        self.timeout = None
-        self.loop = None
+        self.retries = self.backoff = self.timeout = self.loop = None
 
     def options(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UnserializableError
 from ..outcome import Json
-from .encoding import NUL, all_plain, encode_exactly, write, write_sorted
+from .encoding import BACKSLASH, NUL, all_plain, encode_exactly, write, write_sorted
 from .lowering import MAX_DEPTH
 from .marks import LocalArgument
 
@@ -43,7 +43,7 @@ def plain_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Json | Non
             data = write_sorted((args, kwargs))
         except ValueError:
             return None
-        if data.find(NUL) < 0:
+        if BACKSLASH not in data or data.find(NUL) < 0:
             return Json(data)
     return None
 

@@ -18,6 +18,8 @@ from .lowering import MAX_DEPTH, Refused, class_name, lower
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 
 NUL = b"\\u0000"
+BACKSLASH = NUL[0]
+"""Asked for before `NUL`: hardly any text has one, and a byte is found ten times as fast as six."""
 
 write = msgspec.json.Encoder().encode
 write_sorted = msgspec.json.Encoder(order="deterministic").encode
@@ -50,7 +52,7 @@ def _encode(value: Any, what: str, canonical: bool) -> bytes:
             data = writer(value)
         except ValueError:  # a surrogate, or an integer too long
             return encode_exactly(value, what, writer, False)
-        if data.find(NUL) < 0:
+        if BACKSLASH not in data or data.find(NUL) < 0:
             return data
     return encode_exactly(value, what, writer, False)
 

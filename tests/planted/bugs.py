@@ -124,8 +124,8 @@ BUGS = (
         name="no-occurrence",
         promise="the same id again is another step",
         file="flowgen/interpreter.py",
-        find="self._counts[base] = occurrence + 1",
-        replace="self._counts[base] = occurrence",
+        find="counts[base] = occurrence + 1",
+        replace="counts[base] = occurrence",
         tests=("tests/test_interpreter.py",),
     ),
     Bug(
@@ -216,8 +216,8 @@ BUGS = (
     Bug(
         name="seal-unread",
         promise="a flipped bit in a stored record is refused, never replayed",
-        file="flowgen/runtime/stores/sqlite/rows.py",
-        find="if checksum(key, position, body) != seal:",
+        file="flowgen/codec.py",
+        find='if crc32(body, crc32(b"%d " % position, begun)) != seal:',
         replace="if False:",
         tests=("tests/runtime/test_sqlite_files.py", "tests/runtime/test_sqlite_recovery.py"),
     ),
