@@ -73,8 +73,8 @@ async def _ask(engine: Engine, number: int) -> float:
     """Send one event; the seconds until the result of its run is known."""
     began = time.perf_counter()
     (event,) = await engine.send(Event("latency/asked", {"number": number}))
-    (row,) = (await engine.store.started_by(event)).items
-    result = await engine.result(row.id, timeout="30s")
+    (run,) = await engine.started(event)
+    result = await engine.result(run, timeout="30s")
     took = time.perf_counter() - began
     expect(result == number + 1, f"the run of event {number} returned {result}")
     return took

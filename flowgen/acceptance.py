@@ -51,8 +51,7 @@ def accept(events: Iterable[AcceptedEvent], facts: Facts, now: int) -> Acceptanc
     Raises `EventConflict` when an id was used before with another payload.
     """
     batch = list(events)
-    questions = _questions(batch, facts, now)
-    if questions:
+    if any(event.key is not None for event in batch) and (questions := _questions(batch, facts, now)):
         return questions
     ids: list[str] = []
     accepted: list[AcceptedEvent] = []

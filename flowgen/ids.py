@@ -40,7 +40,7 @@ def seed_of(run_id: str) -> int:
 
 def is_id(text: str) -> bool:
     """Whether `text` has the form of an id that this module makes."""
-    return len(text) == _TIME_LENGTH + _REST_LENGTH and all(c in _ALPHABET for c in text)
+    return len(text) == _TIME_LENGTH + _REST_LENGTH and not text.strip(_ALPHABET)
 
 
 def _base32(number: int, length: int) -> str:

@@ -20,6 +20,8 @@ from .expression import Expression
 from .triggers import NameIndex
 from .workflow import Definition
 
+_NAMES = 1000
+
 
 @attrs.frozen
 class Route:
@@ -50,6 +52,7 @@ class RouteTable:
                 else:
                     entries.append((trigger.pattern, (route, where)))
         self._triggers = NameIndex(entries)
+        self._named: dict[str, list[tuple[Route, Expression | None]]] = {}
 
     def find(self, app: str, workflow: str) -> Route | None:
         """The workflow called `workflow` of `app`, if its definition is in force."""
@@ -59,7 +62,7 @@ class RouteTable:
         """The workflows that `event` starts, each once, in the order of their registration."""
         started: dict[tuple[str, str], Route] = {}
         document = None
-        for route, where in self._triggers.find(event.name):
+        for route, where in self._waiting_for(event.name):
             key = (route.app, route.definition.id)
             if key in started:
                 continue
@@ -73,3 +76,12 @@ class RouteTable:
                     continue
             started[key] = route
         return list(started.values())
+
+    def _waiting_for(self, name: str) -> list[tuple[Route, Expression | None]]:
+        """The triggers for events called so. Those of the names seen first are kept at hand."""
+        found = self._named.get(name)
+        if found is None:
+            found = self._triggers.find(name)
+            if len(self._named) < _NAMES:
+                self._named[name] = found
+        return found

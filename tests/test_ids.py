@@ -87,7 +87,18 @@ PINNED = ("01KDVDNA00000G40R40M30E209", "01KE000000KTXSNBERSD57SKTR", "000000000
 PINNED_SEED = 78160585343959
 
 
-@pytest.mark.parametrize("text", ["", "x", "01KE0000000000000000000RUNX", "01ke0000000000000000000run", "L" * 26])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "01KE0000000000000000000RUNX",
+        "01ke0000000000000000000run",
+        "L" * 26,
+        "0" * 25 + "u",
+        "0" * 13 + "L" + "0" * 12,
+    ],
+)
 def test_what_is_no_id(text: str) -> None:
     """Another length or alphabet."""
     assert not is_id(text)

@@ -42,6 +42,10 @@ class Client:
         """See `Engine.start`."""
         return self._call(partial(self._engine.start, workflow, data, run_id=run_id))
 
+    def started(self, event: str) -> list[str]:
+        """See `Engine.started`."""
+        return self._call(self._engine.started, event)
+
     def result(self, run: str, *, timeout: str | float | timedelta | None = None) -> Any:
         """See `Engine.result`."""
         return self._call(partial(self._engine.result, run, timeout=timeout))
@@ -71,13 +75,23 @@ class Client:
         *,
         workflow: Target | None = None,
         status: str | None = None,
+        event: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
         app: str | None = None,
     ) -> Page[RunInfo]:
         """See `Engine.runs`."""
-        verb = partial(self._engine.runs, workflow=workflow, status=status, limit=limit, cursor=cursor, app=app)
-        return self._call(verb)
+        return self._call(
+            partial(
+                self._engine.runs,
+                workflow=workflow,
+                status=status,
+                event=event,
+                limit=limit,
+                cursor=cursor,
+                app=app,
+            )
+        )
 
     def history(self, run: str) -> list[Record]:
         """See `Engine.history`."""

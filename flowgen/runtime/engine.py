@@ -22,7 +22,7 @@ from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendabl
 from ..facts import Facts, Questions
 from ..history import Record
 from ..outcome import Json
-from ..runs import status_of
+from ..runs import RunRow, status_of
 from ..signals import signal_key
 from ..transition import NewRun, Transition
 from ..values import encode
@@ -30,7 +30,7 @@ from ..workflow import Workflow
 from .committer import Committer
 from .environment import Environment
 from .info import Page, RunInfo, run_info
-from .lookup import answer, load_routes, open_successor
+from .lookup import Started, answer, load_routes, open_successor, rows_started_by
 from .results import Results, end_of
 from .store import Duplicate, Loaded, Refused, RunEnded, RunFilter, Store
 from .why import why
@@ -61,6 +61,7 @@ class Engine:
         self._environment = environment
         self._committer = committer
         self._results = Results(apps, store, worker)
+        self._started = Started(store)
 
     # -- events and runs --------------------------------------------------------------------------
 
@@ -105,6 +106,18 @@ class Engine:
             if loaded is None or loaded.row.workflow != name or bytes(loaded.events[0].data) != bytes(payload):
                 raise InvalidInput(f"run id {run!r} is already used, by another workflow or with other data") from None
         return run
+
+    async def started(self, event: str) -> list[str]:
+        """The ids of the runs that an accepted event has started, at most one a workflow.
+
+        `event` is an internal id, as `send` gives it. A run of an app that this engine does not serve is named
+        `app/id`, as all verbs take it. An event with a future `ts` starts its runs at that time. Raises
+        `NotFound` if there is no such event.
+        """
+        runs = await self._started.by(event)
+        if not runs:
+            await self._check_event(event)
+        return [id if not self._apps or app in self._apps else f"{app}/{id}" for app, id in runs]
 
     async def result(self, run: str, *, timeout: str | float | timedelta | None = None) -> Any:
         """Wait until a run has ended and give what it returned, as its workflow's annotated type.
@@ -187,28 +200,44 @@ class Engine:
         *,
         workflow: Target | None = None,
         status: str | None = None,
+        event: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
         app: str | None = None,
     ) -> Page[RunInfo]:
-        """Runs, newest first, `limit` (1 to 500) a page. `status` is any state that `RunInfo` may show."""
+        """Runs, newest first, `limit` (1 to 500) a page. `status` is any state that `RunInfo` may show.
+
+        With `event`, the internal id of one, the runs that it has started, in one page: at most one a workflow.
+        """
         if not 1 <= limit <= 500:
             raise InvalidInput(f"limit={limit}: a page has 1 to 500 runs")
         wanted, name = app, None
         if workflow is not None:
             wanted, name = await self._target(workflow) if app is None else (app, _workflow_id(workflow))
         stored = _stored_filter(status)
+        if event is not None:
+            if cursor is not None:
+                raise InvalidInput(f"cursor={cursor!r}: the runs of an event are one page; ask without a cursor")
+            return await self._runs_of(event, wanted, name, status)
         items: list[RunInfo] = []
         while True:
             page = await self.store.find_runs(RunFilter(wanted, name, stored), cursor, limit - len(items))
             for row in page.items:
                 if status is None or status_of(row) == status:
-                    loaded = await self.store.load(row.app, row.id, max(0, row.length - 1))
-                    if loaded is not None:
-                        items.append(await self._info(loaded))
+                    items += await self._info_on(row)
             cursor = page.cursor
             if cursor is None or len(items) >= limit:
                 return Page(tuple(items), cursor)
+
+    async def _runs_of(self, event: str, app: str | None, workflow: str | None, status: str | None) -> Page[RunInfo]:
+        rows = await rows_started_by(self.store, event)
+        if not rows:
+            await self._check_event(event)
+        items: list[RunInfo] = []
+        for row in rows:
+            if app in (None, row.app) and workflow in (None, row.workflow) and status in (None, status_of(row)):
+                items += await self._info_on(row)
+        return Page(tuple(items))
 
     async def history(self, run: str) -> list[Record]:
         """The records of a run, oldest first."""
@@ -265,6 +294,17 @@ class Engine:
             positions = {e.id: p for e, p in zip(transition.accept, committed.positions, strict=True)}
             for new in claimed:
                 self.worker.adopt(new, positions)
+        if transition.accept:
+            self._started.note(transition)
+
+    async def _check_event(self, event: str) -> None:
+        if await self.store.event(event) is None:
+            raise NotFound(f"there is no event {event!r} in this store; say the id that send gave")
+
+    async def _info_on(self, row: RunRow) -> list[RunInfo]:
+        """What may be told of a run with this row; nothing if it was deleted since."""
+        loaded = await self.store.load(row.app, row.id, max(0, row.length - 1))
+        return [await self._info(loaded)] if loaded is not None else []
 
     async def _info(self, loaded: Loaded) -> RunInfo:
         return run_info(loaded.row, loaded.events, await end_of(self.store, loaded))

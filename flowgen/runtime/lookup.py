@@ -1,18 +1,25 @@
 """Answers for decisions: reads from the store what a decision says that it must know.
 
 Facts are read once and kept for one decision; when its commit is refused they are dropped, so the next
-try reads them again.
+try reads them again. `Started` keeps what can never change: which runs an event has started.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 
+from ..acceptance import is_delayed
 from ..codec import decode_definition
 from ..facts import Facts, Questions
 from ..routing import Route, RouteTable
 from ..runs import RunRow
+from ..transition import Transition
 from .store import Page, Store
+
+_EVENTS = 1000
+"""The runs of so many events are remembered."""
+
+_BATCH = 100
 
 
 async def load_routes(store: Store) -> RouteTable:
@@ -52,12 +59,48 @@ async def open_successor(store: Store, app: str, run: str) -> str | None:
         run = loaded.row.restarted_as
 
 
-async def _any_open(store: Store, event: str) -> bool:
+class Started:
+    """The (app, id) pairs of the runs that events have started, as the store orders them: by app and id.
+
+    The runs of an event are created by the commit that accepts it, all of them; so those of the newest
+    events that were accepted here, one by one or in small batches, are known without a look at the store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: OrderedDict[str, list[tuple[str, str]]] = OrderedDict()
+
+    def note(self, transition: Transition) -> None:
+        """Events were accepted: one of the future starts its runs later, so nothing is known of those."""
+        if len(transition.accept) > _BATCH:
+            return
+        for event in transition.accept:
+            if not is_delayed(event):
+                self._known[event.id] = []
+        for new in transition.create:
+            self._known[new.events[0].id].append((new.row.app, new.row.id))
+        while len(self._known) > _EVENTS:
+            self._known.popitem(last=False)
+
+    async def by(self, event: str) -> list[tuple[str, str]]:
+        """The runs of an event."""
+        known = self._known.get(event)
+        if known is not None:
+            return sorted(known)
+        return [(row.app, row.id) for row in await rows_started_by(self._store, event)]
+
+
+async def rows_started_by(store: Store, event: str) -> list[RunRow]:
+    """The rows of all runs that an event has started, by app and id."""
+    rows: list[RunRow] = []
     cursor: str | None = None
     while True:
         page: Page[RunRow] = await store.started_by(event, cursor)
-        if any(row.open for row in page.items):
-            return True
+        rows += page.items
         if page.cursor is None:
-            return False
+            return rows
         cursor = page.cursor
+
+
+async def _any_open(store: Store, event: str) -> bool:
+    return any(row.open for row in await rows_started_by(store, event))

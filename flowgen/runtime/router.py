@@ -2,8 +2,11 @@
 
 Starting runs is part of accepting an event; delivery to waits is always a later commit, made here, in
 pages; the event stays unrouted until the last page, so a crash repeats it, and a message's id makes
-the repetition harmless. Marking an event that matches nothing is urgent to nobody: such marks are
-collected for a moment and committed together.
+the repetition harmless.
+
+What is urgent goes first. Runs that begin here together with their event have a moment to themselves
+before the event is looked at: most are short, and a result is on its way. Marking an event that matches
+nothing is urgent to nobody: such marks are collected for a while and committed together.
 """
 
 from __future__ import annotations
@@ -19,13 +22,13 @@ from ..events import AcceptedEvent
 from ..transition import Transition
 from .committer import Committer
 from .lookup import load_routes
-from .store import Duplicate, Store
+from .store import Committed, Duplicate, Store
 
 log = logging.getLogger("flowgen")
 
 LINGER_SECONDS = 0.02
-_TURNS = 3
-"""Turns of the loop in which a run that was started by an event is begun, and a short one ends."""
+COURTESY_SECONDS = 0.005
+"""How long runs that begin with their event have to themselves; a short one has ended by then."""
 
 _PAUSE = 0.2
 
@@ -38,11 +41,17 @@ class Router:
         self._committer = committer
         self._wake = trio.Event()
         self._unmarked: dict[str, None] = {}
+        self._after_runs = False
         committer.accepted = self.wake
+        committer.watchers.append(self._committed)
 
     def wake(self) -> None:
         """There may be something to route."""
         self._wake.set()
+
+    def _committed(self, transition: Transition, _: Committed) -> None:
+        if transition.accept and any(new.row.owner is not None for new in transition.create):
+            self._after_runs = True
 
     async def run(self) -> None:
         """Route until cancelled."""
@@ -66,9 +75,10 @@ class Router:
             await self._mark()
 
     async def _route(self) -> bool:
-        """Deliver what is unrouted; whether there was anything new. The runs that it started go first."""
-        for _ in range(_TURNS):
-            await trio.lowlevel.checkpoint()
+        """Deliver what is unrouted; whether there was anything new."""
+        if self._after_runs:
+            await trio.sleep(COURTESY_SECONDS)
+            self._after_runs = False
         events = [event for event in await self._store.unrouted() if event.id not in self._unmarked]
         for event in events:
             await self._deliver(event)

@@ -402,6 +402,52 @@ async def test_restart_is_followed(opened: OpenApp) -> None:
         assert await engine.result(await engine.start(parent)) == 5
 
 
+# -- the runs of an event -------------------------------------------------------------------------
+
+
+async def test_the_runs_of_an_event_are_known_when_it_is_accepted(opened: OpenApp) -> None:
+    """`started` gives the ids, `runs(event=…)` the infos; what was kept in mind agrees with the store."""
+    app = App("causes")
+
+    @app.workflow(on=OnEvent("a"))
+    def first(ctx: Context[Data]) -> Steps[str]:
+        return (yield from Run("say", str.upper, ctx.workflow_id))
+
+    @app.workflow(on=[OnEvent("a"), OnEvent("b")])
+    def second(ctx: Context[Data]) -> Steps[None]:
+        yield WaitFor("never", "never", timeout="1h")
+
+    async with opened(app) as engine:
+        both, one, none = await engine.send([Event("a", {}, id="mine"), Event("b", {}), Event("c", {})])
+        runs = await engine.started(both)
+        assert sorted([run.workflow_id for run in [await engine.run(id) for id in runs]]) == ["first", "second"]
+        assert [row.id for row in (await engine.store.started_by(both)).items] == runs
+        assert len(await engine.started(one)) == 1
+        assert await engine.started(none) == []
+        assert await engine.send(Event("a", {}, id="mine")) == [both]
+        assert await engine.started(both) == runs
+
+        infos = (await engine.runs(event=both)).items
+        assert [info.id for info in infos] == runs
+        [found] = (await engine.runs(event=both, workflow="first")).items
+        assert await engine.result(found.id) == "FIRST"
+        assert [info.workflow_id for info in (await engine.runs(event=both, status="completed")).items] == ["first"]
+        assert (await engine.runs(event=both, app="another")).items == ()
+        assert (await engine.runs(event=none)).items == ()
+
+
+async def test_an_event_that_was_never_accepted_is_not_found(opened: OpenApp) -> None:
+    """The user's own id is no internal one; and the runs of an event have no second page."""
+    async with opened(App("empty")) as engine:
+        await engine.send(Event("a", {}, id="mine"))
+        with pytest.raises(NotFound, match="there is no event 'mine' in this store; say the id that send gave"):
+            await engine.started("mine")
+        with pytest.raises(NotFound, match="no event 'mine'"):
+            await engine.runs(event="mine")
+        with pytest.raises(InvalidInput, match="the runs of an event are one page"):
+            await engine.runs(event="mine", cursor="x")
+
+
 # -- starting and looking -------------------------------------------------------------------------
 
 
