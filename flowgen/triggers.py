@@ -2,18 +2,21 @@
 
 `OnEvent` names events, by their full name or by a pattern that ends in `/*` or `.*`, and may ask for more with a
 condition. `NameIndex` finds, among many patterns, those that match a name, at a cost that does not grow
-with those that do not.
+with those that do not. `OnCron` is a schedule, and what becomes of ticks that nobody was there for.
 
-Refuses to know: which workflows there are (`workflow`), and what starting one means (`decisions`).
+Refuses to know: which workflows there are (`workflow`), what starting one means (`decisions`), and what time it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from datetime import timedelta
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import attrs
 
+from .cron import Cron
+from .duration import Micros, format_duration, parse_duration
 from .errors import DefinitionError, InvalidInput
 from .events import RESERVED_PREFIX, check_event_name, event_name, is_event_class
 from .expression import Expression
@@ -21,6 +24,9 @@ from .expression import Expression
 T = TypeVar("T")
 
 TRIGGER_VARIABLES = ("event",)
+
+CatchUp = Literal["none", "last", "all"]
+"""Which of the ticks that passed while no engine ran are made up for."""
 
 
 @attrs.frozen(init=False)
@@ -72,6 +78,58 @@ def _pattern(event: Any) -> str:
             f'OnEvent({event!r}): a * may only be the last character, after "/" or "."; it is at character {star + 1}'
         )
     return event
+
+
+@attrs.frozen(init=False)
+class OnCron:
+    """Start a run at each tick of a schedule: five fields, in UTC or, after `TZ=Area/City `, where you say.
+
+    `jitter` spreads the starts: each tick is late by up to that much (a duration, shorter than the time between
+    two ticks), so that not everything starts on the hour. `catch_up` says what becomes of the ticks that passed
+    while no engine ran: `"none"` of them starts a run, only the `"last"` does, or `"all"` do.
+
+    Raises `DefinitionError` for a schedule that cannot be read or can never tick, and for a jitter or catch-up
+    that makes no sense.
+
+    >>> OnCron("TZ=Asia/Tokyo 0 9 * * mon", jitter="5m").schedule
+    'TZ=Asia/Tokyo 0 9 * * MON'
+    """
+
+    schedule: str
+    jitter: Micros = 0
+    catch_up: CatchUp = "last"
+
+    def __init__(self, schedule: str, jitter: str | float | timedelta = 0, catch_up: CatchUp = "last") -> None:
+        cron = Cron(schedule)
+        if catch_up not in get_args(CatchUp):
+            raise DefinitionError(f"catch_up of {_shown(cron)}: {catch_up!r:.100} is not 'none', 'last' or 'all'")
+        self.__attrs_init__(cron.text, _jitter(cron, jitter), catch_up)
+
+    @property
+    def cron(self) -> Cron:
+        """The schedule's arithmetic."""
+        return Cron(self.schedule)
+
+    def __repr__(self) -> str:
+        jitter = f", jitter={format_duration(self.jitter)!r}" if self.jitter else ""
+        catch_up = f", catch_up={self.catch_up!r}" if self.catch_up != "last" else ""
+        return f"OnCron({self.schedule!r}{jitter}{catch_up})"
+
+
+def _jitter(cron: Cron, jitter: Any) -> Micros:
+    """How late a tick may be: never so late that it meets the next one."""
+    what = f"jitter of {_shown(cron)}"
+    late = parse_duration(jitter, what)
+    if late >= cron.shortest_interval:
+        raise DefinitionError(
+            f"{what}: {format_duration(late)} is not shorter than the {format_duration(cron.shortest_interval)} "
+            "between two ticks, so they would meet"
+        )
+    return late
+
+
+def _shown(cron: Cron) -> str:
+    return f"OnCron({cron.text!r})"
 
 
 def matches_name(pattern: str, name: str) -> bool:

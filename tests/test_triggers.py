@@ -1,7 +1,8 @@
-"""Triggers: names and patterns, conditions that compile, and the index that finds them."""
+"""Triggers: names and patterns, conditions that compile, the index that finds them, and schedules."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -9,9 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowgen.app import App
+from flowgen.commands import Sleep, Steps
+from flowgen.context import Context
+from flowgen.cron import Cron
+from flowgen.duration import MINUTE, SECOND
 from flowgen.errors import DefinitionError
 from flowgen.events import event_type
-from flowgen.triggers import NameIndex, OnEvent, matches_name
+from flowgen.triggers import NameIndex, OnCron, OnEvent, matches_name
 
 
 @event_type("order/placed")
@@ -102,3 +108,66 @@ def test_items_are_found_in_the_order_they_were_added() -> None:
     """Whether by name or by pattern, short or long."""
     index = NameIndex([("a.*", 0), ("a.b/*", 1), ("a.b/c", 2), ("a.*", 3), ("a.b/c", 4), ("x", 5)])
     assert index.find("a.b/c") == [0, 1, 2, 3, 4]
+
+
+# -- schedules ------------------------------------------------------------------------------------
+
+
+def test_a_schedule_holds_its_text_jitter_and_catch_up() -> None:
+    """The text as `Cron` would write it; no jitter and the last missed tick unless said otherwise."""
+    plain = OnCron(" 0  9 * * mon")
+    assert (plain.schedule, plain.jitter, plain.catch_up) == ("0 9 * * MON", 0, "last")
+    assert plain.cron == Cron("0 9 * * MON")
+    full = OnCron("TZ=Asia/Tokyo 0 9 * * 1", jitter="5m", catch_up="all")
+    assert (full.schedule, full.jitter, full.catch_up) == ("TZ=Asia/Tokyo 0 9 * * 1", 5 * MINUTE, "all")
+    assert OnCron("0 9 * * *", timedelta(seconds=90)) == OnCron("0 9 * * *", 90) == OnCron("0 9 * * *", "1m30s")
+    assert len({OnCron("0 9 * * MON"), plain, OnCron("0 9 * * MON", catch_up="none")}) == 2
+
+
+def test_a_schedule_shows_how_it_was_written() -> None:
+    """Its repr can be pasted."""
+    assert repr(OnCron("0 9 * * *")) == "OnCron('0 9 * * *')"
+    full = OnCron("0 9 * * *", jitter=90, catch_up="none")
+    assert repr(full) == "OnCron('0 9 * * *', jitter='1m30s', catch_up='none')"
+    assert eval(repr(full), {"OnCron": OnCron}) == full
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "message"),
+    [
+        ("0 0 30 2 *", {}, "cron '0 0 30 2 *': day of month at character 5: '30': no day 30 in FEB"),
+        (5, {}, "cron 5 is no text"),
+        (
+            "*/15 * * * *",
+            {"jitter": "15m"},
+            "jitter of OnCron('*/15 * * * *'): 15m is not shorter than the 15m between two ticks, so they would meet",
+        ),
+        ("0 9 * * MON", {"jitter": "1d"}, "jitter of OnCron('0 9 * * MON'): 1d is not shorter than the 1d between"),
+        ("* * * * *", {"jitter": -1}, "jitter of OnCron('* * * * *'): -1 is negative"),
+        ("* * * * *", {"jitter": "soon"}, "jitter of OnCron('* * * * *'): 'soon' at character 1: expected a number"),
+        ("* * * * *", {"jitter": True}, "jitter of OnCron('* * * * *'): True is not a duration"),
+        ("* * * * *", {"catch_up": "some"}, "catch_up of OnCron('* * * * *'): 'some' is not 'none', 'last' or 'all'"),
+        ("* * * * *", {"catch_up": None}, "catch_up of OnCron('* * * * *'): None is not 'none', 'last' or 'all'"),
+        ("* * * * *", {"catch_up": ["all"]}, "['all'] is not 'none', 'last' or 'all'"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_refused(schedule: Any, options: dict[str, Any], message: str) -> None:
+    """Text, jitter and catch-up are checked where they are written."""
+    with pytest.raises(DefinitionError) as caught:
+        OnCron(schedule, **options)
+    assert message in str(caught.value)
+
+
+def test_the_longest_jitter_is_just_short_of_the_next_tick() -> None:
+    """Ticks that are late never meet."""
+    assert OnCron("* * * * *", jitter="59s").jitter == 59 * SECOND
+
+
+def test_workflows_do_not_take_schedules_yet() -> None:
+    """No engine would start them, so they are refused where they are written."""
+
+    def report(ctx: Context) -> Steps[None]:
+        yield Sleep("a", 1)
+
+    with pytest.raises(DefinitionError, match=r"on: OnCron\('0 9 \* \* \*'\) is not a trigger"):
+        App("shop").workflow(on=OnCron("0 9 * * *"))(report)  # type: ignore[call-overload]
