@@ -52,7 +52,9 @@ from .runs import (
     CancelRequested,
     ChildCompleted,
     ChildFailed,
+    EventCollected,
     EventMatched,
+    Freed,
     Message,
     Parent,
     RunRow,
@@ -96,6 +98,8 @@ BODY_TAGS: Mapping[type, str] = {
     ChildCompleted: "child_completed",
     ChildFailed: "child_failed",
     CancelRequested: "cancel",
+    EventCollected: "collected",
+    Freed: "freed",
 }
 
 

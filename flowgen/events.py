@@ -86,7 +86,7 @@ class AcceptedEvent:
     `id` is the internal id; `key` the id that the user gave, if any. `ts` is when it happened and
     `accepted_at` when it was accepted (microseconds). `position` is its place among all events, given by the
     store when it becomes routable. `digest` stands for name, data and the *given* time: a repeat has the
-    same one.
+    same one. `deferred` says that accepting it has started none of its runs: the router does.
     """
 
     id: str
@@ -97,10 +97,13 @@ class AcceptedEvent:
     key: str | None = None
     position: int | None = None
     digest: str = ""
+    deferred: bool = False
 
     def placed(self, position: int) -> AcceptedEvent:
         """The same event, at its position."""
-        return AcceptedEvent(self.id, self.name, self.data, self.ts, self.accepted_at, self.key, position, self.digest)
+        return AcceptedEvent(
+            self.id, self.name, self.data, self.ts, self.accepted_at, self.key, position, self.digest, self.deferred
+        )
 
 
 # -- typed events ---------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ Status = Literal[
     "cancelled",
     "skipped",
 ]
-Stored = Literal["open", "parked", "completed", "failed", "cancelled", "skipped"]
+Stored = Literal["open", "parked", "collecting", "schedule", "completed", "failed", "cancelled", "skipped"]
 TERMINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled", "skipped"})
 
 MAX_STRIKES = 5
@@ -64,6 +64,17 @@ class RunRow:
     the next. `fence` grows by one with each claim. `digest` is, while parked, the code that
     disagreed. `life` counts retries from 0. `since` holds, for a run that others restarted as, the
     event positions after which its `WaitFor` steps look, by step name.
+
+    What flow control says of it: `start_at` is the time before which it is not started (None: at
+    once), `deadline` the latest time of its start and, once it is started, of its end. `priority` is
+    in seconds: among ready runs the one with the lowest (time it became ready - priority) goes first.
+    `slots` names the concurrency slots that it needs to start bodies, in the order in which they are
+    taken, and `wants` says that it has bodies to start: it is ready as soon as its slots are free.
+    `blocked_on` is the slot at whose queue it stands; only the store writes it. `holds` names the
+    unique keys that it lets go of when it ends.
+
+    A run that is `collecting` (a debounce or a batch) has no events yet but those in its mailbox. A
+    `schedule` is the never-ending run of a cron trigger: it has neither code nor history.
     """
 
     app: str
@@ -89,6 +100,12 @@ class RunRow:
     parent: Parent | None = None
     restarted_as: str | None = None
     since: tuple[tuple[str, int], ...] = ()
+    priority: int = 0
+    slots: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    deadline: int | None = None
+    wants: bool = False
+    blocked_on: str | None = None
 
     def __copy__(self) -> RunRow:
         return RunRow(*_FIELDS(self))
@@ -113,10 +130,12 @@ def status_of(row: RunRow) -> Status:
         return row.stored  # type: ignore[return-value]
     if row.cancel:
         return "cancelling"
-    if row.stored == "parked":
-        return "parked"
+    if row.stored in ("parked", "collecting"):
+        return row.stored  # type: ignore[return-value]
     if row.owner is not None:
         return "running"
+    if row.blocked_on is not None:
+        return "blocked"
     return "waiting" if row.started_at is not None else "scheduled"
 
 
@@ -175,7 +194,29 @@ class CancelRequested:
     reason: str
 
 
-Body = EventMatched | SignalArrived | SignalReplaced | ChildCompleted | ChildFailed | CancelRequested
+@attrs.frozen
+class EventCollected:
+    """A debounce or batch got another event; `parent` is the step that invoked it with that one."""
+
+    event: AcceptedEvent
+    parent: Parent | None = None
+
+
+@attrs.frozen
+class Freed:
+    """The runs that this one had to wait for have ended: its singleton key is its own now."""
+
+
+Body = (
+    EventMatched
+    | SignalArrived
+    | SignalReplaced
+    | ChildCompleted
+    | ChildFailed
+    | CancelRequested
+    | EventCollected
+    | Freed
+)
 
 
 @attrs.frozen
@@ -184,7 +225,7 @@ class Message:
 
     `id` is what makes it one message however often it is delivered. A message to a run that has
     ended is dropped and counts as delivered, unless `must_be_open`: then the transition is refused
-    with the run's state.
+    with the run's state. `due_at` is for a run that is collecting: it becomes the row's.
     """
 
     id: str
@@ -192,6 +233,7 @@ class Message:
     run: str
     body: Body
     must_be_open: bool = False
+    due_at: int | None = None
 
 
 @attrs.frozen

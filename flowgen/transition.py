@@ -32,6 +32,22 @@ from .outcome import Json
 from .runs import Message, RunRow, Stored
 
 
+@attrs.frozen
+class Opening:
+    """What a run that was collecting becomes: a run like any other, with these events.
+
+    Every field but `events` becomes the row's field of that name.
+    """
+
+    events: tuple[AcceptedEvent, ...]
+    priority: int = 0
+    slots: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    start_at: int | None = None
+    deadline: int | None = None
+    wants: bool = False
+
+
 @attrs.define  # built for every step
 class Progress:
     """What the owner of a run writes on it.
@@ -41,8 +57,13 @@ class Progress:
     in the same commit: the run's next `due_at` is now if mail came that is not drained, else `due_at`.
     `stored` (a terminal state, or `parked`, which is due at once) implies release; it, `reason` and
     `digest` become the row's. `started_at`, `life` and `restarted_as` do so unless left at their
-    defaults. `reopen` lifts a run out of an ended or parked state (`retry`): it has no owner then, and
-    the commit makes it due at `due_at` and forgets its strikes.
+    defaults; with `started_at`, `deadline` becomes the row's, whatever it is. `reopen` lifts a run out of
+    an ended or parked state (`retry`): it has no owner then, and the commit makes it due at `due_at`,
+    without a deadline, and forgets its strikes.
+
+    `wants` becomes the row's with the release: there are bodies that could not begin without a slot. A
+    run that is collecting or a schedule stays so only if `stored` says it again; `opening` is what one
+    that was collecting opens with.
     """
 
     app: str
@@ -60,6 +81,9 @@ class Progress:
     life: int = 0
     restarted_as: str | None = None
     reopen: bool = False
+    deadline: int | None = None
+    wants: bool = False
+    opening: Opening | None = None
 
 
 @attrs.frozen
@@ -84,6 +108,9 @@ class Wait:
     in the event, such as `data.order_id`) has the match key `value`, and for which the CEL
     expression `where` is true. `scope` holds what of the run's trigger event `where` reads.
     `looked_to` is the position up to which its owner has looked back (None: not yet).
+
+    A wait without a `step` cancels its run. One that is opened by the commit that creates its run does not
+    know where the run's event will stand: `after` None means the position of the run's last event.
     """
 
     id: str
@@ -91,7 +118,7 @@ class Wait:
     run: str
     step: str
     event: str
-    after: int
+    after: int | None
     expires_at: int
     path: str | None = None
     value: str | None = None

@@ -123,11 +123,13 @@ class Page(Generic[T]):
 class Who:
     """A worker that asks for runs: its id (unique for each start of a process) and what it offers.
 
-    `offers` maps (app, workflow) to the digest of the code that this worker has for it.
+    `offers` maps (app, workflow) to the digest of the code that this worker has for it, `limits` to the
+    limits of its concurrency slots: the n-th is that of a run's n-th slot, and one too few is no limit.
     """
 
     worker: str
     offers: Mapping[tuple[str, str], str]
+    limits: Mapping[tuple[str, str], tuple[int, ...]] = attrs.Factory(dict)
 
 
 @attrs.frozen
@@ -135,12 +137,14 @@ class Claimed:
     """A run that is yours until its lease ends: the row as it is now, with your fence.
 
     `took_over` says that the previous owner never gave it back. `codeless` says that the run must
-    be ended without its code: drain, cancel children, write the terminal record.
+    be ended without its code: drain, cancel children, write the terminal record. `slotless` says that a
+    slot of it is not free: drain, time out, give it back, but start no body.
     """
 
     row: RunRow
     took_over: bool = False
     codeless: bool = False
+    slotless: bool = False
 
 
 @attrs.frozen
@@ -219,6 +223,7 @@ class Registered:
     workflow: str
     digest: str
     definition: Json
+    paused: bool = False
 
 
 @attrs.frozen
@@ -233,7 +238,8 @@ class Registrations:
 class RunFilter:
     """What `find_runs` selects by; None means any. It selects after <= `created_at` < before.
 
-    `status` is one of the stored states; `open` is every run that has not ended, parked ones too.
+    `status` is one of the stored states; `open` is every run that has not ended, parked and collecting
+    ones too. Schedules are found by their own status alone.
     """
 
     app: str | None = None
@@ -277,9 +283,12 @@ class Store(Protocol):
         Applied before → success. The order of checks is in `flowgen.transition`. Beyond what the
         transition says, a commit does just this: it gives accepted events their positions (an event
         in `create` with position None gets that of the event accepted here with the same id, else
-        the last position given so far); it numbers messages, adds them to mailboxes (one for each
+        the last position given so far; a wait opened with `after` None gets that of its run's last
+        event); it numbers messages, adds them to mailboxes (one for each
         message id), sets `mail`, the first unread `cancel`, and `due_at = min(due_at, now)` of open
-        runs that have no owner and are not parked; it removes drained messages; a new record sets
+        runs that have no owner and are not parked (of one that is collecting, `due_at` becomes the
+        message's, if it has one, and now for a cancel); an event that is collected, and each event of an
+        `opening`, links the run in `started_by`; it removes drained messages; a new record sets
         `strikes` to 0; parking makes the run due now, whatever its mail; a terminal state clears
         owner and `due_at`, sets `ended_at`, and removes the run's waits and mail (`drained` becomes
         `mail`, so that a run that is reopened does not wait for mail that is gone). `close_waits` and
@@ -287,11 +296,25 @@ class Store(Protocol):
         """
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
-        """Give at most `limit` due runs to a worker, each with fence + 1 and a lease.
+        """Give at most `limit` ready runs to a worker, each with fence + 1 and a lease.
 
-        Runs of the offered workflows whose `due_at` has come, earliest first (then by app and id);
-        a parked run (due at once) only for another digest than the one that parked it, even when
-        its next owner died. Never two owners.
+        Runs of the offered workflows that are ready, by rank: the time they became so, less their
+        priority in seconds (then by app and id). A run is ready when its `due_at` has come; one that
+        `wants` also from its `start_at` on if it is not started, else from the commit that said so.
+        A parked run (due at once) is given only for another digest than the one that parked it, even
+        when its next owner died. Never two owners. The cost grows neither with the runs that are ready
+        nor with those that wait or are blocked.
+
+        **Slots.** A run that names slots gets all of them or none. A slot is held by the runs that name
+        it, are owned under a live lease and were not claimed slotless: it is derived, never counted up
+        and down. When one is held by as many others as its limit says, the run is given slotless if there
+        is something to do without it: unread mail, a `due_at` that has come (for one that is not started:
+        its deadline). Otherwise it is *blocked*: it stands in the queue of the first slot that is full
+        (`blocked_on`), under its rank, until mail or its `due_at` make it ready. Of each queue the head
+        (lowest rank, then earliest created, then id) is ready when the first lease of a holder ends, and at once when
+        there are fewer holders than the limit. A holder that is released, ends or parks makes the heads
+        of its slots ready now. A head that finds another slot full moves there with its rank; whoever
+        leaves a queue makes the next one its head. A claim clears `blocked_on`.
 
         An owner that is still set means a take-over, which adds a strike unless the row of that
         worker names another run as its suspect (one that claims its own expired runs is judged by
@@ -301,7 +324,7 @@ class Store(Protocol):
         `flowgen.runs` and the design notes.
 
         To a worker that could not have it otherwise, an open run is given codeless when its first
-        unread cancel is `CODELESS_AFTER` old and it has had no live lease for that long.
+        unread cancel or its deadline is `CODELESS_AFTER` old and it has had no live lease for that long.
         """
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
@@ -365,8 +388,14 @@ class Store(Protocol):
         registration lacks is withdrawn if no live worker offers it. Looked at for this app, now.
         """
 
+    async def pause(self, app: str, workflow: str, paused: bool) -> int:
+        """Note that the runs of a workflow are to wait, or need not any more; returns the new generation.
+
+        Claims do not look at it: workers do not offer what is paused.
+        """
+
     async def registrations(self) -> Registrations:
-        """The definitions in force, of all apps."""
+        """The definitions in force, of all apps, and which of them are paused."""
 
     async def next_due(self, who: Who) -> int | None:
         """When this worker should look again: the earliest time at which there is a run that it may
