@@ -71,7 +71,8 @@ class RunRow:
     `slots` names the concurrency slots that it needs to start bodies, in the order in which they are
     taken, and `wants` says that it has bodies to start: it is ready as soon as its slots are free.
     `blocked_on` is the slot at whose queue it stands; only the store writes it. `holds` names the
-    unique keys that it lets go of when it ends.
+    unique keys that it lets go of when it ends. `callers` are the steps that wait for its end beside
+    `parent`: those that invoked a debounce or a batch.
 
     A run that is `collecting` (a debounce or a batch) has no events yet but those in its mailbox. A
     `schedule` is the never-ending run of a cron trigger: it has neither code nor history.
@@ -106,6 +107,7 @@ class RunRow:
     deadline: int | None = None
     wants: bool = False
     blocked_on: str | None = None
+    callers: tuple[Parent, ...] = ()
 
     def __copy__(self) -> RunRow:
         return RunRow(*_FIELDS(self))

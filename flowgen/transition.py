@@ -29,7 +29,7 @@ import attrs
 from .events import AcceptedEvent
 from .history import Record
 from .outcome import Json
-from .runs import Message, RunRow, Stored
+from .runs import Message, Parent, RunRow, Stored
 
 
 @attrs.frozen
@@ -46,6 +46,7 @@ class Opening:
     start_at: int | None = None
     deadline: int | None = None
     wants: bool = False
+    callers: tuple[Parent, ...] = ()
 
 
 @attrs.define  # built for every step
