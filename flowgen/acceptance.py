@@ -14,17 +14,19 @@ from collections.abc import Iterable
 
 import attrs
 
-from .admission import admit
+from .admission import Gate, Start
 from .errors import EventConflict
 from .events import AcceptedEvent
 from .facts import Facts, Questions
-from .ids import derived_id, seed_of
+from .ids import derived_id
 from .routing import RouteTable
-from .runs import RunRow
-from .transition import NewRun, TakeKey
+from .transition import TakeKey
 
 DEDUPE_WINDOW = 24 * 3600 * 1_000_000
 """Microseconds for which an event's id is remembered at least."""
+
+STARTS_AT_ONCE = 500
+"""So many runs are started at most by the commit that accepts their events; the router starts the others."""
 
 STORE = ""
 """The app under which keys of the store as a whole are kept: those of events."""
@@ -32,12 +34,12 @@ STORE = ""
 
 @attrs.frozen
 class Acceptance:
-    """What a batch of events comes to: the internal id of each, and what is new."""
+    """What a batch of events comes to: the internal id of each, what is new, and what it starts."""
 
     ids: tuple[str, ...]
     accept: tuple[AcceptedEvent, ...]
-    create: tuple[NewRun, ...]
     take: tuple[TakeKey, ...]
+    gate: Gate
 
 
 def event_key(event_id: str) -> str:
@@ -69,8 +71,21 @@ def accept(events: Iterable[AcceptedEvent], facts: Facts, now: int) -> Acceptanc
             take[name] = TakeKey(
                 STORE, name, event.id, event.digest, now + DEDUPE_WINDOW, held.version if held is not None else 0
             )
-    create = [run for event in accepted if not is_delayed(event) for run in runs_started_by(event, facts.table, now)]
-    return Acceptance(tuple(ids), tuple(accepted), tuple(create), tuple(take.values()))
+    gate = Gate(facts, now)
+    number = 0
+    for index, event in enumerate(accepted):
+        if is_delayed(event):
+            continue
+        starts = starts_of(event, facts.table)
+        number += len(starts)
+        if number > STARTS_AT_ONCE:
+            accepted[index] = attrs.evolve(event, deferred=True)
+            continue
+        for start in starts:
+            gate.admit(start)
+    if gate.questions:
+        return gate.questions
+    return Acceptance(tuple(ids), tuple(accepted), tuple(take.values()), gate)
 
 
 def is_delayed(event: AcceptedEvent) -> bool:
@@ -78,15 +93,11 @@ def is_delayed(event: AcceptedEvent) -> bool:
     return event.ts > event.accepted_at
 
 
-def runs_started_by(event: AcceptedEvent, table: RouteTable, now: int) -> list[NewRun]:
-    """The runs that an event starts: ids derive from the event, so routing again changes nothing."""
-    runs = []
-    for route in table.triggered(event):
-        admit(event)
-        run_id = derived_id(event.id, route.app, route.definition.id)
-        row = RunRow(route.app, run_id, route.definition.id, now, seed_of(run_id), due_at=now)
-        runs.append(NewRun(row, (event,)))
-    return runs
+def starts_of(event: AcceptedEvent, table: RouteTable) -> list[Start]:
+    """What an event is to start: run ids derive from the event, so routing again changes nothing."""
+    return [
+        Start(route, event, derived_id(event.id, route.app, route.definition.id)) for route in table.triggered(event)
+    ]
 
 
 def _questions(batch: list[AcceptedEvent], facts: Facts, now: int) -> Questions:

@@ -10,13 +10,14 @@ All are pure: time, ids and facts are arguments. What a caller did wrong is rais
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 
 import attrs
 
 from .acceptance import accept
-from .effects import direct_run, to_parent
+from .admission import Gate, Start
+from .effects import direct_event, to_parent
 from .errors import InvalidInput, NondeterminismError, NotFound, WrongState
 from .events import AcceptedEvent
 from .facts import Facts, Questions
@@ -71,35 +72,67 @@ def accept_events(
         return acceptance
     if not acceptance.accept:
         return Accepted(acceptance.ids, None)
-    create = tuple(claim.run(new, now) for new in acceptance.create) if claim is not None else acceptance.create
-    transition = Transition(acceptance.accept[0].id, create=create, accept=acceptance.accept, take=acceptance.take)
+    transition = _admitting(acceptance.accept[0].id, acceptance.gate, now, claim)
+    transition.accept = acceptance.accept
+    transition.take += acceptance.take
     return Accepted(acceptance.ids, transition)
+
+
+def _admitting(id: str, gate: Gate, now: int, claim: ClaimAtOnce | None) -> Transition:
+    """What flow control made of new runs, some of them claimed at once."""
+    create = gate.create if claim is None else [claim.run(new, now) for new in gate.create]
+    return Transition(
+        id,
+        create=tuple(create),
+        messages=tuple(gate.messages),
+        open_waits=tuple(gate.open_waits),
+        take=tuple(gate.take.values()),
+        cells=tuple(gate.cells.values()),
+    )
+
+
+def start_runs(id: str, starts: Iterable[Start], facts: Facts, now: int) -> Transition | Questions:
+    """Start the runs of an event that was accepted before."""
+    gate = Gate(facts, now)
+    for start in starts:
+        gate.admit(start)
+    return gate.questions or _admitting(id, gate, now, None)
 
 
 @attrs.define
 class ClaimAtOnce:
     """A worker that takes runs in the commit that creates them: at most `room` of what it offers.
 
-    `offers` maps (app, workflow) to the digest of its code; `lease` is in microseconds.
+    `offers` maps (app, workflow) to the digest of its code, and `finish` to the time that a run of it may
+    take, if that is limited; `lease` is in microseconds.
     """
 
     worker: str
     offers: dict[tuple[str, str], str]
     lease: int
     room: int
+    finish: Mapping[tuple[str, str], int] = attrs.Factory(dict)
     claimed: list[NewRun] = attrs.Factory(list)
 
     def run(self, new: NewRun, now: int) -> NewRun:
         """The run, claimed and started if this worker offers it and has room."""
-        digest = self.offers.get((new.row.app, new.row.workflow))
-        if digest is None or self.room <= len(self.claimed):
+        row = new.row
+        name = (row.app, row.workflow)
+        digest = self.offers.get(name)
+        if digest is None or self.room <= len(self.claimed) or not _starts_at_once(row):
             return new
-        row = copy(new.row)
+        row = copy(row)
         row.owner, row.fence, row.length = self.worker, 1, 1
         row.started_at, row.due_at = now, now + self.lease
+        row.deadline = now + self.finish[name] if name in self.finish else None
         claimed = NewRun(row, new.events, (Started(now, digest),), self.lease)
         self.claimed.append(claimed)
         return claimed
+
+
+def _starts_at_once(row: RunRow) -> bool:
+    """Whether flow control has nothing against starting a new run in the commit that creates it."""
+    return row.stored == "open" and row.start_at is None and not row.slots
 
 
 def start_run(
@@ -111,14 +144,17 @@ def start_run(
     now: int,
     request: str,
     claim: ClaimAtOnce | None = None,
-) -> Transition:
-    """Start one run directly. `request` is the id of this request: another one for the same run id is not it."""
-    if facts.table.find(app, workflow) is None:
+) -> tuple[str, Transition] | Questions:
+    """Start one run directly: the run that handles its data, and what is to be committed.
+
+    `request` is the id of this request: another one for the same run id is not it.
+    """
+    route = facts.table.find(app, workflow)
+    if route is None:
         raise NotFound(f"no workflow {workflow!r} is registered in app {app!r}")
-    new = direct_run(app, workflow, run_id, data, now)
-    if claim is not None:
-        new = claim.run(new, now)
-    return Transition(request, create=(new,))
+    gate = Gate(facts, now)
+    admitted = gate.admit(Start(route, direct_event(run_id, data, now), run_id))
+    return gate.questions or (admitted.run, _admitting(request, gate, now, claim))
 
 
 def cancel_run(app: str, run_id: str, reason: str, request: str) -> Transition:
@@ -237,97 +273,3 @@ def _copied(row: RunRow, history: Sequence[Record], from_step: str, now: int) ->
         for record in before
         if isinstance(record, (*OUTCOMES, Requested)) and record.step in settled
     ]
-
-
-# -- an owner that does not drive the code -----------------------------------------------------------
-
-
-def park(row: RunRow, error: NondeterminismError, digest: str) -> Transition:
-    """Code and history disagree: give the run back, for another digest to try."""
-    progress = Progress(
-        row.app,
-        row.id,
-        row.fence,
-        row.length,
-        (),
-        row.drained,
-        True,
-        None,
-        "parked",
-        str(error),
-        digest,
-        life=row.life,
-    )
-    return Transition(f"{row.id}/{row.fence}/{row.length}/park", progress)
-
-
-def lose_worker(row: RunRow, history: Sequence[Record], now: int) -> Transition:
-    """A run that killed its workers too often is failed alone."""
-    message = (
-        f"the workers of run {row.id} died {row.strikes} times (limit {MAX_STRIKES}) while they executed it: "
-        "a step may crash or exhaust the process; retry the run once that is mended"
-    )
-    return fail_run(row, history, Failure("WorkerLost", message), now)
-
-
-def fail_run(row: RunRow, history: Sequence[Record], failure: Failure, now: int) -> Transition:
-    """End a run that cannot be driven: its event does not fit its workflow's event class, its workers died."""
-    end = EndFailed(_after(history, now), failure)
-    records: tuple[Record, ...] = (end,) if history else (Started(end.at, ""), end)
-    return _end_without_code(row, history, records, row.drained, "failed", str(failure), failure)
-
-
-def cancel_without_code(row: RunRow, history: Sequence[Record], mail: Sequence[Mail], now: int) -> Transition:
-    """End a cancelled run that nobody can drive: it is parked, or nobody offers its workflow."""
-    at = _after(history, now)
-    records: list[Record] = [] if history else [Started(at, "")]
-    reason = next((record.reason for _, record in effective(history) if isinstance(record, CancelAccepted)), None)
-    if reason is None:
-        reasons = [m.message.body.reason for m in mail if isinstance(m.message.body, CancelRequested)]
-        reason = reasons[0] if reasons else "cancelled"
-        records.append(CancelAccepted(at, reason, at))
-    records.append(EndCancelled(at, reason, cleaned_up=False))
-    drained = max([row.drained, *(m.number for m in mail)])
-    failure = Failure("RunCancelledError", f"run {row.id} was cancelled: {reason}")
-    return _end_without_code(row, history, tuple(records), drained, "cancelled", reason, failure)
-
-
-def _end_without_code(
-    row: RunRow,
-    history: Sequence[Record],
-    records: tuple[Record, ...],
-    drained: int,
-    stored: Stored,
-    reason: str,
-    failure: Failure,
-) -> Transition:
-    messages: list[Message] = []
-    drop: list[DropKey] = []
-    for request in open_requests(history).values():
-        match request.terms:
-            case InvokeTerms(app, _, child, _, "cancel"):
-                body = CancelRequested(f"its parent {row.id} ended: {reason}")
-                messages.append(Message(derived_id(child, "cancel", row.id), app, child, body))
-            case SignalTerms(wait, signal):
-                drop.append(DropKey(row.app, signal_key(signal), wait))
-    if row.parent is not None:
-        messages.append(to_parent(row, row.parent, row.life, ChildFailed("", "", failure)))
-    progress = Progress(
-        row.app,
-        row.id,
-        row.fence,
-        row.length,
-        records,
-        drained,
-        True,
-        None,
-        stored,
-        reason,
-        started_at=None if history else records[0].at,
-        life=row.life,
-    )
-    return Transition(f"{row.id}/{row.fence}/{row.length}", progress, messages=tuple(messages), drop=tuple(drop))
-
-
-def _after(history: Sequence[Record], now: int) -> int:
-    return max(now, history[-1].at) if history else now

@@ -13,7 +13,7 @@ from .facts import Facts, Questions
 from .ids import derived_id, seed_of
 from .outcome import Json
 from .runs import CancelRequested, ChildCompleted, ChildFailed, Message, Parent, RunRow
-from .transition import DropKey, NewRun, TakeKey, Transition, Wait
+from .transition import Cell, DropKey, NewRun, TakeKey, Transition, Wait
 
 
 @attrs.define
@@ -28,6 +28,7 @@ class Effects:
     looked: list[tuple[str, int]] = attrs.Factory(list)
     take: list[TakeKey] = attrs.Factory(list)
     drop: list[DropKey] = attrs.Factory(list)
+    cells: dict[tuple[str, str], Cell] = attrs.Factory(dict)
     cancels: list[tuple[str, str]] = attrs.Factory(list)
 
     def take_key(self, take: TakeKey) -> None:
@@ -38,6 +39,11 @@ class Effects:
             take = attrs.evolve(take, version=earlier.version)
         self.drop = [d for d in self.drop if (d.app, d.name) != (take.app, take.name)]
         self.take.append(take)
+
+    def write_cell(self, cell: Cell) -> None:
+        """Write a cell; one that this transition writes already is written once, from the version seen first."""
+        earlier = self.cells.get((cell.app, cell.name))
+        self.cells[cell.app, cell.name] = cell if earlier is None else attrs.evolve(cell, version=earlier.version)
 
     def ask_successors(self, facts: Facts, questions: Questions) -> None:
         """A child may have restarted as another run: the cancel has to reach the one that is open."""
@@ -63,6 +69,12 @@ class Effects:
         transition.looked = tuple(self.looked)
         transition.take = tuple(self.take)
         transition.drop = tuple(self.drop)
+        transition.cells = tuple(self.cells.values())
+
+
+def direct_event(run_id: str, data: Json, now: int, position: int | None = None) -> AcceptedEvent:
+    """The event of a run that no event started: by `engine.start`, `Invoke` or `Restart`."""
+    return AcceptedEvent(run_id, "flowgen/run.invoked", data, now, now, position=position)
 
 
 def direct_run(
@@ -77,8 +89,8 @@ def direct_run(
     position: int | None = None,
     seed: int | None = None,
 ) -> NewRun:
-    """A run that no event started: by `engine.start`, `Invoke` or `Restart`. `data` is its event's."""
-    event = AcceptedEvent(run_id, "flowgen/run.invoked", data, now, now, position=position)
+    """A run that no event started. `data` is that of its event."""
+    event = direct_event(run_id, data, now, position)
     row = RunRow(
         app, run_id, workflow, now, seed_of(run_id) if seed is None else seed, due_at=now, parent=parent, since=since
     )

@@ -7,6 +7,7 @@ cancelled.
 
 from __future__ import annotations
 
+from .admission import Gate
 from .effects import Effects
 from .errors import UndecodableError
 from .facts import Facts
@@ -113,6 +114,18 @@ class Pen:
         self.effect.take_key(take)
         known = Key(take.name, take.holder, take.detail, take.expires_at, take.version + 1)
         self.facts.keys[take.app, take.name] = known
+
+    def let_in(self, gate: Gate) -> None:
+        """What flow control made of new runs belongs into this transition; the next gate starts from there."""
+        effect = self.effect
+        effect.create += gate.create
+        effect.messages += gate.messages
+        effect.open_waits += gate.open_waits
+        for take in gate.take.values():
+            self.take_key(take)
+        for place, cell in gate.cells.items():
+            effect.write_cell(cell)
+            self.facts.cells[place] = cell
 
     def _drop_signal(self, terms: SignalTerms) -> None:
         self.effect.drop.append(DropKey(self.owned.row.app, signal_key(terms.signal), terms.wait))

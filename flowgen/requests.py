@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from .acceptance import accept
+from .admission import Gate, Start
 from .commands import Invoke, SendEvent, SendSignal, Sleep, SleepUntil, WaitFor, WaitForSignal
 from .duration import MAX_DURATION, moment
-from .effects import direct_run
+from .effects import direct_event
 from .errors import EventConflict, InvalidInput, UnserializableError
 from .events import accept_event, event_document
 from .expression import match_key, parse_path, value_at
@@ -60,7 +61,7 @@ class Requests:
             case WaitForSignal():
                 return self._wait_for_signal(step, command, questions)
             case Invoke():
-                return self._invoke(step, command)
+                return self._invoke(step, command, questions)
             case SendEvent():
                 return self._send(step, command, questions)
             case _:
@@ -194,30 +195,37 @@ class Requests:
         except (EventConflict, InvalidInput, UnserializableError) as error:
             return self._refuse(step, SendTerms(()), failure_of(error))
         if isinstance(acceptance, Questions):
-            questions.keys |= acceptance.keys
-            questions.started |= acceptance.started
+            questions.add(acceptance)
             return False
         self._pen.effect.accept.extend(acceptance.accept)
-        self._pen.effect.create.extend(acceptance.create)
+        self._pen.let_in(acceptance.gate)
         for take in acceptance.take:
             self._pen.take_key(take)
         self._request(step, SendTerms(acceptance.ids))
         self._pen.succeed(step, Json(_ENCODE.encode(acceptance.ids)))
         return True
 
-    def _invoke(self, step: Step, command: Invoke[Any]) -> bool:
+    def _invoke(self, step: Step, command: Invoke[Any], questions: Questions) -> bool:
         row = self._pen.owned.row
         app, _, workflow = command.workflow.rpartition("/")
         app = app or row.app
         child = derived_id(row.id, self._pen.interpreter.life, step.id)
         expires_at = self._pen.at + command.timeout if command.timeout is not None else None
         terms = InvokeTerms(app, workflow, child, expires_at, command.on_cancel)
-        if self._pen.facts.table.find(app, workflow) is None:
+        route = self._pen.facts.table.find(app, workflow)
+        if route is None:
             message = f"no workflow {workflow!r} is registered in app {app!r}"
             return self._refuse(step, terms, Failure("NotFound", message))
         data = encode(command.data if command.data is not None else {}, f"the data of invoke {step.id!r}")
-        parent = Parent(row.app, row.id, step.id, child)
-        self._pen.effect.create.append(direct_run(app, workflow, child, data, self._pen.at, parent=parent))
+        gate = Gate(self._pen.facts, self._pen.at)
+        event = direct_event(child, data, self._pen.at)
+        admitted = gate.admit(Start(route, event, child, Parent(row.app, row.id, step.id, child)))
+        if gate.questions:
+            questions.add(gate.questions)
+            return False
+        self._pen.let_in(gate)
+        if admitted.skipped is not None:
+            return self._refuse(step, terms, Failure("RunSkipped", f"run {child} was skipped: {admitted.skipped}"))
         return self._request(step, terms)
 
     def _known_key(self, app: str, name: str, questions: Questions) -> Key | object | None:

@@ -95,16 +95,32 @@ class Engine:
         app, name = await self._target(workflow)
         routes = await self._routes()
         run = _check_run_id(run_id) if run_id is not None else self._environment.new_id()
-        claim = self.worker.claim_at_once() if self.worker is not None else None
         payload = _encode_data(data if data is not None else {}, f"the data of workflow {name!r}")
         request = self._environment.new_id()
-        transition = start_run(app, name, run, payload, Facts(routes), self._environment.now(), request, claim)
-        try:
-            await self._commit_created(transition, claim.claimed if claim is not None else [])
-        except Duplicate:
-            loaded = await self.store.load(app, run, _TAIL)
-            if loaded is None or loaded.row.workflow != name or bytes(loaded.events[0].data) != bytes(payload):
-                raise InvalidInput(f"run id {run!r} is already used, by another workflow or with other data") from None
+        for _ in range(_TRIES):
+            facts = Facts(routes)
+            claim = self.worker.claim_at_once() if self.worker is not None else None
+            now = self._environment.now()
+            while isinstance(decision := start_run(app, name, run, payload, facts, now, request, claim), Questions):
+                await answer(self.store, decision, facts)
+            started, transition = decision
+            try:
+                await self._commit_created(transition, claim.claimed if claim is not None else [])
+            except Duplicate as duplicate:
+                if duplicate.name == run:
+                    return await self._same_run(app, name, run, payload)
+                await trio.sleep(self._environment.luck() * 0.01)
+            except Refused:
+                await trio.sleep(self._environment.luck() * 0.01)
+            else:
+                return started
+        raise InvalidInput(f"workflow {name!r} could not be started: others keep using the same keys at the same time")
+
+    async def _same_run(self, app: str, workflow: str, run: str, payload: Json) -> str:
+        """A run whose id exists, if it is of the same workflow and data."""
+        loaded = await self.store.load(app, run, _TAIL)
+        if loaded is None or loaded.row.workflow != workflow or bytes(loaded.events[0].data) != bytes(payload):
+            raise InvalidInput(f"run id {run!r} is already used, by another workflow or with other data")
         return run
 
     async def started(self, event: str) -> list[str]:

@@ -38,6 +38,16 @@ async def answer(store: Store, questions: Questions, facts: Facts) -> None:
         held = await store.find_keys(app, wanted)
         for name in wanted:
             facts.keys[app, name] = held.get(name)
+    cells: dict[str, list[str]] = defaultdict(list)
+    for app, name in questions.cells:
+        cells[app].append(name)
+    for app, wanted in cells.items():
+        found = await store.cells(app, wanted)
+        for name in wanted:
+            facts.cells[app, name] = found.get(name)
+    for app, run in questions.runs:
+        loaded = await store.load(app, run, start=1 << 60)
+        facts.open_runs[app, run] = loaded is not None and loaded.row.open
     for event in questions.started:
         facts.started[event] = await _any_open(store, event)
     for before in questions.positions:

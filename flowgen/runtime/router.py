@@ -15,14 +15,17 @@ import logging
 
 import trio
 
-from ..acceptance import is_delayed, runs_started_by
-from ..decisions import deliver
+from ..acceptance import STARTS_AT_ONCE, is_delayed, starts_of
+from ..admission import Start
+from ..decisions import deliver, start_runs
 from ..errors import StoreError
 from ..events import AcceptedEvent
+from ..facts import Facts, Questions
 from ..transition import Transition
 from .committer import Committer
-from .lookup import load_routes
-from .store import Committed, Duplicate, Store
+from .environment import Environment
+from .lookup import answer, load_routes
+from .store import Committed, Refused, Store
 
 log = logging.getLogger("flowgen")
 
@@ -36,8 +39,9 @@ _PAUSE = 0.2
 class Router:
     """Routes the events of a store; any number of processes may do so at once."""
 
-    def __init__(self, store: Store, committer: Committer) -> None:
+    def __init__(self, store: Store, environment: Environment, committer: Committer) -> None:
         self._store = store
+        self._environment = environment
         self._committer = committer
         self._wake = trio.Event()
         self._unmarked: dict[str, None] = {}
@@ -86,17 +90,47 @@ class Router:
             await self._mark()
         return bool(events)
 
-    async def _start_delayed(self, event: AcceptedEvent) -> None:
-        """The time of a delayed event has come: create the runs that it starts, each at most once."""
-        for new in runs_started_by(event, await load_routes(self._store), event.ts):
-            try:
-                await self._committer.commit(Transition(new.row.id, create=(new,)))
-            except Duplicate:
-                continue
+    async def _start(self, event: AcceptedEvent) -> None:
+        """Create the runs of an event that accepting it did not start: each once, in pages.
+
+        What another router, or this one before a crash, has started already is known by its link to the event.
+        """
+        table = await load_routes(self._store)
+        starts = starts_of(event, table)
+        while starts:
+            done = await self._started(event)
+            starts = [start for start in starts if (start.app, start.workflow) not in done]
+            page, later = starts[:STARTS_AT_ONCE], starts[STARTS_AT_ONCE:]
+            if page and await self._start_page(page, Facts(table)):
+                starts = later
+
+    async def _start_page(self, page: list[Start], facts: Facts) -> bool:
+        """Start some runs in one commit; False if others were faster, with anything that it depends on."""
+        id = f"{page[0].run_id}/started"
+        now = await self._store.now()
+        while isinstance(decision := start_runs(id, page, facts, now), Questions):
+            await answer(self._store, decision, facts)
+        try:
+            await self._committer.commit(decision)
+        except Refused:
+            await trio.sleep(self._environment.luck() * 0.01)
+            return False
+        return True
+
+    async def _started(self, event: AcceptedEvent) -> set[tuple[str, str]]:
+        """The workflows of which this event has started a run."""
+        started: set[tuple[str, str]] = set()
+        cursor: str | None = None
+        while True:
+            page = await self._store.started_by(event.id, cursor)
+            started |= {(row.app, row.workflow) for row in page.items}
+            cursor = page.cursor
+            if cursor is None:
+                return started
 
     async def _deliver(self, event: AcceptedEvent) -> None:
-        if is_delayed(event):
-            await self._start_delayed(event)
+        if is_delayed(event) or event.deferred:
+            await self._start(event)
         cursor: str | None = None
         number = 0
         while True:

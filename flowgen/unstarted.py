@@ -1,0 +1,150 @@
+"""What the owner of a run does that has not started: close its collecting, wait, end it, or begin.
+
+A run may be claimed before its time, because mail came for it or its latest start has passed. Then its
+mail is read and it goes back, or ends; its generator is not made. Closing a run that collects fixes its events,
+takes its key away and opens it, in one commit; it is claimed anew then, like any run.
+
+Pure, like every decision: what has to be known is asked for (`Questions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from .admission import NEVER, Gate, Start, delay_of, due_of
+from .collecting import collection_of
+from .endings import cancel_reason, cancel_run_without_code, skip_run
+from .errors import ExpressionError
+from .events import AcceptedEvent, event_document
+from .facts import Facts, Questions
+from .routing import Route
+from .runs import EventCollected, Freed, Mail, Parent, RunRow
+from .transition import DropKey, Opening, Progress, Transition
+from .workflow import Definition
+
+
+@attrs.frozen
+class Begin:
+    """Nothing is in the way: the run may start."""
+
+
+def before_start(
+    row: RunRow,
+    events: tuple[AcceptedEvent, ...],
+    mail: Sequence[Mail],
+    facts: Facts,
+    now: int,
+    *,
+    slotless: bool = False,
+    cancelled: str | None = None,
+) -> Begin | Transition | Questions:
+    """Decide what an owner does with a run that has not started. `cancelled` is why an event has ended it, if one has."""
+    reason = cancelled or cancel_reason(row, mail, now)
+    if reason is not None:
+        return cancel_run_without_code(row, (), mail, facts, now, reason)
+    if row.stored == "collecting":
+        return _close(row, mail, facts, now)
+    start_at = row.start_at
+    if start_at is not None and start_at >= NEVER and any(isinstance(m.message.body, Freed) for m in mail):
+        start_at -= NEVER
+    if start_at is not None and start_at > now:
+        return _put_back(row, events, mail, start_at)
+    return _put_back(row, events, mail, None) if slotless else Begin()
+
+
+def _put_back(row: RunRow, events: tuple[AcceptedEvent, ...], mail: Sequence[Mail], start_at: int | None) -> Transition:
+    """Give the run back until its start, or until its slots are free."""
+    opening = Opening(events, row.priority, row.slots, row.holds, start_at, row.deadline, bool(row.slots), row.callers)
+    due_at = row.deadline if start_at is None else due_of(opening, start_at)
+    drained = _read(row, mail)
+    if start_at == row.start_at:
+        opening = None
+    progress = Progress(
+        row.app,
+        row.id,
+        row.fence,
+        row.length,
+        (),
+        drained,
+        True,
+        due_at,
+        reason=delay_of(start_at),
+        life=row.life,
+        wants=bool(row.slots),
+        opening=opening,
+    )
+    return Transition(f"{row.id}/{row.fence}/{row.length}", progress)
+
+
+# -- collecting ---------------------------------------------------------------------------------------
+
+
+def _close(row: RunRow, mail: Sequence[Mail], facts: Facts, now: int) -> Transition | Questions:
+    """Fix the events of a run that collects, and open it; or give it back if its time has been put off."""
+    (name,) = row.holds
+    if (row.app, name) not in facts.keys:
+        return Questions(keys={(row.app, name)})
+    held = facts.keys[row.app, name]
+    ours = held is not None and held.holder == row.id
+    if held is not None and ours and (due_at := collection_of(held).due_at) > now:
+        return _collect_on(row, due_at)
+    route = facts.table.find(row.app, row.workflow) or Route(row.app, Definition(row.workflow))
+    collected = [m.message.body for m in mail if isinstance(m.message.body, EventCollected)]
+    if route.definition.policies.debounce is not None:
+        events = (collected[-1].event,)
+    else:
+        events = tuple(body.event for body in collected)
+    callers = tuple(body.parent for body in collected if body.parent is not None)
+    gate = Gate(facts, now)
+    opening = _opening(gate, Start(route, events[-1], row.id), events, callers, now)
+    if gate.questions:
+        return gate.questions
+    drained = _read(row, mail)
+    if isinstance(opening, str):
+        return skip_run(row, Opening(events, callers=callers), drained, opening, facts)
+    progress = Progress(
+        row.app,
+        row.id,
+        row.fence,
+        row.length,
+        (),
+        drained,
+        True,
+        due_of(opening, now),
+        reason=delay_of(opening.start_at),
+        opening=opening,
+        wants=opening.wants,
+    )
+    return Transition(
+        f"{row.id}/{row.fence}/{row.length}",
+        progress,
+        messages=tuple(gate.messages),
+        open_waits=tuple(gate.open_waits),
+        take=tuple(gate.take.values()),
+        drop=(DropKey(row.app, name, row.id, held.version if held is not None and ours else None),),
+        cells=tuple(gate.cells.values()),
+    )
+
+
+def _opening(
+    gate: Gate, start: Start, events: tuple[AcceptedEvent, ...], callers: tuple[Parent, ...], now: int
+) -> Opening | str:
+    try:
+        opening = gate.opening(start, events, event_document(events[-1]))
+    except ExpressionError as error:
+        return f"a key could not be worked out: {error}"
+    return opening if isinstance(opening, str) else attrs.evolve(opening, callers=callers)
+
+
+def _collect_on(row: RunRow, due_at: int) -> Transition:
+    """An event came between the claim and now: its time of quiet is not over."""
+    progress = Progress(
+        row.app, row.id, row.fence, row.length, (), row.drained, True, due_at, "collecting", life=row.life
+    )
+    return Transition(f"{row.id}/{row.fence}/{row.length}", progress)
+
+
+def _read(row: RunRow, mail: Sequence[Mail]) -> int:
+    return max([row.drained, *(item.number for item in mail)])
