@@ -123,7 +123,7 @@ BUGS = (
     Bug(
         name="no-occurrence",
         promise="the same id again is another step",
-        file="flowgen/interpreter.py",
+        file="flowgen/fibers.py",
         find="counts[base] = occurrence + 1",
         replace="counts[base] = occurrence",
         tests=("tests/test_interpreter.py",),
