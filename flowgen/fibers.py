@@ -24,9 +24,9 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Container
 from inspect import GEN_CREATED, getgeneratorstate
-from typing import Any
+from typing import Any, Final
 
-from .commands import All, Race, Restart, Winner
+from .commands import All, Race, Restart, Run, Winner
 from .context import Context
 from .ends import BodyCancelled, BodyEnd, BodyRaised, BodyRestarted, BodyReturned
 from .errors import DefinitionError, FlowgenError, InternalError, RunCancelled, StepError, UnserializableError
@@ -55,6 +55,12 @@ AT_ONCE = ("send", "send_signal")
 """The kinds of steps that a body does not wait for: they are answered in the transition that asks for them."""
 
 
+UNTOLD: Final[Any] = object()
+"""What `Foretell` says of a step whose end it does not know."""
+
+Foretell = Callable[[str, Run[Any], Readers], Any]
+"""Asked for a `Run` by id: the value that it has come back with, or `UNTOLD`."""
+
 _Task = tuple[Callable[..., None] | None, tuple[Any, ...]]
 
 
@@ -65,7 +71,8 @@ class Fibers:
     requested, and `abandoned` those that were given up, since they were last taken. `cleaning` says until
     when each cancelled fiber may clean up. `spawned` is not empty if there is something to `pump`.
 
-    A step whose id is in `remembered` may be over already: `pump` stops there and tells.
+    A step whose id is in `remembered` may be over already: `pump` stops there and tells. While `foretell` is
+    set it is asked for each `Run` for which all else waits: one that is over is never made a pending step.
     """
 
     def __init__(self, workflow: Workflow[Any, Any], context: Context[Any], remembered: Container[str]) -> None:
@@ -81,6 +88,7 @@ class Fibers:
         self.cancelling: str | None = None
         self.end: BodyEnd | None = None
         self.failed: set[str] = set()
+        self.foretell: Foretell | None = None
         self.spawned: list[_Task] = []
         self._stack: list[_Task] = []
         self._by_scope: dict[str, Fiber] = {}
@@ -172,18 +180,26 @@ class Fibers:
             fiber.thrown = True
             error = RunCancelled(self.cancelling or "another branch decided")
         scope = self._context._scope = fiber.scope
-        try:
-            command = fiber.generator.send(value) if error is None else fiber.generator.throw(error)
-        except StopIteration as stop:
-            self._fiber_ended(fiber, None, stop.value)
-        except BaseException as raised:
-            self._fiber_ended(fiber, raised, None)
-        else:
-            self._commands = commands = self._commands + 1
-            if type(command) in LEAVES and commands <= COMMANDS_PER_ADVANCE:
-                fiber.waiting = self._request(command, scope, fiber, None)
-            else:
+        generator = fiber.generator
+        while True:
+            try:
+                command = generator.send(value) if error is None else generator.throw(error)
+            except StopIteration as stop:
+                self._fiber_ended(fiber, None, stop.value)
+                return
+            except BaseException as raised:
+                self._fiber_ended(fiber, raised, None)
+                return
+            self._commands += 1
+            if type(command) not in LEAVES or self._commands > COMMANDS_PER_ADVANCE:
                 self._enter(fiber, command)
+                return
+            step_id = self._identify(command.id, scope)
+            if self.foretell is None or (value := self._foretold(step_id, command)) is UNTOLD:
+                fiber.waiting = self._request(step_id, command, fiber, None)
+                return
+            error = None
+            self._commands = 0
 
     def _enter(self, fiber: Fiber, command: Any) -> None:
         """A fiber yielded something that is no step, or too much: open the group that it then waits for, or end it."""
@@ -197,14 +213,26 @@ class Fibers:
         else:
             self.spawned.append((self._resume, (fiber, misuse(command), None)))
 
-    def _request(self, command: Any, scope: str, parent: Fiber | Group, key: Key) -> Step:
-        name, kind = command.id, command.kind
+    def _foretold(self, step_id: str, command: Any) -> Any:
+        """The value of a `Run` that is over already: if all else waits, and nothing was remembered of it."""
+        assert self.foretell is not None
+        if type(command) is not Run or self.spawned or self._stack:
+            return UNTOLD
+        if step_id in self._remembered or self._steps > self._max_steps:
+            return UNTOLD
+        return self.foretell(step_id, command, self._readers)
+
+    def _identify(self, name: str, scope: str) -> str:
+        """The id of a new step."""
         base = f"{scope}/{name}" if scope else name
         counts = self._counts
         occurrence = counts.get(base, 0)
         counts[base] = occurrence + 1
-        step_id = f"{base}:{occurrence}" if occurrence else base
         self._steps += 1
+        return f"{base}:{occurrence}" if occurrence else base
+
+    def _request(self, step_id: str, command: Any, parent: Fiber | Group, key: Key) -> Step:
+        name, kind = command.id, command.kind
         try:
             arguments = command.arguments()
             reader = self._readers.of_function(command.fn, name) if kind == "run" else reader_of(command)
@@ -257,8 +285,7 @@ class Fibers:
         key, branch = group.unstarted.popleft()
         self._commands += 1
         if type(branch) in LEAVES:
-            step = self._request(branch, group.fiber.scope, group, key)
-            group.live[key] = step
+            group.live[key] = self._request(self._identify(branch.id, group.fiber.scope), branch, group, key)
         elif type(branch) is All or type(branch) is Race:
             group.live[key] = self._open_group(branch, group.fiber, group, key)
         else:
