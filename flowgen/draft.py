@@ -26,6 +26,7 @@ from .context import LogLine
 from .effects import direct_run, to_parent
 from .ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
 from .facts import Facts, Questions
+from .fibers import CLEANUP_TIMEOUT
 from .history import (
     AttemptFailed,
     CancelAccepted,
@@ -43,7 +44,6 @@ from .history import (
     WaitTerms,
 )
 from .ids import derived_id
-from .interpreter import CLEANUP_TIMEOUT
 from .outcome import NULL, Failure, Json, Raised, Returned
 from .owned import BodyEnded, Decision, EventFound, Input, LookedBack, Owned, TimePassed
 from .pen import Pen

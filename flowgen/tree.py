@@ -6,7 +6,7 @@
                                      └──►  Group  an All or Race; its live children are steps, fibers, groups
 
 A node knows its parent and under which key the parent knows it; the parent knows its live children.
-These are the nouns only. How they resume, end and are cancelled is `interpreter`'s to say.
+These are the nouns only. How they resume, end and are cancelled is for `fibers` to say.
 """
 
 from __future__ import annotations

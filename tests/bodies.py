@@ -12,6 +12,7 @@ from typing import Any
 
 from flowgen import App, Context, Event
 from flowgen.ends import BodyCancelled, BodyEnd, BodyRaised, BodyRestarted, BodyReturned
+from flowgen.fibers import CLEANUP_TIMEOUT
 from flowgen.history import (
     AttemptFailed,
     CancelAccepted,
@@ -25,7 +26,7 @@ from flowgen.history import (
     StepSucceeded,
     Terms,
 )
-from flowgen.interpreter import CLEANUP_TIMEOUT, Interpreter
+from flowgen.interpreter import Interpreter
 from flowgen.outcome import Failure, Json
 from flowgen.tree import Step
 from flowgen.values import decode, encode, preview

@@ -8,8 +8,8 @@ import pytest
 
 from flowgen import All, Context, Race, Run, RunCancelled, Sleep, StepError, Steps
 from flowgen.duration import moment
+from flowgen.fibers import CLEANUP_TIMEOUT
 from flowgen.history import SleepTerms
-from flowgen.interpreter import CLEANUP_TIMEOUT
 from tests.bodies import SECOND, START, Fed, act
 
 

@@ -30,6 +30,7 @@ from flowgen import (
 )
 from flowgen.draft import HOLD
 from flowgen.duration import moment
+from flowgen.fibers import CLEANUP_TIMEOUT
 from flowgen.history import (
     AttemptFailed,
     CancelAccepted,
@@ -44,7 +45,6 @@ from flowgen.history import (
     StepSucceeded,
     WaitTerms,
 )
-from flowgen.interpreter import CLEANUP_TIMEOUT
 from flowgen.outcome import Failure, Json, Raised, Returned
 from flowgen.owned import BodyEnded, LookedBack, TimePassed
 from flowgen.runs import CancelRequested, ChildCompleted, ChildFailed, Parent, SignalArrived, SignalReplaced

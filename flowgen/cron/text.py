@@ -132,7 +132,7 @@ def _calendar(text: str, words: list[_Word], values: list[tuple[int, ...]]) -> s
         if fields[2] == "*":
             named = " and ".join(MONTHS[month - 1] for month in months)
             raise _refused(text, DAY_OF_MONTH.name, words[0], f"no day {earliest} in {named}: it would never tick")
-        fields[0] = "*"
+        fields[0] = "*"  # croniter 6 finds no day at all where one of the two never comes
     return " ".join(fields)
 
 

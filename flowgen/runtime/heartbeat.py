@@ -26,7 +26,7 @@ from types import CodeType, FrameType
 import trio
 
 from ..errors import BodySpins, StoreError
-from ..interpreter import Interpreter
+from ..fibers import Fibers
 from .drive import Drive
 from .executor import Executor
 from .store import Extended, Extender, Lease
@@ -134,7 +134,7 @@ class Heartbeat:
             os._exit(EXIT_BLOCKED)
 
 
-_BODY_CODE: frozenset[CodeType] = frozenset({Interpreter._resume.__code__, Executor.run.__code__})
+_BODY_CODE: frozenset[CodeType] = frozenset({Fibers._resume.__code__, Executor.run.__code__})
 _DRIVE_CODE: frozenset[CodeType] = frozenset({Drive._loop.__code__, Drive._body.__code__})
 
 

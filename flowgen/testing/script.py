@@ -26,8 +26,9 @@ from ..duration import moment
 from ..ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
 from ..errors import UndecodableError
 from ..events import restore
+from ..fibers import CLEANUP_TIMEOUT
 from ..history import CancelAccepted, Record, Requested, Started
-from ..interpreter import CLEANUP_TIMEOUT, Interpreter
+from ..interpreter import Interpreter
 from ..outcome import Failure
 from ..tree import Step
 from ..values import decode, decoder, preview

@@ -123,7 +123,7 @@ BUGS = (
     Bug(
         name="no-occurrence",
         promise="the same id again is another step",
-        file="flowgen/interpreter.py",
+        file="flowgen/fibers.py",
         find="counts[base] = occurrence + 1",
         replace="counts[base] = occurrence",
         tests=("tests/test_interpreter.py",),
@@ -325,5 +325,29 @@ BUGS = (
         find="        self.dead = True\n",
         replace="        self.dead = False\n",
         tests=("tests/testing/test_connection.py",),
+    ),
+    Bug(
+        name="one-pass-of-a-repeated-hour",
+        promise="a schedule that runs along ticks in both passes of a repeated hour",
+        file="flowgen/cron/ticks.py",
+        find="if self._offset(soon) < self._offset(after):",
+        replace="if False:",
+        tests=("tests/properties/test_cron.py",),
+    ),
+    Bug(
+        name="late-after-the-gap",
+        promise="a fixed time that is skipped ticks right after the gap",
+        file="flowgen/cron/ticks.py",
+        find="return self._change(wall.replace(tzinfo=self.zone, fold=1).astimezone(UTC), at)",
+        replace="return at",
+        tests=("tests/properties/test_cron.py",),
+    ),
+    Bug(
+        name="repeated-at-the-second-pass",
+        promise="a fixed time that is repeated ticks the first time",
+        file="flowgen/cron/ticks.py",
+        find="at = wall.replace(tzinfo=self.zone).astimezone(UTC)",
+        replace="at = wall.replace(tzinfo=self.zone, fold=1).astimezone(UTC)",
+        tests=("tests/test_cron.py",),
     ),
 )

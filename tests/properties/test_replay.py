@@ -51,7 +51,8 @@ def test_nothing_is_left_behind(block: Block, choices: list[int]) -> None:
     assert isinstance(played.end, BodyCancelled)
     assert (interpreter.pending, interpreter.cleaning, interpreter.fresh) == ({}, {}, {})
     assert interpreter.next_deadline() is None
-    assert (interpreter._stack, interpreter._spawned, interpreter._fibers) == ([], [], {})
+    fibers = interpreter._fibers
+    assert (fibers._stack, fibers.spawned, fibers._by_scope) == ([], [], {})
     played.close()
 
 

@@ -15,12 +15,14 @@ import apsw
 import attrs
 import pytest
 import trio
+from trio.testing import MockClock
 
 from flowgen import App, Context, Event, NonRetriableError, OnEvent, Run, Steps, WaitFor
 from flowgen.codec import import_lines
 from flowgen.runtime import Engine, open_engine
-from flowgen.runtime.cli import run
+from flowgen.runtime.cli import run, sending
 from flowgen.runtime.cli.program import flowgen as program
+from flowgen.runtime.environment import Environment
 
 Data = dict[str, Any]
 app = App("shop")
@@ -164,6 +166,7 @@ def test_an_id_with_another_payload_is_refused(ask: Ask) -> None:
         ("[]", "data is a list; it must be a dict"),
         ('{"a": 1e999}', "at $.a: inf has no JSON form"),
         ('{"a": "\\ud800"}', "at $.a: text with a lone surrogate"),
+        ('{"a": 1, "b": [{"c": 2, "a": 3, "c": 2}]}', "--data: the key 'c' is there twice in one object; say it once"),
     ],
 )
 def test_bad_data_is_refused_with_its_place(ask: Ask, data: str, message: str) -> None:
@@ -223,6 +226,31 @@ def test_invoke_does_not_wait_longer_than_told(ask: Ask) -> None:
     assert answer.json["error"]["message"].endswith("did not end within 10ms")
     run_id = answer.err.split()[1]
     assert ask("runs", "show", run_id, "--json").json["status"] == "scheduled"
+
+
+def test_who_waits_for_nobody_is_told(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--wait` remarks that nobody has begun the run and what must be at work, and goes on waiting."""
+    greeted_run()
+    monkeypatch.setattr(sending, "A_MOMENT", 0.0)
+    answer = ask("invoke", "greet", "--wait", "--timeout", "300ms", "--json")
+    assert answer.err.splitlines()[1:] == [
+        "no engine has begun it: one that offers shop/greet must be at work, such as flowgen dev TARGET; waiting"
+    ]
+    assert answer.json["error"]["code"] == "timeout"
+
+
+async def test_a_run_that_was_begun_is_no_reason_for_a_remark(
+    capsys: pytest.CaptureFixture[str], autojump_clock: MockClock
+) -> None:
+    """Neither while it waits nor when it has ended; and never before the moment is over."""
+    async with open_engine(app, "memory://", grace="0s", environment=Environment(seed=1, threads=False)) as engine:
+        waiting = await engine.start(fulfil, {"order": "7"})
+        while (await engine.run(waiting)).status != "waiting":
+            await engine.store.wait_changed(1)
+        began = trio.current_time()
+        await sending.remark_if_not_begun(engine, waiting)
+        assert trio.current_time() - began >= sending.A_MOMENT
+        assert capsys.readouterr().err == ""
 
 
 # -- looking --------------------------------------------------------------------------------------
@@ -395,6 +423,7 @@ def test_a_store_that_cannot_be_used_is_refused(ask: Ask, kind: str, command: st
         ("sqlite://flowgen.db", "say sqlite:///relative.db"),
         ("sqlite:///", "say sqlite:///relative.db"),
         ("sqlite:///no/such/dir/x.db", "no such database: no/such/dir/x.db"),
+        ("sqlite:///x.db?mode=ro", "it has a query, and there are no options to set there; say sqlite:///x.db "),
         ("memory://", "a memory store lives inside one process"),
     ],
 )

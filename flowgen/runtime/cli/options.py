@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import click
 
+from ...errors import InvalidInput
 from .faults import Fault
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,12 +52,15 @@ def data_option(command: F) -> F:
 
 
 def parse_data(text: str) -> Any:
-    """The JSON value of `--data`; a fault that says where it stops being JSON."""
+    """The JSON value of `--data`; a fault that says where it stops being JSON.
+
+    Raises `InvalidInput` for a key that one object has twice: which of its values was meant is not for us to say.
+    """
     what = "--data"
     if text == "-":
         what, text = "standard input", _standard_input()
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=partial(_object, what))
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - _NEAR) : error.pos + _NEAR]
         place = f"line {error.lineno}, column {error.colno}"
@@ -68,6 +73,15 @@ def parse_data(text: str) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _object(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in made if keys.count(key) > 1)
+        raise InvalidInput(f"{what}: the key {twice!r:.100} is there twice in one object; say it once")
+    return made
 
 
 def _standard_input() -> str:

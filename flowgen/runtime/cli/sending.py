@@ -15,8 +15,11 @@ from .store_client import ask
 
 if TYPE_CHECKING:
     from ...events import Event
-    from ...runs import RunRow
     from ..engine import Engine
+    from ..info import RunInfo
+
+A_MOMENT = 2.0
+"""Seconds after which a run that nobody has begun is worth a remark."""
 
 
 @click.command()
@@ -36,17 +39,17 @@ def send(name: str, data: str, event_id: str | None, db: str, as_json: bool) -> 
     event = Event(name, parse_data(data), event_id)
     sent, runs = ask(db, lambda engine: _send(engine, event), create=True)
     if as_json:
-        started = [{"id": run.id, "app": run.app, "workflow_id": run.workflow} for run in runs]
+        started = [{"id": run.id, "app": run.app, "workflow_id": run.workflow_id} for run in runs]
         say_json({"ids": [sent], "runs": started})
     else:
-        say("\n".join([sent, *[f"starts {run.app}/{run.workflow}, run {run.id}" for run in runs]]))
+        say("\n".join([sent, *[f"starts {run.app}/{run.workflow_id}, run {run.id}" for run in runs]]))
         if not runs:
             note("it starts no run; runs that wait for such an event go on")
 
 
-async def _send(engine: Engine, event: Event[Any]) -> tuple[str, Sequence[RunRow]]:
+async def _send(engine: Engine, event: Event[Any]) -> tuple[str, Sequence[RunInfo]]:
     (sent,) = await engine.send(event)
-    return sent, (await engine.store.started_by(sent)).items
+    return sent, (await engine.runs(event=sent)).items
 
 
 @click.command()
@@ -75,10 +78,32 @@ def invoke(workflow: str, data: str, wait: bool, timeout: str | None, db: str, a
         if not wait:
             return run, None
         note(f"run {run}")
-        return run, await engine.result(run, timeout=timeout)
+        return run, await _result(engine, run, timeout)
 
     run, result = ask(db, question)
     if as_json:
         say_json({"run": run, "result": result} if wait else {"run": run})
     else:
         say(json_text(result) if wait else run)
+
+
+async def _result(engine: Engine, run: str, timeout: str | None) -> Any:
+    """The run's result; beside waiting for it, a remark if nobody seems to work on it."""
+    import trio
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(remark_if_not_begun, engine, run)
+        result = await engine.result(run, timeout=timeout)
+        nursery.cancel_scope.cancel()
+    return result
+
+
+async def remark_if_not_begun(engine: Engine, run: str) -> None:
+    """After a moment: say who could begin the run, if nobody has."""
+    import trio
+
+    await trio.sleep(A_MOMENT)
+    info = await engine.run(run)
+    if info.status == "scheduled":
+        workflow = f"{info.app}/{info.workflow_id}"
+        note(f"no engine has begun it: one that offers {workflow} must be at work, such as flowgen dev TARGET; waiting")

@@ -42,5 +42,5 @@ def _check(db: str, create: bool) -> None:
             "store", f"--db {db}: a memory store lives inside one process, so there is nothing to see from here"
         )
     path = rest.removeprefix("/")
-    if scheme == "sqlite" and not create and path not in ("", rest) and not Path(path).exists():
+    if scheme == "sqlite" and not create and path not in ("", rest) and "?" not in path and not Path(path).exists():
         raise Fault("store", f"no such database: {path} (flowgen dev TARGET makes one; --db names another)")

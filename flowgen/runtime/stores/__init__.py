@@ -46,9 +46,15 @@ def open_store(url: str | Store) -> Store:
 def _sqlite(url: str, rest: str) -> Store:
     if not rest.startswith("/") or len(rest) < 2:
         raise InvalidInput(f"store URL {url!r}: say sqlite:///relative.db or sqlite:////absolute.db")
+    path, query, _ = rest[1:].partition("?")
+    if query:
+        raise InvalidInput(
+            f"store URL {url!r}: it has a query, and there are no options to set there; say sqlite:///{path} "
+            "(a file with a ? in its name: SqliteStore(path))"
+        )
     from .sqlite import SqliteStore
 
-    return SqliteStore(rest[1:])
+    return SqliteStore(path)
 
 
 def __getattr__(name: str) -> object:

@@ -36,6 +36,7 @@ from ...store import (
 from . import claims, reads, registry, retention
 from .commit import SMALL, commit, is_small
 from .connection import PATIENCE, configure_reader, configure_writer, connect, explained, patiently, unusable
+from .presence import Presence
 from .schema import check, migrate
 from .transaction import StoreClock, Transaction
 from .writer import Changes, InlineWriter, Job, ThreadWriter
@@ -72,6 +73,7 @@ class SqliteStore:
         vfs: str | None = None,
     ) -> None:
         self._path = Path(path)
+        self._presence = Presence(self._path)
         self._clock = StoreClock(clock)
         self._inline = inline
         self._patience = patience
@@ -105,6 +107,7 @@ class SqliteStore:
             patiently(lambda: check(connection, self._path), self._patience)
             configure_writer(connection, self._path, self._patience)
             migrate(connection, self._path, self._patience)
+            self._presence.opened()
         except apsw.Error as error:
             connection.close(force=True)
             raise unusable(error, self._path) from error
@@ -128,6 +131,7 @@ class SqliteStore:
     async def _write(self, change: Callable[[Transaction], T], small: bool = False) -> T:
         if self._writer is None:
             raise self._closed()
+        self._presence.check()
         return await self._writer.write(change, small)
 
     async def commit(self, transition: Transition) -> Committed:
@@ -146,7 +150,7 @@ class SqliteStore:
         return await self._write(lambda tx: retention.delete(tx, before, limit))
 
     def extender(self) -> Extender:
-        return _Extender(Changes(self._path, self._clock, self._patience, self._vfs))
+        return _Extender(Changes(self._path, self._clock, self._patience, self._vfs), self._presence)
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -157,6 +161,7 @@ class SqliteStore:
         """
         if self._writer is None:
             raise self._closed()
+        self._presence.check()
         try:
             if self._reader is None:
                 self._reader = self._open_reader()
@@ -298,6 +303,7 @@ class SqliteStore:
         if self._reader is None:
             self._read(reads.high_water)
         assert self._reader is not None
+        self._presence.check()
         return self._changes, int(self._reader.pragma("data_version"))
 
     def _announce(self) -> None:
@@ -309,10 +315,12 @@ class SqliteStore:
 class _Extender:
     """Extends leases on a connection of its own, for the heartbeat thread."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: Changes, presence: Presence) -> None:
         self._changes = changes
+        self._presence = presence
 
     def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
+        self._presence.check()
         job = Job(lambda tx: claims.extend(tx, worker, leases, lease))
         self._changes.do([job])
         extended: Extended = job.outcome().unwrap()

@@ -6,9 +6,8 @@ Its checks only read; they are all done before the first write.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Final
-
-import attrs
 
 from ....codec import checksum, encode_events, encode_message
 from ....events import AcceptedEvent
@@ -155,7 +154,8 @@ _INSERT_RUN: Final = (
 
 def create(tx: Transaction, new: NewRun, transition: str) -> int:
     """Create a run, without its records; returns its key."""
-    row = attrs.evolve(new.row, length=len(new.records))
+    row = copy(new.row)
+    row.length = len(new.records)
     if not row.open:
         row.owner = row.due_at = None
         row.ended_at = tx.now
@@ -164,7 +164,7 @@ def create(tx: Transaction, new: NewRun, transition: str) -> int:
     events = tuple([_placed(tx, event) for event in new.events])
     looks_from = min((event.position or 0 for event in events), default=None)
     tx.execute(_INSERT_RUN, columns_of(row, tx.now, looks_from))
-    key: int = tx.one("select last_insert_rowid()")
+    key = tx.connection.last_insert_rowid()
     body = encode_events(events)
     tx.execute("insert into inputs values (?, ?, ?, ?)", (key, transition, checksum(key, 0, body), body))
     for event in events:
@@ -178,7 +178,7 @@ def _placed(tx: Transaction, event: AcceptedEvent) -> AcceptedEvent:
     if event.position is not None:
         return event
     position: int | None = tx.one("select position from events where id = ?", (event.id,))
-    return attrs.evolve(event, position=position or tx.position)
+    return event.placed(position or tx.position)
 
 
 def keep_message(tx: Transaction, key: int, number: int, message: Message) -> None:
