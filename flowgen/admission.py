@@ -283,6 +283,11 @@ def slots_of(workflow: str, policies: Policies, document: dict[str, Any]) -> tup
     return tuple(names)
 
 
+def limits_of(policies: Policies) -> tuple[int, ...]:
+    """The limits of the slots that `slots_of` names, in that order."""
+    return tuple(limit.limit for limit in policies.concurrency)
+
+
 def due_of(opening: Opening, now: int) -> int:
     """When a run that has just been opened has to be looked at: at its start, or at the latest time for that."""
     starts = now if opening.start_at is None else opening.start_at

@@ -17,40 +17,32 @@ import attrs
 
 from .acceptance import accept
 from .admission import Gate, Start
-from .effects import direct_event, to_parent
-from .errors import InvalidInput, NondeterminismError, NotFound, WrongState
+from .effects import direct_event
+from .errors import InvalidInput, NotFound, WrongState
 from .events import AcceptedEvent
 from .facts import Facts, Questions
 from .history import (
     OUTCOMES,
-    CancelAccepted,
-    EndCancelled,
     EndFailed,
-    InvokeTerms,
     Record,
     Requested,
     Retried,
-    SignalTerms,
     Started,
     StepFailed,
     effective,
     open_requests,
 )
 from .ids import derived_id
-from .outcome import Failure, Json
+from .outcome import Json
 from .runs import (
-    MAX_STRIKES,
     CancelRequested,
-    ChildFailed,
     EventMatched,
-    Mail,
     Message,
     RunRow,
-    Stored,
     status_of,
 )
-from .signals import decode_waiter, deliver_signal, signal_key
-from .transition import DropKey, Key, NewRun, Progress, Transition, Wait
+from .signals import decode_waiter, deliver_signal
+from .transition import Key, NewRun, Progress, Transition, Wait
 from .values import decode
 from .waits import matches
 
@@ -180,7 +172,8 @@ def deliver(event: AcceptedEvent, waits: Iterable[Wait], page: int, last: bool) 
     messages = tuple(
         Message(derived_id(event.id, wait.id), wait.app, wait.run, EventMatched(wait.id, wait.step, event))
         for wait in waits
-        if matches(wait.where, decode(wait.scope) if wait.scope is not None else None, event)
+        if (wait.step != "" or event.accepted_at <= wait.expires_at)
+        and matches(wait.where, decode(wait.scope) if wait.scope is not None else None, event)
     )
     if not messages and not last:
         return None

@@ -23,17 +23,15 @@ from collections.abc import Collection
 import msgspec
 
 from .context import LogLine
-from .effects import direct_run, to_parent
-from .ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
+from .endings import cancelled_by, overdue
+from .ends import BodyEnd
 from .facts import Facts, Questions
 from .fibers import CLEANUP_TIMEOUT
+from .finish import Closing, Finish
 from .history import (
     AttemptFailed,
     CancelAccepted,
     CleanupExpired,
-    EndCancelled,
-    EndCompleted,
-    EndFailed,
     InvokeTerms,
     Requested,
     SignalTerms,
@@ -43,7 +41,6 @@ from .history import (
     StepSucceeded,
     WaitTerms,
 )
-from .ids import derived_id
 from .outcome import NULL, Failure, Json, Raised, Returned
 from .owned import BodyEnded, Decision, EventFound, Input, LookedBack, Owned, TimePassed
 from .pen import Pen
@@ -52,16 +49,19 @@ from .runs import (
     CancelRequested,
     ChildCompleted,
     ChildFailed,
+    EventCollected,
     EventMatched,
+    Freed,
     Mail,
     Message,
     SignalArrived,
     SignalReplaced,
-    Stored,
 )
-from .transition import NewRun, Progress, Transition
+from .transition import Progress, Transition
 from .tree import Step
 from .values import preview
+
+_OPEN = Closing("open")
 
 HOLD = 20_000
 """A run whose next deadline is at most this many microseconds away keeps its lease."""
@@ -80,12 +80,16 @@ class Draft:
         self._blocked: list[Step] = []
         self._drained = owned.drained
         self._started_at: int | None = None
+        self._deadline: int | None = None
 
     # -- taking inputs ----------------------------------------------------------------------------
 
     def begin(self, digest: str) -> None:
         """Begin a run that has no history yet, on code with this digest."""
         self._started_at = self._pen.at
+        timeouts = self._interpreter.workflow.policies.timeouts
+        if timeouts is not None and timeouts.finish is not None:
+            self._deadline = self._pen.at + timeouts.finish
         self._pen.record(Started(self._pen.at, digest))
         self._answer_fresh()
 
@@ -131,8 +135,7 @@ class Draft:
             ):
                 self._take_early(body, request)
             case CancelRequested(reason):
-                if self._interpreter.cancelling is None:
-                    self._pen.record(CancelAccepted(self._pen.at, reason, self._pen.at + CLEANUP_TIMEOUT))
+                self._cancel(reason)
             case SignalArrived(wait, step_id, data):
                 if (step := pending.get(step_id)) is not None and _waits_as(step, wait):
                     self._pen.succeed(step, data)
@@ -146,8 +149,15 @@ class Draft:
             case ChildFailed(child, step_id, failure):
                 if (step := pending.get(step_id)) is not None and _invoked(step, child):
                     self._pen.fail(step, _of_child(failure))
-            case EventMatched():
-                """The shell has turned it into `EventFound`, after looking for an earlier match."""
+            case EventMatched(step="", event=event):
+                self._cancel(cancelled_by(event))
+            case EventMatched() | EventCollected() | Freed():
+                """The shell has turned a match into `EventFound`; the others were for before the start."""
+
+    def _cancel(self, reason: str) -> None:
+        """Accept a cancel; a second one changes nothing."""
+        if self._interpreter.cancelling is None and self._interpreter.end is None:
+            self._pen.record(CancelAccepted(self._pen.at, reason, self._pen.at + CLEANUP_TIMEOUT))
 
     def _take_early(
         self, body: SignalArrived | SignalReplaced | ChildCompleted | ChildFailed, request: Requested
@@ -206,6 +216,9 @@ class Draft:
 
     def _time_passed(self) -> None:
         interpreter = self._interpreter
+        row = self._owned.row
+        if row.deadline is not None and row.deadline <= self._pen.at:
+            self._cancel(overdue(row))
         for scope, until in sorted(interpreter.cleaning.items(), key=lambda item: (item[1], item[0])):
             if until <= self._pen.at and scope in interpreter.cleaning:
                 self._pen.record(CleanupExpired(self._pen.at, scope))
@@ -231,7 +244,15 @@ class Draft:
     @property
     def blocked(self) -> bool:
         """Whether something must be known before it can be finished: see `missing`."""
-        return bool(self._blocked) or (self._pen.effects is not None and bool(self._pen.effects.cancels))
+        return (
+            bool(self._blocked)
+            or (self._pen.effects is not None and bool(self._pen.effects.cancels))
+            or (self._interpreter.end is not None and self._unknown_at_the_end() is not None)
+        )
+
+    def _unknown_at_the_end(self) -> Questions | None:
+        end = self._interpreter.end
+        return Finish(self._pen, end).unknown() if end is not None else None
 
     def missing(self) -> Questions | None:
         """What has to be known before this draft can be finished; None if nothing."""
@@ -246,6 +267,8 @@ class Draft:
                 return self.missing()
         if self._pen.effects is not None:
             self._pen.effects.ask_successors(self._pen.facts, questions)
+        if not questions and (unknown := self._unknown_at_the_end()) is not None:
+            questions.add(unknown)
         return questions if questions else None
 
     def _answer_fresh(self) -> None:
@@ -280,64 +303,28 @@ class Draft:
         pending = interpreter.pending
         self._pen.execute = [step for step in self._pen.execute if pending.get(step.id) is step]
         if interpreter.end is not None:
-            return self._finish_ended(lines)
+            return self._finish_ended(interpreter.end, lines)
         look = list(owned.unlooked.values()) if owned.unlooked else []
+        wants = owned.slotless and bool(self._pen.execute)
+        if wants:
+            self._pen.execute = []
         working = bool(self._pen.execute or look) or _any_left(executing, self._pen.abandoned)
-        due_at = None if working else interpreter.next_deadline()
-        release = not working and (due_at is None or due_at > self._pen.at + HOLD)
+        due_at = None if working else owned.next_deadline()
+        release = not working and (wants or due_at is None or due_at > self._pen.at + HOLD)
         transition = None
         if self._pen.records or release or self._pen.effects is not None or self._drained > owned.drained:
-            transition = self._transition(release, due_at)
-        return Decision(transition, self._pen.execute, self._pen.abandoned, look, lines, released=release)
-
-    def _finish_ended(self, lines: list[LogLine]) -> Decision:
-        end = self._interpreter.end
-        row = self._owned.row
-        stored: Stored = "completed"
-        reason: str | None = None
-        restarted_as: str | None = None
-        match end:
-            case BodyReturned(data):
-                self._pen.record(EndCompleted(self._pen.at, data))
-                self._tell_parent(ChildCompleted("", "", data))
-            case BodyRestarted(data):
-                successor = self._successor(data)
-                restarted_as = successor.row.id
-                self._pen.effect.create.append(successor)
-                self._pen.record(EndCompleted(self._pen.at, NULL, restarted_as))
-            case BodyRaised(failure, step):
-                stored, reason = "failed", str(failure)
-                self._pen.record(EndFailed(self._pen.at, failure, step))
-                self._tell_parent(ChildFailed("", "", failure))
-            case BodyCancelled(cause):
-                stored, reason = "cancelled", cause
-                self._pen.record(EndCancelled(self._pen.at, cause))
-                message = f"run {row.id} was cancelled: {cause}"
-                self._tell_parent(ChildFailed("", "", Failure("RunCancelledError", message)))
-        transition = self._transition(True, None, stored, reason, restarted_as)
-        return Decision(transition, [], self._pen.abandoned, [], lines, released=True, ended=True)
-
-    def _tell_parent(self, body: ChildCompleted | ChildFailed) -> None:
-        row = self._owned.row
-        if row.parent is not None:
-            self._pen.effect.messages.append(to_parent(row, row.parent, self._interpreter.life, body))
-
-    def _successor(self, data: Json) -> NewRun:
-        row = self._owned.row
-        child = derived_id(row.id, "restart", self._interpreter.life)
-        since = tuple(sorted(self._interpreter.seen().items()))
-        trigger = self._owned.events[-1].position
-        return direct_run(
-            row.app, row.workflow, child, data, self._pen.at, parent=row.parent, since=since, position=trigger
+            transition = self._transition(release, due_at, wants=wants)
+        return Decision(
+            transition, self._pen.execute, self._pen.abandoned, look, lines, released=release, resumable=not wants
         )
 
+    def _finish_ended(self, end: BodyEnd, lines: list[LogLine]) -> Decision:
+        closing = Finish(self._pen, end).write()
+        transition = self._transition(True, None, closing)
+        return Decision(transition, [], self._pen.abandoned, [], lines, released=True, ended=True)
+
     def _transition(
-        self,
-        release: bool,
-        due_at: int | None,
-        stored: Stored = "open",
-        reason: str | None = None,
-        restarted_as: str | None = None,
+        self, release: bool, due_at: int | None, closing: Closing = _OPEN, wants: bool = False
     ) -> Transition:
         owned = self._owned
         row = owned.row
@@ -350,12 +337,15 @@ class Draft:
             self._drained,
             release,
             due_at,
-            stored,
-            reason,
+            closing.stored,
+            closing.reason,
             None,
             self._started_at,
             self._interpreter.life,
-            restarted_as,
+            closing.restarted_as,
+            False,
+            self._deadline,
+            wants,
         )
         transition = Transition(f"{row.id}/{row.fence}/{owned.position}", progress)
         if self._pen.effects is not None:
@@ -368,6 +358,8 @@ class Draft:
         owned.position += len(self._pen.records)
         owned.last_at = self._pen.at
         owned.drained = self._drained
+        if self._started_at is not None:
+            owned.row.started_at, owned.row.deadline = self._started_at, self._deadline
 
 
 def _any_left(executing: Collection[str], abandoned: list[Step]) -> bool:

@@ -101,3 +101,8 @@ def to_parent(row: RunRow, parent: Parent, life: int, body: ChildCompleted | Chi
     """The message by which a run that ended tells the step that invoked it."""
     told = attrs.evolve(body, child=parent.child, step=parent.step)
     return Message(derived_id(row.id, "ended", life), parent.app, parent.run, told)
+
+
+def callers_of(row: RunRow) -> tuple[Parent, ...]:
+    """The steps that wait for the end of a run."""
+    return row.callers if row.parent is None else (row.parent, *row.callers)

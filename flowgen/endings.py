@@ -13,7 +13,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from .effects import to_parent
+from .admission import Gate
+from .aftermath import Ended, aftermath
+from .effects import callers_of, to_parent
 from .errors import NondeterminismError
 from .events import AcceptedEvent
 from .facts import Facts, Questions
@@ -28,7 +30,7 @@ from .history import (
     effective,
     open_requests,
 )
-from .holds import let_go
+from .holds import LetGo
 from .ids import derived_id
 from .outcome import Failure
 from .runs import (
@@ -45,6 +47,8 @@ from .runs import (
 )
 from .signals import signal_key
 from .transition import DropKey, Opening, Progress, Transition
+
+Events = tuple[AcceptedEvent, ...]
 
 
 def park(row: RunRow, error: NondeterminismError, digest: str) -> Transition:
@@ -66,26 +70,29 @@ def park(row: RunRow, error: NondeterminismError, digest: str) -> Transition:
     return Transition(f"{row.id}/{row.fence}/{row.length}/park", progress)
 
 
-def lose_worker(row: RunRow, history: Sequence[Record], facts: Facts, now: int) -> Transition | Questions:
+def lose_worker(
+    row: RunRow, events: Events, history: Sequence[Record], facts: Facts, now: int
+) -> Transition | Questions:
     """A run that killed its workers too often is failed alone."""
     message = (
         f"the workers of run {row.id} died {row.strikes} times (limit {MAX_STRIKES}) while they executed it: "
         "a step may crash or exhaust the process; retry the run once that is mended"
     )
-    return fail_run(row, history, Failure("WorkerLost", message), facts, now)
+    return fail_run(row, events, history, Failure("WorkerLost", message), facts, now)
 
 
 def fail_run(
-    row: RunRow, history: Sequence[Record], failure: Failure, facts: Facts, now: int
+    row: RunRow, events: Events, history: Sequence[Record], failure: Failure, facts: Facts, now: int
 ) -> Transition | Questions:
     """End a run that cannot be driven: its event does not fit its workflow's event class, its workers died."""
     end = EndFailed(_after(history, now), failure)
     records: tuple[Record, ...] = (end,) if history else (Started(end.at, ""), end)
-    return _end(row, history, _Ended(records, row.drained, "failed", str(failure), failure), facts)
+    return _end(row, events, history, _Ended(records, row.drained, "failed", str(failure), failure), facts, end.at)
 
 
 def cancel_run_without_code(
     row: RunRow,
+    events: Events,
     history: Sequence[Record],
     mail: Sequence[Mail],
     facts: Facts,
@@ -107,14 +114,16 @@ def cancel_run_without_code(
     failure = Failure("RunCancelledError", f"run {row.id} was cancelled: {why}")
     callers = tuple(m.message.body.parent for m in mail if isinstance(m.message.body, EventCollected))
     ended = _Ended(tuple(records), drained, "cancelled", why, failure, tuple(p for p in callers if p is not None))
-    return _end(row, history, ended, facts)
+    return _end(row, events, history, ended, facts, at)
 
 
-def skip_run(row: RunRow, opening: Opening, drained: int, reason: str, facts: Facts) -> Transition | Questions:
+def skip_run(
+    row: RunRow, opening: Opening, drained: int, reason: str, facts: Facts, now: int
+) -> Transition | Questions:
     """End a run that was collecting and that flow control does not let open."""
     failure = Failure("RunSkipped", f"run {row.id} was skipped: {reason}")
     ended = _Ended((), drained, "skipped", reason, failure, opening.callers, opening)
-    return _end(row, (), ended, facts)
+    return _end(row, opening.events, (), ended, facts, now)
 
 
 def cancel_reason(row: RunRow, mail: Sequence[Mail], now: int) -> str | None:
@@ -151,12 +160,16 @@ class _Ended:
     opening: Opening | None = None
 
 
-def _end(row: RunRow, history: Sequence[Record], ended: _Ended, facts: Facts) -> Transition | Questions:
-    let = let_go(row, facts)
-    if isinstance(let, Questions):
-        return let
-    messages: list[Message] = list(let.messages)
-    drop: list[DropKey] = list(let.drop)
+def _end(
+    row: RunRow, events: Events, history: Sequence[Record], ended: _Ended, facts: Facts, now: int
+) -> Transition | Questions:
+    trigger = events[-1] if events else None
+    after = aftermath(row, trigger, Ended(ended.stored, failure=ended.failure), facts, now)
+    if isinstance(after, Questions):
+        return after
+    gate, keys = (after.gate, after.keys) if after is not None else (Gate(facts, now), LetGo())
+    messages: list[Message] = [*keys.messages, *gate.messages]
+    drop: list[DropKey] = list(keys.drop)
     for request in open_requests(history).values():
         match request.terms:
             case InvokeTerms(app, _, child, _, "cancel"):
@@ -164,7 +177,7 @@ def _end(row: RunRow, history: Sequence[Record], ended: _Ended, facts: Facts) ->
                 messages.append(Message(derived_id(child, "cancel", row.id), app, child, body))
             case SignalTerms(wait, signal):
                 drop.append(DropKey(row.app, signal_key(signal), wait))
-    parents = (*((row.parent,) if row.parent is not None else ()), *row.callers, *ended.callers)
+    parents = (*callers_of(row), *ended.callers)
     messages += [to_parent(row, parent, row.life, ChildFailed("", "", ended.failure)) for parent in parents]
     progress = Progress(
         row.app,
@@ -184,9 +197,13 @@ def _end(row: RunRow, history: Sequence[Record], ended: _Ended, facts: Facts) ->
     return Transition(
         f"{row.id}/{row.fence}/{row.length}",
         progress,
+        create=tuple(gate.create),
+        accept=tuple(after.accept) if after is not None else (),
         messages=tuple(messages),
-        take=tuple(let.take),
+        open_waits=tuple(gate.open_waits),
+        take=(*keys.take, *gate.take.values()),
         drop=tuple(drop),
+        cells=tuple(gate.cells.values()),
     )
 
 

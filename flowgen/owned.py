@@ -23,7 +23,7 @@ class Owned:
 
     `position` is that of the next record, `last_at` the time of the newest one, `drained` how much mail
     its records account for. `unlooked` are the open waits that have not looked back yet, `looked` how
-    far the others have.
+    far the others have. Without its concurrency slots (`slotless`) none of its bodies may begin.
     """
 
     row: RunRow
@@ -34,6 +34,15 @@ class Owned:
     drained: int = 0
     unlooked: dict[str, Step] = attrs.Factory(dict)
     looked: dict[str, int] = attrs.Factory(dict)
+    slotless: bool = False
+
+    def next_deadline(self) -> int | None:
+        """When somebody has to look at the run: its earliest open deadline, or its own."""
+        earliest = self.interpreter.next_deadline()
+        own = self.row.deadline
+        if own is None or self.interpreter.cancelling is not None:
+            return earliest
+        return own if earliest is None else min(own, earliest)
 
 
 @attrs.define  # one a step
@@ -75,7 +84,8 @@ class Decision:
 
     `execute` are the `Run` steps whose bodies may start after the commit, `abandoned` the steps that
     were given up (their bodies are to be stopped), `look` the waits that must look back before the run
-    may be released. `lines` are what the body logged.
+    may be released. `lines` are what the body logged. A run that was released is `resumable` by its live
+    generator if no body waits to be started.
     """
 
     transition: Transition | None
@@ -85,3 +95,4 @@ class Decision:
     lines: list[LogLine]
     released: bool = False
     ended: bool = False
+    resumable: bool = True

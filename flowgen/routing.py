@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import attrs
 
 from .errors import DefinitionError, ExpressionError
-from .events import AcceptedEvent, event_document
+from .events import RESERVED_PREFIX, AcceptedEvent, event_document
 from .expression import Expression
 from .triggers import NameIndex
 from .workflow import Definition
@@ -36,10 +36,16 @@ class Route:
 
 
 class RouteTable:
-    """All workflows in force, indexed by the events that start them. `generation` says which set."""
+    """All workflows in force, indexed by the events that start them. `generation` says which set.
 
-    def __init__(self, routes: Iterable[Route] = (), generation: int = 0) -> None:
+    `paused` names the workflows (app, id) whose runs are to wait.
+    """
+
+    def __init__(
+        self, routes: Iterable[Route] = (), generation: int = 0, paused: frozenset[tuple[str, str]] = frozenset()
+    ) -> None:
         self.generation = generation
+        self.paused = paused
         self.errors: Counter[str] = Counter()
         self._routes: dict[tuple[str, str], Route] = {(route.app, route.definition.id): route for route in routes}
         entries: list[tuple[str, tuple[Route, Expression | None]]] = []
@@ -52,11 +58,21 @@ class RouteTable:
                 else:
                     entries.append((trigger.pattern, (route, where)))
         self._triggers = NameIndex(entries)
+        self._internal = any(pattern.startswith(RESERVED_PREFIX) for pattern, _ in entries)
         self._named: dict[str, list[tuple[Route, Expression | None]]] = {}
 
     def find(self, app: str, workflow: str) -> Route | None:
         """The workflow called `workflow` of `app`, if its definition is in force."""
         return self._routes.get((app, workflow))
+
+    def of_app(self, app: str) -> list[Route]:
+        """The workflows of an app."""
+        return [route for route in self._routes.values() if route.app == app]
+
+    def hears_of_ends(self, app: str, workflow: str) -> bool:
+        """Whether anything follows from the end of a run of this workflow: a failure handler, an internal event."""
+        route = self.find(app, workflow)
+        return self._internal or (route is not None and route.definition.policies.on_failure is not None)
 
     def triggered(self, event: AcceptedEvent) -> list[Route]:
         """The workflows that `event` starts, each once, in the order of their registration."""

@@ -133,7 +133,7 @@ def status_of(row: RunRow) -> Status:
     if row.cancel:
         return "cancelling"
     if row.stored in ("parked", "collecting"):
-        return row.stored  # type: ignore[return-value]
+        return row.stored
     if row.owner is not None:
         return "running"
     if row.blocked_on is not None:

@@ -56,6 +56,12 @@ def let_go(app: str, held: Key | None, run: str) -> TakeKey | DropKey | None:
     return DropKey(app, held.name, run, held.version)
 
 
+def hand_on(app: str, held: Key, run: str, successor: str) -> TakeKey:
+    """The successor of a run that restarts takes its place in the key."""
+    after = [successor if other == run else other for other in waited_for(held)]
+    return _take(app, held.name, successor if held.holder == run else held.holder, after, held.version)
+
+
 def freed(app: str, held: Key, change: TakeKey | DropKey, run: str) -> Message | None:
     """The message that wakes the holder of a key when `run` was the last one that it waited for."""
     if not isinstance(change, TakeKey) or change.holder != held.holder or change.detail != "[]":

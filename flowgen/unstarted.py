@@ -21,7 +21,7 @@ from .events import AcceptedEvent, event_document
 from .facts import Facts, Questions
 from .routing import Route
 from .runs import EventCollected, Freed, Mail, Parent, RunRow
-from .transition import DropKey, Opening, Progress, Transition
+from .transition import DropKey, Key, Opening, Progress, TakeKey, Transition
 from .workflow import Definition
 
 
@@ -40,10 +40,10 @@ def before_start(
     slotless: bool = False,
     cancelled: str | None = None,
 ) -> Begin | Transition | Questions:
-    """Decide what an owner does with a run that has not started. `cancelled` is why an event has ended it, if one has."""
+    """Decide what an owner does with a run that has not started. `cancelled`: why, if an event ends it."""
     reason = cancelled or cancel_reason(row, mail, now)
     if reason is not None:
-        return cancel_run_without_code(row, (), mail, facts, now, reason)
+        return cancel_run_without_code(row, events, (), mail, facts, now, reason)
     if row.stored == "collecting":
         return _close(row, mail, facts, now)
     start_at = row.start_at
@@ -57,23 +57,19 @@ def before_start(
 def _put_back(row: RunRow, events: tuple[AcceptedEvent, ...], mail: Sequence[Mail], start_at: int | None) -> Transition:
     """Give the run back until its start, or until its slots are free."""
     opening = Opening(events, row.priority, row.slots, row.holds, start_at, row.deadline, bool(row.slots), row.callers)
-    due_at = row.deadline if start_at is None else due_of(opening, start_at)
-    drained = _read(row, mail)
-    if start_at == row.start_at:
-        opening = None
     progress = Progress(
         row.app,
         row.id,
         row.fence,
         row.length,
         (),
-        drained,
+        _read(row, mail),
         True,
-        due_at,
+        row.deadline if start_at is None else due_of(opening, start_at),
         reason=delay_of(start_at),
         life=row.life,
         wants=bool(row.slots),
-        opening=opening,
+        opening=opening if start_at != row.start_at else None,
     )
     return Transition(f"{row.id}/{row.fence}/{row.length}", progress)
 
@@ -89,21 +85,20 @@ def _close(row: RunRow, mail: Sequence[Mail], facts: Facts, now: int) -> Transit
     held = facts.keys[row.app, name]
     ours = held is not None and held.holder == row.id
     if held is not None and ours and (due_at := collection_of(held).due_at) > now:
-        return _collect_on(row, due_at)
+        return _collect_on(row, held, due_at)
     route = facts.table.find(row.app, row.workflow) or Route(row.app, Definition(row.workflow))
     collected = [m.message.body for m in mail if isinstance(m.message.body, EventCollected)]
-    if route.definition.policies.debounce is not None:
-        events = (collected[-1].event,)
-    else:
-        events = tuple(body.event for body in collected)
     callers = tuple(body.parent for body in collected if body.parent is not None)
+    if route.definition.policies.debounce is not None:
+        del collected[:-1]
+    events = tuple(body.event for body in collected)
     gate = Gate(facts, now)
     opening = _opening(gate, Start(route, events[-1], row.id), events, callers, now)
     if gate.questions:
         return gate.questions
     drained = _read(row, mail)
     if isinstance(opening, str):
-        return skip_run(row, Opening(events, callers=callers), drained, opening, facts)
+        return skip_run(row, Opening(events, callers=callers), drained, opening, facts, now)
     progress = Progress(
         row.app,
         row.id,
@@ -138,12 +133,13 @@ def _opening(
     return opening if isinstance(opening, str) else attrs.evolve(opening, callers=callers)
 
 
-def _collect_on(row: RunRow, due_at: int) -> Transition:
-    """An event came between the claim and now: its time of quiet is not over."""
+def _collect_on(row: RunRow, held: Key, due_at: int) -> Transition:
+    """An event came between the claim and now, so its time is not over. Its key's version says that no other did."""
     progress = Progress(
         row.app, row.id, row.fence, row.length, (), row.drained, True, due_at, "collecting", life=row.life
     )
-    return Transition(f"{row.id}/{row.fence}/{row.length}", progress)
+    same = TakeKey(row.app, held.name, held.holder, held.detail, held.expires_at, held.version)
+    return Transition(f"{row.id}/{row.fence}/{row.length}", progress, take=(same,))
 
 
 def _read(row: RunRow, mail: Sequence[Mail]) -> int:

@@ -27,7 +27,7 @@ from ..facts import Facts
 from ..history import WaitTerms
 from ..outcome import Outcome, Raised
 from ..owned import BodyEnded, Decision, EventFound, Input, LookedBack, Owned, TimePassed
-from ..runs import CancelRequested, EventMatched, Mail
+from ..runs import Body, CancelRequested, EventMatched, Mail
 from ..transition import Progress, Transition
 from ..tree import Step
 from ..values import decode
@@ -294,7 +294,7 @@ class Drive:
         if loaded is None or not self._in_body:
             return
         drained = self.owned.drained
-        if any(item.number > drained and isinstance(item.message.body, CancelRequested) for item in loaded.mail):
+        if any(item.number > drained and _cancels(item.message.body) for item in loaded.mail):
             self._interrupt()
 
     def _start(self, steps: Sequence[Step]) -> None:
@@ -336,7 +336,7 @@ class Drive:
             inputs = self._take_arrived()
             if self._fresh_mail:
                 inputs += await self._read_mail()
-            deadline = self.owned.interpreter.next_deadline()
+            deadline = self.owned.next_deadline()
             if (
                 deadline is not None
                 and deadline <= self._environment.now()
@@ -415,6 +415,10 @@ class Drive:
         return await self._worker.patiently(
             lambda: self._store.events(terms.event, since, terms.path, terms.value, until)
         )
+
+
+def _cancels(body: Body) -> bool:
+    return isinstance(body, CancelRequested) or (isinstance(body, EventMatched) and body.step == "")
 
 
 def hand_back(owned: Owned, now: int) -> Transition:

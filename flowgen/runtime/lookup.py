@@ -12,7 +12,7 @@ from ..acceptance import is_delayed
 from ..codec import decode_definition
 from ..facts import Facts, Questions
 from ..routing import Route, RouteTable
-from ..runs import RunRow
+from ..runs import EventCollected, RunRow
 from ..transition import Transition
 from .store import Page, Store
 
@@ -26,7 +26,8 @@ async def load_routes(store: Store) -> RouteTable:
     """The routes in force in a store."""
     registrations = await store.registrations()
     routes = [Route(item.app, decode_definition(bytes(item.definition))) for item in registrations.items]
-    return RouteTable(routes, registrations.generation)
+    paused = frozenset((item.app, item.workflow) for item in registrations.items if item.paused)
+    return RouteTable(routes, registrations.generation, paused)
 
 
 async def answer(store: Store, questions: Questions, facts: Facts) -> None:
@@ -81,16 +82,24 @@ class Started:
         self._known: OrderedDict[str, list[tuple[str, str]]] = OrderedDict()
 
     def note(self, transition: Transition) -> None:
-        """Events were accepted: one of the future starts its runs later, so nothing is known of those."""
+        """Events were accepted: those of the future and those of large batches start their runs later."""
         if len(transition.accept) > _BATCH:
             return
         for event in transition.accept:
-            if not is_delayed(event):
+            if not is_delayed(event) and not event.deferred:
                 self._known[event.id] = []
         for new in transition.create:
-            self._known[new.events[0].id].append((new.row.app, new.row.id))
+            for event in new.events:
+                self._link(event.id, new.row.app, new.row.id)
+        for message in transition.messages:
+            if isinstance(message.body, EventCollected):
+                self._link(message.body.event.id, message.app, message.run)
         while len(self._known) > _EVENTS:
             self._known.popitem(last=False)
+
+    def _link(self, event: str, app: str, run: str) -> None:
+        if event in self._known:
+            self._known[event].append((app, run))
 
     async def by(self, event: str) -> list[tuple[str, str]]:
         """The runs of an event."""

@@ -14,6 +14,7 @@ from ..app import App
 from ..codec import encode_definition
 from ..duration import parse_duration
 from ..errors import InvalidInput, StoreError
+from .calendar import begin_schedules
 from .committer import Committer
 from .engine import Engine
 from .environment import Environment
@@ -104,7 +105,7 @@ async def _working(
             for w in app.workflows.values()
         )
         await store.register(Registration(app.name, worker.id, offers))
-    await worker.fresh_routes()
+    await begin_schedules(store, environment, committer, await worker.fresh_routes(), apps)
     heart = Heartbeat(worker, store.extender(), spin_seconds) if environment.threads else None
     interval, collection = sys.getswitchinterval(), gc.get_threshold()
     if environment.threads:

@@ -13,27 +13,26 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from typing import Any, TypeVar
 
-import attrs
 import msgspec
 import trio
 
+from ..admission import limits_of
 from ..app import App
-from ..context import Context, LogLine
-from ..decisions import ClaimAtOnce, cancel_without_code, fail_run, lose_worker
-from ..decisions import park as park_decision
+from ..context import LogLine
+from ..decisions import ClaimAtOnce
 from ..draft import Draft
-from ..errors import NondeterminismError, StoreError, UndecodableError
-from ..events import AcceptedEvent, event_document, restore
+from ..errors import NondeterminismError, StoreError
+from ..events import AcceptedEvent, event_document
 from ..facts import Facts
 from ..history import End
-from ..interpreter import Interpreter
-from ..outcome import Json, Outcome, failure_of
+from ..outcome import Json, Outcome
 from ..owned import Decision, Owned
 from ..routing import RouteTable
-from ..runs import MAX_STRIKES, Mail, RunRow
+from ..runs import TERMINAL, Mail, RunRow
 from ..transition import NewRun, Transition
 from ..tree import Step
 from ..waits import where_expression
@@ -41,6 +40,7 @@ from ..workflow import Workflow
 from .committer import Committer
 from .digest import code_digest
 from .drive import Drive, hand_back
+from .entrance import Entrance
 from .environment import Environment
 from .executor import Bodies
 from .lookup import answer, load_routes
@@ -91,10 +91,17 @@ class Worker:
             (app.name, workflow.id): workflow for app in apps.values() for workflow in app.workflows.values()
         }
         self.offers = {key: code_digest(workflow) for key, workflow in self._workflows.items()}
+        self._limits = {key: limits_of(workflow.policies) for key, workflow in self._workflows.items()}
+        self._finish = {
+            key: workflow.policies.timeouts.finish
+            for key, workflow in self._workflows.items()
+            if workflow.policies.timeouts is not None and workflow.policies.timeouts.finish is not None
+        }
         self._committer = committer
         self._executor = executor
         self._max_runs = max_runs
         self._cached_runs = cached_runs
+        self._entrance = Entrance(self)
         self._cache: OrderedDict[RunKey, Owned] = OrderedDict()
         self._wake = trio.Event()
         self._given_back = trio.Event()
@@ -109,13 +116,13 @@ class Worker:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Claim and drive until cancelled; then stop the bodies and give all runs back."""
-        who = Who(self.id, self.offers)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
             try:
                 while True:
                     self._wake = trio.Event()
+                    who = Who(self.id, self._offered(), self._limits)
                     full = not self._stopping and await self._claim(who)
                     if not full:
                         await self._idle(who)
@@ -123,6 +130,11 @@ class Worker:
                 self._stopping = True
                 with trio.CancelScope(shield=True):
                     await self._give_all_back()
+
+    def _offered(self) -> dict[RunKey, str]:
+        """What this worker takes on at the moment: nothing of workflows that are paused."""
+        paused = self.routes.paused
+        return {name: digest for name, digest in self.offers.items() if name not in paused} if paused else self.offers
 
     def wake(self) -> None:
         """Something may be due."""
@@ -193,7 +205,9 @@ class Worker:
     def claim_at_once(self) -> ClaimAtOnce | None:
         """What `engine.send` needs to hand runs to this worker in the commit that creates them."""
         room = self.room()
-        return ClaimAtOnce(self.id, self.offers, self.lease, room) if room > 0 and self._nursery is not None else None
+        if room <= 0 or self._nursery is None:
+            return None
+        return ClaimAtOnce(self.id, self._offered(), self.lease, room, self._finish)
 
     def adopt(self, new: NewRun, positions: Mapping[str, int]) -> None:
         """Drive a run that a commit created in this worker's name. `positions` are those of its events."""
@@ -206,7 +220,7 @@ class Worker:
     async def _adopted(self, row: RunRow, events: tuple[AcceptedEvent, ...], records: Sequence[Any]) -> None:
         loaded = Loaded(row, events, tuple(records), (), self.environment.now())
         try:
-            built = await self._build(loaded, aloud=True)
+            built = await self._entrance.build(loaded, aloud=True)
             if built is not None:
                 await self._drive(*built)
         except Exception:
@@ -219,7 +233,7 @@ class Worker:
         row = claimed.row
         try:
             await self._end_earlier(row)
-            built = await self._take(claimed)
+            built = await self._entrance.enter(claimed, self._cache.pop((row.app, row.id), None))
             if built is not None:
                 await self._drive(*built)
         except (LeaseLost, Refused):
@@ -235,68 +249,6 @@ class Worker:
         if drive is not None:
             drive.stop()
             await drive.over.wait()
-
-    async def _take(self, claimed: Claimed) -> tuple[Owned, Sequence[Mail]] | None:
-        """A claimed run, ready to go on: from the cache, or replayed; None if it ends or parks here."""
-        row = claimed.row
-        cached = self._cache.pop((row.app, row.id), None)
-        if cached is not None:
-            continues = cached.row.fence + 1 == row.fence and cached.position == row.length
-            if continues and row.strikes < MAX_STRIKES and not claimed.codeless:
-                cached.row = row
-                return cached, await self._unread_mail(cached)
-            cached.interpreter.close()
-        loaded = await self.patiently(lambda: self.store.load(row.app, row.id))
-        if loaded is None or loaded.row.fence != row.fence:
-            return None
-        if claimed.codeless:
-            await self._commit_end(loaded, cancel_without_code(loaded.row, loaded.records, loaded.mail, loaded.now))
-            return None
-        if row.strikes >= MAX_STRIKES:
-            await self._commit_end(loaded, lose_worker(loaded.row, loaded.records, loaded.now))
-            return None
-        return await self._build(loaded)
-
-    async def _unread_mail(self, owned: Owned) -> Sequence[Mail]:
-        row = owned.row
-        if row.mail == row.drained:
-            return ()
-        try:
-            loaded = await self.patiently(lambda: self.store.load(row.app, row.id, row.length))
-        except BaseException:
-            owned.interpreter.close()
-            raise
-        return loaded.mail if loaded is not None else ()
-
-    async def _build(self, loaded: Loaded, aloud: bool = False) -> tuple[Owned, Sequence[Mail]] | None:
-        """Replay a run into a live generator. One whose code disagrees is parked."""
-        row = loaded.row
-        try:
-            return self.revive(loaded, aloud), loaded.mail
-        except UndecodableError as error:
-            if len(loaded.records) <= 1:
-                await self._commit_end(loaded, fail_run(row, loaded.records, failure_of(error), loaded.now))
-            else:
-                await self._park(row, NondeterminismError("(event)", "the event that started it", str(error)))
-        except NondeterminismError as error:
-            await self._park(row, error)
-        return None
-
-    def revive(self, loaded: Loaded, aloud: bool = False) -> Owned:
-        """The run as its owner holds it, from a load. `aloud`: nobody has heard yet what its body logs."""
-        row = loaded.row
-        workflow = self._workflows[row.app, row.workflow]
-        events = [restore(event, workflow.class_of(event.name)) for event in loaded.events]
-        context = Context(events, run_id=row.id, workflow_id=row.workflow, seed=row.seed, clock=row.created_at)
-        interpreter = Interpreter(workflow, context)
-        interpreter.inherit(row.since)
-        try:
-            interpreter.replay(loaded.records, aloud)
-        except BaseException:
-            interpreter.close()
-            raise
-        last_at = loaded.records[-1].at if loaded.records else row.created_at
-        return Owned(row, loaded.events, interpreter, len(loaded.records), last_at, row.drained)
 
     async def _drive(self, owned: Owned, mail: Sequence[Mail]) -> None:
         key = (owned.row.app, owned.row.id)
@@ -375,7 +327,7 @@ class Worker:
         loaded = await self.patiently(lambda: self.store.load(row.app, row.id))
         if loaded is None or loaded.row.fence != row.fence or loaded.row.owner != self.id:
             return None
-        return self.revive(loaded), loaded.mail
+        return self._entrance.revive(loaded), loaded.mail
 
     async def store_now(self) -> int:
         """Store time, asked: nothing may fire on an estimate."""
@@ -386,6 +338,9 @@ class Worker:
     def digest_of(self, row: RunRow) -> str:
         return self.offers[row.app, row.workflow]
 
+    def workflow_of(self, row: RunRow) -> Workflow[Any, Any]:
+        return self._workflows[row.app, row.workflow]
+
     def scope_of(self, owned: Owned, where: str) -> Json:
         """What of the run's trigger event an expression reads."""
         document = event_document(owned.events[-1])
@@ -393,21 +348,9 @@ class Worker:
 
     async def park(self, owned: Owned, error: NondeterminismError) -> None:
         owned.interpreter.close()
-        await self._park(attrs.evolve(owned.row, length=owned.position, drained=owned.drained), error)
-
-    async def _park(self, row: RunRow, error: NondeterminismError) -> None:
-        log.warning("run %s of %s is parked: %s", row.id, row.workflow, error)
-        if row.stored == "parked":  # by other code: two that disagree must not hand it to each other all the time
-            await trio.sleep(_PARKED_AGAIN_SECONDS)
-        try:
-            await self.commit(park_decision(row, error, self.offers[row.app, row.workflow]))
-        except Refused:
-            return
-
-    async def _commit_end(self, loaded: Loaded, transition: Transition) -> None:
-        await self.commit(transition)
-        assert transition.progress is not None
-        self.ended(loaded.row, transition.progress.records[-1])  # type: ignore[arg-type]
+        row = copy(owned.row)
+        row.length, row.drained = owned.position, owned.drained
+        await self._entrance.park(row, error)
 
     def emit(self, row: RunRow, lines: Sequence[LogLine]) -> None:
         """Write what a body logged, now that the commit that it precedes is durable."""
@@ -452,13 +395,20 @@ class Worker:
             assert decision.transition.progress is not None
             self.ended(owned.row, decision.transition.progress.records[-1])  # type: ignore[arg-type]
             return
-        if self._cached_runs:
+        if self._cached_runs and decision.resumable:
             self._cache[key] = owned
             if len(self._cache) > self._cached_runs:
                 _, evicted = self._cache.popitem(last=False)
                 evicted.interpreter.close()
         else:
             owned.interpreter.close()
+
+    def note_settled(self, row: RunRow, transition: Transition) -> None:
+        """A run was given back or has ended without being driven."""
+        self.leases.pop((row.app, row.id), None)
+        progress = transition.progress
+        if progress is not None and progress.stored in TERMINAL and progress.records:
+            self.ended(row, progress.records[-1])  # type: ignore[arg-type]
 
     def note_lost(self, drive: Drive) -> None:
         log.warning("run %s: the lease is lost; its worker stops", drive.owned.row.id)

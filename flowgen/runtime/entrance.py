@@ -1,0 +1,223 @@
+"""From a claim to a drive: what a claimed run needs before its generator goes on, or instead.
+
+A run may be claimed only to be ended, put back or opened: it collects, it is a schedule, its time has not
+come, nobody can drive it. Those decisions are made and committed here. Any other is replayed into a live
+generator, unless the worker has kept the one that its claim continues.
+
+Refuses to know: when to claim, and what becomes of a run once it is driven.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..context import Context
+from ..endings import cancel_run_without_code, cancelled_by, fail_run, lose_worker
+from ..endings import park as park_decision
+from ..errors import NondeterminismError, UndecodableError
+from ..events import AcceptedEvent, restore
+from ..facts import Facts, Questions
+from ..interpreter import Interpreter
+from ..outcome import failure_of
+from ..owned import Owned
+from ..runs import MAX_STRIKES, Mail, RunRow
+from ..schedules import tick
+from ..transition import Transition, Wait
+from ..unstarted import Begin, before_start
+from ..values import decode
+from ..waits import matches
+from .lookup import answer
+from .store import Claimed, Duplicate, LeaseLost, Loaded, Refused
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+log = logging.getLogger("flowgen")
+
+_TRIES = 20
+_PARKED_AGAIN_SECONDS = 30.0
+
+Entered = tuple[Owned, Sequence[Mail]]
+Decide = Callable[[Loaded, Facts], Transition | Begin | Questions]
+
+
+class Entrance:
+    """Lets claimed runs in, for one worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._store = worker.store
+
+    async def enter(self, claimed: Claimed, cached: Owned | None) -> Entered | None:
+        """A claimed run, ready to go on; None if all that there was to do with it is done."""
+        row = claimed.row
+        if cached is not None:
+            continues = cached.row.fence + 1 == row.fence and cached.position == row.length
+            if continues and row.strikes < MAX_STRIKES and not claimed.codeless:
+                cached.row, cached.slotless = row, claimed.slotless
+                return cached, await self._unread_mail(cached)
+            cached.interpreter.close()
+        loaded = await self._load(row)
+        if loaded is None:
+            return None
+        if not await self._may_go_on(claimed, loaded):
+            return None
+        entered = await self.build(loaded)
+        if entered is not None:
+            entered[0].slotless = claimed.slotless
+        return entered
+
+    async def _may_go_on(self, claimed: Claimed, loaded: Loaded) -> bool:
+        """Do what there is to do instead of driving the run; False if that was all."""
+        row = loaded.row
+        if row.stored == "schedule":
+            happened: set[str] = set()
+            return await self._settle(loaded, partial(_ticked, happened), happened.add)
+        if claimed.codeless:
+            return await self._settle(loaded, _cancelled)
+        if row.strikes >= MAX_STRIKES:
+            return await self._settle(loaded, _lost)
+        if row.started_at is not None:
+            return True
+        cancelled = await self._cancelled_meanwhile(loaded) if row.stored == "open" else None
+        return await self._settle(loaded, partial(_before_start, claimed.slotless, cancelled))
+
+    async def _settle(self, loaded: Loaded, decide: Decide, exists: Callable[[str], None] = lambda name: None) -> bool:
+        """Decide and commit, until that is not refused; True if it says that the run may begin.
+
+        `exists` is told of each run, event or key that was to be made and is there already.
+        """
+        for attempt in range(_TRIES):
+            facts = Facts(self._worker.routes)
+            while isinstance(decision := decide(loaded, facts), Questions):
+                await self._worker.patiently(partial(answer, self._store, decision, facts))
+            if isinstance(decision, Begin):
+                return True
+            try:
+                await self._worker.commit(decision)
+            except LeaseLost:
+                raise
+            except Refused as refused:
+                await trio.sleep(0.01 * attempt)
+                again = await self._load(loaded.row)
+                if again is None:
+                    return False
+                if isinstance(refused, Duplicate):
+                    exists(refused.name)
+                loaded = again
+                continue
+            self._worker.note_settled(loaded.row, decision)
+            return False
+        log.warning("run %s: others keep changing what it depends on; it is tried again later", loaded.row.id)
+        return False
+
+    async def _load(self, row: RunRow) -> Loaded | None:
+        """A run that is still ours, whole; None if it is not."""
+        loaded = await self._worker.patiently(lambda: self._store.load(row.app, row.id))
+        return loaded if loaded is not None and loaded.row.fence == row.fence else None
+
+    async def _unread_mail(self, owned: Owned) -> Sequence[Mail]:
+        row = owned.row
+        if row.mail == row.drained:
+            return ()
+        try:
+            loaded = await self._worker.patiently(lambda: self._store.load(row.app, row.id, row.length))
+        except BaseException:
+            owned.interpreter.close()
+            raise
+        return loaded.mail if loaded is not None else ()
+
+    # -- cancel_on --------------------------------------------------------------------------------
+
+    async def _cancelled_meanwhile(self, loaded: Loaded) -> str | None:
+        """Whether an event that cancels the run came between its own event and the opening of its waits."""
+        row = loaded.row
+        if not self._worker.workflow_of(row).policies.cancel_on:
+            return None
+        for wait in await self._worker.patiently(lambda: self._store.open_waits(row.app, row.id)):
+            if wait.step == "" and (event := await self._first_match(wait)) is not None:
+                return cancelled_by(event)
+        return None
+
+    async def _first_match(self, wait: Wait) -> AcceptedEvent | None:
+        scope = decode(wait.scope) if wait.scope is not None else None
+        since = wait.after or 0
+        while True:
+            page = await self._worker.patiently(partial(self._store.events, wait.event, since, wait.path, wait.value))
+            for event in page:
+                if event.accepted_at <= wait.expires_at and matches(wait.where, scope, event):
+                    return event
+            if not page:
+                return None
+            since = page[-1].position or since
+
+    # -- replay -----------------------------------------------------------------------------------
+
+    async def build(self, loaded: Loaded, aloud: bool = False) -> Entered | None:
+        """Replay a run into a live generator. One whose code disagrees is parked."""
+        row = loaded.row
+        try:
+            return self.revive(loaded, aloud), loaded.mail
+        except UndecodableError as error:
+            if len(loaded.records) <= 1:
+                await self._settle(loaded, partial(_failed, error))
+            else:
+                await self.park(row, NondeterminismError("(event)", "the event that started it", str(error)))
+        except NondeterminismError as error:
+            await self.park(row, error)
+        return None
+
+    def revive(self, loaded: Loaded, aloud: bool = False) -> Owned:
+        """The run as its owner holds it, from a load. `aloud`: nobody has heard yet what its body logs."""
+        row = loaded.row
+        workflow = self._worker.workflow_of(row)
+        events = [restore(event, workflow.class_of(event.name)) for event in loaded.events]
+        context = Context(events, run_id=row.id, workflow_id=row.workflow, seed=row.seed, clock=row.created_at)
+        interpreter = Interpreter(workflow, context)
+        interpreter.inherit(row.since)
+        try:
+            interpreter.replay(loaded.records, aloud)
+        except BaseException:
+            interpreter.close()
+            raise
+        last_at = loaded.records[-1].at if loaded.records else row.created_at
+        return Owned(row, loaded.events, interpreter, len(loaded.records), last_at, row.drained)
+
+    async def park(self, row: RunRow, error: NondeterminismError) -> None:
+        """Give a run back whose code disagrees with its history, for other code."""
+        log.warning("run %s of %s is parked: %s", row.id, row.workflow, error)
+        if row.stored == "parked":  # by other code: two that disagree must not hand it to each other all the time
+            await trio.sleep(_PARKED_AGAIN_SECONDS)
+        try:
+            await self._worker.commit(park_decision(row, error, self._worker.digest_of(row)))
+        except Refused:
+            return
+
+
+def _ticked(happened: set[str], loaded: Loaded, facts: Facts) -> Transition | Questions:
+    return tick(loaded.row, loaded.events, loaded.mail, facts, loaded.now, frozenset(happened))
+
+
+def _cancelled(loaded: Loaded, facts: Facts) -> Transition | Questions:
+    return cancel_run_without_code(loaded.row, loaded.events, loaded.records, loaded.mail, facts, loaded.now)
+
+
+def _lost(loaded: Loaded, facts: Facts) -> Transition | Questions:
+    return lose_worker(loaded.row, loaded.events, loaded.records, facts, loaded.now)
+
+
+def _failed(error: UndecodableError, loaded: Loaded, facts: Facts) -> Transition | Questions:
+    return fail_run(loaded.row, loaded.events, loaded.records, failure_of(error), facts, loaded.now)
+
+
+def _before_start(
+    slotless: bool, cancelled: str | None, loaded: Loaded, facts: Facts
+) -> Transition | Begin | Questions:
+    return before_start(
+        loaded.row, loaded.events, loaded.mail, facts, loaded.now, slotless=slotless, cancelled=cancelled
+    )
