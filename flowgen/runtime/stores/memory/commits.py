@@ -11,10 +11,11 @@ from copy import copy
 import attrs
 
 from ....events import AcceptedEvent
-from ....runs import TERMINAL, CancelRequested, Message
-from ....transition import Key, NewRun, Progress, Transition, Wait
+from ....runs import TERMINAL, CancelRequested, EventCollected, Message, RunRow
+from ....transition import Key, NewRun, Opening, Progress, Transition, Wait
 from ...store import Committed, Conflict, Duplicate, LeaseLost, RunEnded
 from .indexes import RunKey
+from .order import may_not_start_before
 from .state import Named, Run, State
 
 
@@ -51,7 +52,11 @@ def _progressed(state: State, progress: Progress) -> bool:
     gave_up = row.owner is None and row.fence == progress.fence and row.length == progress.position
     if progress.reopen:
         return gave_up and row.stored == "open"
-    return gave_up and (progress.release or progress.stored != "open")
+    return gave_up and _releases(progress)
+
+
+def _releases(progress: Progress) -> bool:
+    return progress.release or progress.stored in TERMINAL or progress.stored == "parked"
 
 
 def _delivered(state: State, transition: Transition) -> bool:
@@ -93,7 +98,7 @@ def _check_progress(state: State, progress: Progress) -> None:
         raise Conflict("cancel", f"run {row.id} cannot end as {progress.stored}: a cancel is unread")
     if progress.position != row.length:
         raise Conflict("position", f"run {row.id} has {row.length} records, not {progress.position}")
-    if progress.reopen and row.stored == "open":
+    if progress.reopen and row.open and row.stored != "parked":
         raise Conflict("position", f"run {row.id} is neither ended nor parked: there is nothing to reopen")
 
 
@@ -143,12 +148,16 @@ def apply(state: State, transition: Transition, now: int) -> bool:
     """Do what the transition says. Returns whether somebody else may have something to do now."""
     progress = transition.progress
     shared = not _delivered(state, transition)
+    run: Run | None = None
     for event in transition.accept:
         state.events.add(event, None if event.ts > event.accepted_at else state.events.last + 1)
     for new in transition.create:
         _create(state, new, transition.id, now)
     if progress is not None:
-        _write(state, state.runs[progress.app, progress.run], progress)
+        run = state.runs[progress.app, progress.run]
+        _write(state, run, progress)
+        if progress.opening is not None:
+            _open(state, run, progress.opening)
     for message in transition.messages:
         _put(state, message, now)
     if shared:
@@ -158,8 +167,7 @@ def apply(state: State, transition: Transition, now: int) -> bool:
     for wait in transition.open_waits:
         _open_wait(state, wait)
     settled = False
-    if progress is not None:
-        run = state.runs[progress.app, progress.run]
+    if run is not None and progress is not None:
         _change_waits(state, run, transition)
         settled = _settle(state, run, progress, now)
     return settled or bool(transition.create or transition.accept or transition.messages)
@@ -168,13 +176,14 @@ def apply(state: State, transition: Transition, now: int) -> bool:
 def _create(state: State, new: NewRun, transition: str, now: int) -> None:
     row = copy(new.row)
     row.length = len(new.records)
+    row.blocked_on = None
     if not row.open:
         row.owner = row.due_at = None
         row.ended_at = now
     elif row.owner is not None:
         row.due_at = now + new.lease
     events = tuple([_placed(state, event) for event in new.events])
-    run = Run(row, events, transition, now, now, list(new.records), [row.fence] * row.length)
+    run = Run(row, events, transition, now, now, list(new.records), [row.fence] * row.length, wanted_at=now)
     state.runs[run.key] = run
     state.note_creation(run)
     state.list_run(run)
@@ -200,27 +209,51 @@ def _write(state: State, run: Run, progress: Progress) -> None:
         for number in range(row.drained + 1, progress.drained + 1):
             run.mail.pop(number, None)
         row.drained = progress.drained
+    listed_by = row.stored, row.deadline
     row.stored, row.reason, row.digest = progress.stored, progress.reason, progress.digest
     row.life = progress.life or row.life
     if progress.started_at is not None:
-        row.started_at = progress.started_at
+        row.started_at, row.deadline = progress.started_at, progress.deadline
+    if (row.stored, row.deadline) != listed_by and not _releases(progress):
+        state.list_run(run)
     if progress.restarted_as is not None:
         row.restarted_as = progress.restarted_as
+
+
+def _open(state: State, run: Run, opening: Opening) -> None:
+    """A run that was collecting becomes one like any other."""
+    row = run.row
+    run.events = tuple([_placed(state, event) for event in opening.events])
+    state.link(run, run.events)
+    row.priority, row.slots, row.holds = opening.priority, opening.slots, opening.holds
+    row.start_at, row.deadline, row.wants = opening.start_at, opening.deadline, opening.wants
+    row.callers = opening.callers
+    state.list_run(run)
 
 
 def _put(state: State, message: Message, now: int) -> None:
     run = state.run(message.app, message.run)
     if run is None or not run.row.open or message.id in run.seen:
         return
-    row = run.row
+    row, body = run.row, message.body
     row.mail += 1
     run.seen.add(message.id)
+    if isinstance(body, EventCollected):
+        message = attrs.evolve(message, body=attrs.evolve(body, event=_placed(state, body.event)))
+        state.link(run, (body.event,))
     run.mail[row.mail] = message
-    if isinstance(message.body, CancelRequested) and not row.unread_cancel:
+    if isinstance(body, CancelRequested) and not row.unread_cancel:
         row.cancel, run.cancelled_at = row.mail, now
     if row.owner is None and row.stored != "parked":
-        row.due_at = now if row.due_at is None else min(row.due_at, now)
+        row.due_at = _due_with(row, message, now)
     state.list_run(run)
+
+
+def _due_with(row: RunRow, message: Message, now: int) -> int | None:
+    """When a run is due that got this message; one that collects goes on doing so until it is cancelled."""
+    if row.stored == "collecting" and not isinstance(message.body, CancelRequested):
+        return row.due_at if message.due_at is None else message.due_at
+    return now if row.due_at is None else min(row.due_at, now)
 
 
 def _write_shared(state: State, transition: Transition) -> None:
@@ -248,6 +281,8 @@ def _change_waits(state: State, run: Run, transition: Transition) -> None:
 def _open_wait(state: State, wait: Wait) -> None:
     run = state.run(wait.app, wait.run)
     if run is not None and run.row.open:
+        if wait.after is None:
+            wait = attrs.evolve(wait, after=run.events[-1].position if run.events else 0)
         _close_wait(state, run, wait.id)
         run.waits[wait.id] = wait
         state.waits.put(wait)
@@ -264,16 +299,18 @@ def _settle(state: State, run: Run, progress: Progress, now: int) -> bool:
     row = run.row
     settled = True
     if progress.stored in TERMINAL:
-        _give_back(state, run, None)
+        _give_back(state, run, progress, None, now)
         row.ended_at, row.drained = now, row.mail
         run.mail.clear()
         run.seen.clear()
         for id in list(run.waits):
             _close_wait(state, run, id)
-    elif progress.stored == "parked" or progress.release or progress.reopen:
+    elif _releases(progress) or progress.reopen:
         at_once = progress.stored == "parked" or row.mail > row.drained
-        _give_back(state, run, now if at_once else progress.due_at)
+        _give_back(state, run, progress, now if at_once else progress.due_at, now)
         row.ended_at = None
+        if progress.reopen:
+            row.deadline = None
     else:
         settled = False
     if settled or row.cancel:  # else nothing changed that it is listed by
@@ -281,7 +318,11 @@ def _settle(state: State, run: Run, progress: Progress, now: int) -> bool:
     return settled
 
 
-def _give_back(state: State, run: Run, due_at: int | None) -> None:
+def _give_back(state: State, run: Run, progress: Progress, due_at: int | None, now: int) -> None:
     state.clear_suspect(run)
-    run.row.owner = None
-    run.row.due_at = due_at
+    row = run.row
+    row.owner, row.due_at = None, due_at
+    row.wants = progress.wants if progress.opening is None else progress.opening.wants
+    run.wanted_at = now
+    if not row.wants or (may_not_start_before(row) or 0) > now:
+        run.rank = None

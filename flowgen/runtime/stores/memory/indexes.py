@@ -25,32 +25,41 @@ _position = attrgetter("position")
 
 
 class Agenda:
-    """Which of some runs is due when, in order of time, then app and id.
+    """Some runs in the order of a number (a time, a rank), then of app and id.
 
-    A heap whose entries go stale when a run gets another time, and are dropped when they are met; it is
+    A heap whose entries go stale when a run gets another number, and are dropped when they are met; it is
     made anew when most of it is stale.
     """
 
     def __init__(self) -> None:
-        self._due: dict[RunKey, int] = {}
+        self._numbers: dict[RunKey, int] = {}
         self._heap: list[tuple[int, RunKey]] = []
 
     def __len__(self) -> int:
-        return len(self._due)
+        return len(self._numbers)
 
-    def put(self, run: RunKey, due_at: int) -> None:
-        """The run is due at that time, whatever was said before."""
-        if self._due.get(run) == due_at:
+    def put(self, run: RunKey, number: int) -> None:
+        """The run has that number, whatever was said before."""
+        if self._numbers.get(run) == number:
             return
-        self._due[run] = due_at
-        heappush(self._heap, (due_at, run))
-        if len(self._heap) > 2 * len(self._due) + 64:
-            self._heap = [(due, run) for run, due in self._due.items()]
+        self._numbers[run] = number
+        heappush(self._heap, (number, run))
+        if len(self._heap) > 2 * len(self._numbers) + 64:
+            self._heap = [(number, run) for run, number in self._numbers.items()]
             heapify(self._heap)
 
-    def discard(self, run: RunKey) -> None:
-        """The run is not due any more."""
-        self._due.pop(run, None)
+    def discard(self, run: RunKey) -> bool:
+        """The run is not listed any more; returns whether it was."""
+        return self._numbers.pop(run, None) is not None
+
+    def first(self) -> tuple[int, RunKey] | None:
+        """The first entry."""
+        while self._heap:
+            entry = self._heap[0]
+            if self._numbers.get(entry[1]) == entry[0]:
+                return entry
+            heappop(self._heap)
+        return None
 
     def upcoming(self) -> Generator[tuple[int, RunKey], None, None]:
         """The entries in order. They stay; nothing may be put or discarded before this is closed."""
@@ -58,7 +67,7 @@ class Agenda:
         try:
             while self._heap:
                 entry = heappop(self._heap)
-                if self._due.get(entry[1]) == entry[0] and (not met or met[-1] != entry):
+                if self._numbers.get(entry[1]) == entry[0] and (not met or met[-1] != entry):
                     met.append(entry)
                     yield entry
         finally:
@@ -99,7 +108,7 @@ class WaitIndex:
                 document = document or event_document(event)
                 value = match_key(value_at(document, parse_path(path)))
             for wait in values.get(value, {}).values():
-                if wait.after < event.position:
+                if (wait.after or 0) < event.position:
                     yield wait
 
 
@@ -177,9 +186,7 @@ class EventLog:
                 values[_value(event, path)].remove(event)
 
     def _keep(self, number: int, event: AcceptedEvent, position: int | None) -> AcceptedEvent:
-        kept = AcceptedEvent(
-            event.id, event.name, event.data, event.ts, event.accepted_at, event.key, position, event.digest
-        )
+        kept = event if position is None else event.placed(position)
         self._by_id[event.id] = (number, kept)
         if position is not None:
             self.last = position

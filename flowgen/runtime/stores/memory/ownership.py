@@ -1,64 +1,117 @@
-"""Claims, leases and strikes: who may have which run, in which order, and what a take-over means."""
+"""Claims, leases and strikes: who may have which run, in which order, and what a take-over means.
+
+A claim goes through the ready order: `choose` says what becomes of the next run, `take` does it, until the
+worker has enough or nothing is ready. A run without room in its slots and without anything else to do is
+blocked on the way, which makes the next of its queue ready at once, if there is room for that one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from copy import copy
-from heapq import merge
+from itertools import zip_longest
+from operator import itemgetter
 
 import attrs
 
-from ....runs import SUSPECT_STRIKES
-from ...store import Claimed, Claims, Extended, Lease, Who
-from .indexes import RunKey
+from ....runs import SUSPECT_STRIKES, RunRow
+from ...store import PAGE, Claimed, Claims, Extended, Lease, Who
+from .indexes import Agenda, RunKey
+from .order import ReadyOrder, chores_at, earliest
 from .state import Run, State
 
 
-@attrs.frozen
-class Choice:
-    """What a claim will give: runs as they will be, and the suspect that the worker will name."""
+@attrs.define(eq=False)
+class Claiming:
+    """A claim under way: what the worker may have, and what it got so far.
 
+    `held` is the suspect that the worker had before, `suspect` the one that it will name. `blocked` counts
+    the runs that were blocked on the way: a claim ends after a page of them. `passed` are runs that are
+    ready, but not for this worker.
+    """
+
+    who: Who
+    lease: int
     now: int
-    claimed: tuple[Claimed, ...]
+    orders: list[ReadyOrder]
+    held: RunKey | None
     suspect: RunKey | None
+    given: list[Claimed] = attrs.Factory(list)
+    passed: list[Run] = attrs.Factory(list)
+    blocked: int = 0
 
 
-def choose(state: State, who: Who, limit: int, lease: int) -> Choice:
-    """Choose due runs for a worker. Changes nothing: the agendas must stand still while they are read."""
+def begin(state: State, who: Who, lease: int) -> Claiming:
+    """Begin a claim."""
     now = state.now()
+    orders = _offered(state, who)
+    for order in orders:
+        order.promote(now)
     held = state.suspect_of(who.worker)
-    chosen: list[Claimed] = []
-    noted: RunKey | None = None
-    with closing(_claimable(state, who, held)) as upcoming:
-        for due_at, run, codeless in upcoming:
-            if due_at > now or len(chosen) >= limit:
-                break
-            strikes = _strikes(state, run, who.worker, held)
-            if strikes >= SUSPECT_STRIKES and not codeless:
-                if noted is not None:
-                    continue
-                noted = run.key
-            chosen.append(_claimed(run, who.worker, strikes, now + lease, codeless))
-    return Choice(now, tuple(chosen), noted or held)
+    return Claiming(who, lease, now, orders, held, held)
 
 
-def take(state: State, who: Who, choice: Choice) -> Claims:
-    """Give a worker what was chosen for it."""
-    for claimed in choice.claimed:
-        run = state.runs[claimed.row.app, claimed.row.id]
-        run.row, run.claimed_at = copy(claimed.row), choice.now
+def choose(state: State, claiming: Claiming) -> Claimed | None:
+    """The next run of a claim, as it will be; None if there is none. Blocks those on the way that have to wait."""
+    while claiming.blocked < PAGE and (first := _first(state, claiming)) is not None:
+        _, key, agenda = first
+        run, codeless = state.runs[key], agenda is state.codeless
+        strikes = _strikes(state, run, claiming.who.worker, claiming.held)
+        if _has_code(claiming.who, run) if codeless else _is_second_suspect(claiming, run, strikes):
+            agenda.discard(key)
+            claiming.passed.append(run)
+            continue
+        full = None if codeless else _full_slot(state, claiming, run.row)
+        if full is None or _has_chores(run.row, claiming.now):
+            return _claimed(claiming, run, strikes, codeless, slotless=full is not None)
+        _block(state, claiming, run, full)
+    return None
+
+
+def take(state: State, claiming: Claiming, claimed: Claimed) -> None:
+    """Give the worker the run that was chosen, with all its slots or none."""
+    run = state.runs[claimed.row.app, claimed.row.id]
+    run.rank = state.rank_of(run) if claimed.slotless else None
+    run.row, run.claimed_at = copy(claimed.row), claiming.now
+    run.holding = () if claimed.slotless or claimed.codeless else run.row.slots
+    if run.row.strikes >= SUSPECT_STRIKES and not claimed.codeless:
+        claiming.suspect = run.key
+    state.list_run(run)
+    if run.holding:
+        _look_again(state, claiming, run.row)
+    claiming.given.append(claimed)
+
+
+def end(state: State, claiming: Claiming) -> Claims:
+    """The answer of a claim. What was passed over is there for others again."""
+    for run in claiming.passed:
         state.list_run(run)
-    state.note_alive(who.worker, choice.now, choice.suspect)
-    return Claims(choice.claimed, choice.now, state.generation)
+    state.note_alive(claiming.who.worker, claiming.now, claiming.suspect)
+    return Claims(tuple(claiming.given), claiming.now, state.generation)
+
+
+def claim(state: State, who: Who, limit: int, lease: int) -> Claims:
+    """Give a worker the first of the ready runs that it may have."""
+    claiming = begin(state, who, lease)
+    while len(claiming.given) < limit and (claimed := choose(state, claiming)) is not None:
+        take(state, claiming, claimed)
+    return end(state, claiming)
 
 
 def next_due(state: State, who: Who) -> int | None:
-    """When there is something for this worker, at the earliest."""
-    with closing(_claimable(state, who, state.suspect_of(who.worker))) as upcoming:
-        first = next(upcoming, None)
-    times = (first[0] if first is not None else None, state.events.next_promotion())
-    return min((time for time in times if time is not None), default=None)
+    """When there is something for this worker, at the earliest; any time in the past means now."""
+    suspect = state.suspect_of(who.worker)
+
+    def may_have(run: Run) -> bool:
+        return suspect in (None, run.key) or _strikes(state, run, who.worker, suspect) < SUSPECT_STRIKES
+
+    times = [state.events.next_promotion()]
+    times.append(_first_time(state, state.codeless, lambda run: not _has_code(who, run)))
+    for order in _offered(state, who):
+        ready = _first_time(state, order.ready, may_have) is not None
+        times.append(state.highest if ready else _first_time(state, order.later, may_have))
+    return earliest(*times)
 
 
 def extend(state: State, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
@@ -83,29 +136,42 @@ def _extend_one(state: State, held: Lease, now: int, lease: int) -> int | None:
     return row.mail
 
 
-def _claimable(state: State, who: Who, suspect: RunKey | None) -> Generator[tuple[int, Run, bool], None, None]:
-    """What this worker may be given, in the order in which it comes due; true: codeless.
+# -- what a worker may have ---------------------------------------------------------------------------
 
-    What it could have with its code it is never given without.
-    """
-    agendas = [state.due[name] for name in who.offers if name in state.due]
+
+def _offered(state: State, who: Who) -> list[ReadyOrder]:
+    """Where the runs are listed for which a worker has the code; a parked one wants other code."""
+    orders = [state.due[name] for name in who.offers if name in state.due]
     for name, digest in who.offers.items():
-        agendas += [agenda for parked_by, agenda in state.parked.get(name, {}).items() if parked_by != digest]
-    with ExitStack() as stack:
-        due = [_tagged(stack.enter_context(closing(agenda.upcoming())), False) for agenda in agendas]
-        cancelled = _tagged(stack.enter_context(closing(state.cancelled.upcoming())), True)
-        for due_at, key, codeless in merge(*due, cancelled):
-            run = state.runs[key]
-            if codeless:
-                if not any(run.agenda is agenda for agenda in agendas):
-                    yield due_at, run, True
-            elif suspect in (None, key) or _strikes(state, run, who.worker, suspect) < SUSPECT_STRIKES:
-                yield due_at, run, False
+        orders += [order for parked_by, order in state.parked.get(name, {}).items() if parked_by != digest]
+    return orders
 
 
-def _tagged(entries: Iterator[tuple[int, RunKey]], codeless: bool) -> Iterator[tuple[int, RunKey, bool]]:
-    for due_at, key in entries:
-        yield due_at, key, codeless
+def _has_code(who: Who, run: Run) -> bool:
+    """Whether a worker could have a run with its code: then it is never given without."""
+    digest = who.offers.get((run.row.app, run.row.workflow))
+    return digest is not None and not (run.row.stored == "parked" and run.row.digest == digest)
+
+
+def _first(state: State, claiming: Claiming) -> tuple[int, RunKey, Agenda] | None:
+    """The run that is to be looked at next, and where it is listed."""
+    agendas = [order.ready for order in claiming.orders]
+    firsts = [(*first, agenda) for agenda in agendas if (first := agenda.first()) is not None]
+    codeless = state.codeless.first()
+    if codeless is not None and codeless[0] <= claiming.now:
+        firsts.append((*codeless, state.codeless))
+    return min(firsts, key=itemgetter(0, 1), default=None)
+
+
+def _first_time(state: State, agenda: Agenda, may_have: Callable[[Run], bool]) -> int | None:
+    """The first number of an agenda that is one of a run which the worker may have."""
+    with closing(agenda.upcoming()) as upcoming:
+        return next((number for number, key in upcoming if may_have(state.runs[key])), None)
+
+
+def _is_second_suspect(claiming: Claiming, run: Run, strikes: int) -> bool:
+    """Whether a run would be a suspect beside the one that the worker has."""
+    return strikes >= SUSPECT_STRIKES and claiming.suspect not in (None, run.key)
 
 
 def _strikes(state: State, run: Run, worker: str, suspect: RunKey | None) -> int:
@@ -120,8 +186,46 @@ def _strikes(state: State, run: Run, worker: str, suspect: RunKey | None) -> int
     return row.strikes if blamed not in (None, run.key) else row.strikes + 1
 
 
-def _claimed(run: Run, worker: str, strikes: int, due_at: int, codeless: bool) -> Claimed:
+# -- what becomes of a run ----------------------------------------------------------------------------
+
+
+def _limits(who: Who, row: RunRow) -> Iterator[tuple[str, int | None]]:
+    """The slots of a run with their limits."""
+    return zip_longest(row.slots, who.limits.get((row.app, row.workflow), ())[: len(row.slots)])
+
+
+def _full_slot(state: State, claiming: Claiming, row: RunRow) -> str | None:
+    """The first of a run's slots in which there is no room."""
+    for slot, limit in _limits(claiming.who, row):
+        room = state.slots.room((row.app, slot), limit, claiming.now)
+        if not room:
+            state.slots.looked((row.app, slot), row.workflow, room, claiming.now)
+            return slot
+    return None
+
+
+def _look_again(state: State, claiming: Claiming, row: RunRow) -> None:
+    """After a run got its slots, note for the next of its workflow whether there is room left."""
+    for slot, limit in _limits(claiming.who, row):
+        room = state.slots.room((row.app, slot), limit, claiming.now)
+        state.slots.looked((row.app, slot), row.workflow, room, claiming.now)
+    state.relist_heads(row.app, row.slots)
+
+
+def _has_chores(row: RunRow, now: int) -> bool:
+    due = chores_at(row)
+    return due is not None and due <= now
+
+
+def _block(state: State, claiming: Claiming, run: Run, slot: str) -> None:
+    """Let a run stand in the queue of a slot that is full, under the rank that it has."""
+    claiming.blocked += 1
+    run.rank, run.row.blocked_on = state.rank_of(run), slot
+    state.list_run(run)
+
+
+def _claimed(claiming: Claiming, run: Run, strikes: int, codeless: bool, slotless: bool) -> Claimed:
     row = copy(run.row)
-    row.strikes = strikes
-    row.owner, row.due_at, row.fence = worker, due_at, row.fence + 1
-    return Claimed(row, run.row.owner is not None, codeless)
+    row.strikes, row.blocked_on = strikes, None
+    row.owner, row.due_at, row.fence = claiming.who.worker, claiming.now + claiming.lease, row.fence + 1
+    return Claimed(row, run.row.owner is not None, codeless, slotless)

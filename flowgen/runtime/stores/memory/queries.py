@@ -14,7 +14,7 @@ import msgspec
 
 from ....errors import InvalidInput
 from ....events import AcceptedEvent
-from ....runs import Mail, RunRow
+from ....runs import EventCollected, Mail, RunRow
 from ....transition import Wait
 from ...store import PAGE, Loaded, Page, RunFilter
 from .indexes import RunKey
@@ -39,7 +39,7 @@ def waits(state: State, event: AcceptedEvent, cursor: str | None) -> Page[Wait]:
 
 def started_by(state: State, event: str, cursor: str | None) -> Page[RunRow]:
     """The runs that an event started."""
-    return _rows(state, state.started.get(event, []), cursor)
+    return _rows(state, state.started.get(event, ()), cursor)
 
 
 def children(state: State, app: str, run: str, cursor: str | None) -> Page[RunRow]:
@@ -77,10 +77,17 @@ def _selects(where: RunFilter, run: Run) -> bool:
     return (
         where.app in (None, row.app)
         and where.workflow in (None, row.workflow)
-        and (where.status is None or (row.open if where.status == "open" else row.stored == where.status))
+        and _has_status(row, where.status)
         and (where.before is None or row.created_at < where.before)
         and (where.after is None or row.created_at >= where.after)
     )
+
+
+def _has_status(row: RunRow, status: str | None) -> bool:
+    """Whether a run is meant by a status. Schedules are meant by their own alone."""
+    if status is None or status == "open":
+        return row.stored != "schedule" and (status is None or row.open)
+    return row.stored == status
 
 
 def find_events(state: State, name: str | None, cursor: str | None, limit: int) -> Page[AcceptedEvent]:
@@ -118,15 +125,21 @@ def delete(state: State, before: int, limit: int) -> int:
     ended = nsmallest(limit, ended, key=lambda run: (run.row.ended_at, run.key))
     for run in ended:
         _delete_run(state, run)
-    horizon = min(
-        (event.position or 0 for run in state.runs.values() if run.row.open for event in run.events), default=None
-    )
+    horizon = min((e.position or 0 for run in state.runs.values() if run.row.open for e in _handled(run)), default=None)
     old = (e for _, e in state.events.newest_first() if e.accepted_at < before and _in_nobodys_way(state, e, horizon))
     past = nsmallest(limit - len(ended), old, key=lambda event: event.position or 0)
     for event in past:
         state.events.delete(event.id)
     _drop_expired(state, before)
     return len(ended) + len(past)
+
+
+def _handled(run: Run) -> Iterator[AcceptedEvent]:
+    """The events of a run; while it collects they are in its mailbox."""
+    yield from run.events
+    for message in run.mail.values():
+        if isinstance(message.body, EventCollected):
+            yield message.body.event
 
 
 def _in_nobodys_way(state: State, event: AcceptedEvent, horizon: int | None) -> bool:
@@ -139,10 +152,10 @@ def _delete_run(state: State, run: Run) -> None:
     row = run.row
     del state.runs[run.key]
     del state.by_creation[bisect_left(state.by_creation, (row.created_at, run.key))]
-    for event in run.events:
-        state.started[event.id].remove(run.key)
-        if not state.started[event.id]:
-            del state.started[event.id]
+    for event in run.linked:
+        del state.started[event][run.key]
+        if not state.started[event]:
+            del state.started[event]
     if row.parent is not None:
         siblings = state.children[row.parent.app, row.parent.run]
         siblings.remove(run.key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from ....outcome import Json
 from ...store import ALIVE, Registered, Registration, Registrations
 from .state import Named, State
@@ -29,7 +31,16 @@ def register(state: State, registration: Registration) -> int:
 
 def registrations(state: State) -> Registrations:
     """The definitions in force, by app and workflow."""
-    return Registrations(tuple(state.in_force[name] for name in sorted(state.in_force)), state.generation)
+    items = [attrs.evolve(state.in_force[name], paused=name in state.paused) for name in sorted(state.in_force)]
+    return Registrations(tuple(items), state.generation)
+
+
+def pause(state: State, name: Named, paused: bool) -> int:
+    """Note that a workflow is paused or not, whether it is registered or not, and answer the generation."""
+    if paused is not (name in state.paused):
+        state.paused ^= {name}
+        state.generation += 1
+    return state.generation
 
 
 def _of_app(state: State, app: str) -> dict[Named, Registered]:

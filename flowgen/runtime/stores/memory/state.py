@@ -7,7 +7,7 @@ Dictionaries and indexes over values; the functions that change them are in `com
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -17,6 +17,8 @@ from ....runs import SUSPECT_STRIKES, Message, RunRow
 from ....transition import Cell, Key, Wait
 from ...store import CODELESS_AFTER, Registered, Registration
 from .indexes import Agenda, EventLog, RunKey, WaitIndex
+from .order import ReadyOrder, chores_at, earliest, rank, ready_at
+from .slots import Slots
 
 Named = tuple[str, str]
 """App and name, of a key, a cell or a workflow."""
@@ -27,8 +29,12 @@ class Run:
     """A run as it is kept. `fences` are those that wrote its records, one for each.
 
     `created_by` is the transition that did. `mail` is what is not drained, by number; `seen` every
-    message id it ever got. `agenda` is where it is listed as due. `cancelled_at` is when its first unread
-    cancel came, `claimed_at` when its owner got it.
+    message id it ever got. `cancelled_at` is when its first unread cancel came, `claimed_at` when its
+    owner got it, `wanted_at` when it began to want a slot.
+
+    `order` is where it is listed, `holding` the slots that it got with its claim, `queue` that in whose queue
+    it stands. `rank` is what it keeps of its place in the ready order: while it is blocked, and while a
+    slotless owner has it.
     """
 
     row: RunRow
@@ -41,7 +47,12 @@ class Run:
     mail: dict[int, Message] = attrs.Factory(dict)
     seen: set[str] = attrs.Factory(set)
     waits: dict[str, Wait] = attrs.Factory(dict)
-    agenda: Agenda | None = None
+    linked: dict[str, None] = attrs.Factory(dict)
+    wanted_at: int = 0
+    order: ReadyOrder | None = None
+    holding: tuple[str, ...] = ()
+    queue: str | None = None
+    rank: int | None = None
 
     @property
     def key(self) -> RunKey:
@@ -64,11 +75,12 @@ class State:
     highest: int = 0
     runs: dict[RunKey, Run] = attrs.Factory(dict)
     by_creation: list[tuple[int, RunKey]] = attrs.Factory(list)
-    started: dict[str, list[RunKey]] = attrs.Factory(dict)
+    started: dict[str, dict[RunKey, None]] = attrs.Factory(dict)
     children: dict[RunKey, list[RunKey]] = attrs.Factory(dict)
-    due: dict[Named, Agenda] = attrs.Factory(dict)
-    parked: dict[Named, dict[str | None, Agenda]] = attrs.Factory(dict)
-    cancelled: Agenda = attrs.Factory(Agenda)
+    due: dict[Named, ReadyOrder] = attrs.Factory(dict)
+    parked: dict[Named, dict[str | None, ReadyOrder]] = attrs.Factory(dict)
+    codeless: Agenda = attrs.Factory(Agenda)
+    slots: Slots = attrs.Factory(Slots)
     waits: WaitIndex = attrs.Factory(WaitIndex)
     events: EventLog = attrs.Factory(EventLog)
     keys: dict[Named, Key] = attrs.Factory(dict)
@@ -78,6 +90,7 @@ class State:
     registered: dict[tuple[str, str], Registration] = attrs.Factory(dict)
     first_seen: dict[tuple[str, str, str], int] = attrs.Factory(dict)
     in_force: dict[Named, Registered] = attrs.Factory(dict)
+    paused: set[Named] = attrs.Factory(set)
     generation: int = 0
 
     def now(self) -> int:
@@ -110,32 +123,91 @@ class State:
         """Make a new run findable by its time, its events and its parent."""
         row = run.row
         insort(self.by_creation, (row.created_at, run.key))
-        for event in run.events:
-            self.started.setdefault(event.id, []).append(run.key)
+        self.link(run, run.events)
         if row.parent is not None:
             self.children.setdefault((row.parent.app, row.parent.run), []).append(run.key)
+
+    def link(self, run: Run, events: Iterable[AcceptedEvent]) -> None:
+        """These events started the run."""
+        for event in events:
+            run.linked[event.id] = None
+            self.started.setdefault(event.id, {})[run.key] = None
+
+    # -- where claims find a run --------------------------------------------------------------------
 
     def list_run(self, run: Run) -> None:
         """List a run where claims will find it, and nowhere else; to be called when its row has changed."""
         row = run.row
-        agenda = self._agenda(row) if row.due_at is not None else None
-        if run.agenda is not agenda and run.agenda is not None:
-            run.agenda.discard(run.key)
-        run.agenda = agenda
-        if agenda is not None and row.due_at is not None:
-            agenda.put(run.key, row.due_at)
-        if row.open and row.unread_cancel:
-            last_leased = row.due_at if row.owner is not None and row.due_at is not None else 0
-            self.cancelled.put(run.key, max(run.cancelled_at, last_leased) + CODELESS_AFTER)
-        elif self.cancelled:
-            self.cancelled.discard(run.key)
+        if row.slots:
+            self._list_slots(run)
+        self._list_ready(run)
+        codeless_at = self._codeless_at(run)
+        if codeless_at is not None:
+            self.codeless.put(run.key, codeless_at)
+        elif self.codeless:
+            self.codeless.discard(run.key)
 
-    def _agenda(self, row: RunRow) -> Agenda:
+    def relist_heads(self, app: str, names: Iterable[str]) -> None:
+        """List the heads of the queues of these slots again: it has changed when there may be room."""
+        for head in tuple(self.slots.heads(app, names)):
+            self._list_ready(self.runs[head])
+
+    def _list_slots(self, run: Run) -> None:
+        """Hold the slots that the owner of a run got, and stand in the queue where it is blocked."""
+        row, key, slots = run.row, run.key, self.slots
+        heads = tuple(slots.heads(row.app, row.slots))
+        if run.holding and row.owner is not None and row.due_at is not None:
+            slots.hold(key, run.holding, row.due_at)
+        else:
+            slots.let_go(key, row.slots, self.highest)
+            run.holding = ()
+        if run.queue != row.blocked_on:
+            if run.queue is not None:
+                slots.leave(key, run.queue, row.workflow)
+            if row.blocked_on is not None and run.rank is not None:
+                slots.join(key, row.blocked_on, row.workflow, run.rank)
+            run.queue = row.blocked_on
+        for head in heads:
+            self._list_ready(self.runs[head])
+        self.relist_heads(row.app, row.slots)
+
+    def _list_ready(self, run: Run) -> None:
+        ready_at = self._ready_at(run)
+        order = self._order(run.row) if ready_at is not None else None
+        if run.order is not order and run.order is not None:
+            run.order.discard(run.key)
+        run.order = order
+        if order is not None and ready_at is not None:
+            order.put(run.key, ready_at, self.rank_of(run), self.highest)
+
+    def _ready_at(self, run: Run) -> int | None:
+        row = run.row
+        if run.queue is None:
+            return ready_at(row, run.wanted_at)
+        return earliest(chores_at(row), self.slots.ready_at(run.key, run.queue, row.workflow))
+
+    def rank_of(self, run: Run) -> int:
+        """The rank of a run: the one that it keeps, or that of the time at which it is ready."""
+        row = run.row
+        if run.rank is not None and row.owner is None:
+            return run.rank
+        return rank(row, ready_at(row, run.wanted_at) or 0)
+
+    def _order(self, row: RunRow) -> ReadyOrder:
         name = (row.app, row.workflow)
         if row.stored != "parked":
-            return self.due.get(name) or self.due.setdefault(name, Agenda())
-        agendas = self.parked.setdefault(name, {})
-        return agendas.get(row.digest) or agendas.setdefault(row.digest, Agenda())
+            return self.due.get(name) or self.due.setdefault(name, ReadyOrder())
+        orders = self.parked.setdefault(name, {})
+        return orders.get(row.digest) or orders.setdefault(row.digest, ReadyOrder())
+
+    def _codeless_at(self, run: Run) -> int | None:
+        """When a run may be ended without its code: a while after a cancel or its deadline, and its last lease."""
+        row = run.row
+        if not row.open or not (row.unread_cancel or row.deadline is not None):
+            return None
+        since = earliest(run.cancelled_at if row.unread_cancel else None, row.deadline) or 0
+        last_leased = row.due_at if row.owner is not None and row.due_at is not None else 0
+        return max(since, last_leased) + CODELESS_AFTER
 
     def suspect_of(self, worker: str) -> RunKey | None:
         """The run that a worker names as its suspect, if it still holds it."""

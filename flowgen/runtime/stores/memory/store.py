@@ -82,8 +82,7 @@ class MemoryStore:
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
         await trio.lowlevel.checkpoint()
         with self._lock:
-            choice = ownership.choose(self._state, who, limit, lease)
-            return ownership.take(self._state, who, choice)
+            return ownership.claim(self._state, who, limit, lease)
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         await trio.lowlevel.checkpoint()
@@ -100,6 +99,13 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         with self._lock:
             generation = registry.register(self._state, registration)
+            self._announce()
+            return generation
+
+    async def pause(self, app: str, workflow: str, paused: bool) -> int:
+        await trio.lowlevel.checkpoint()
+        with self._lock:
+            generation = registry.pause(self._state, (app, workflow), paused)
             self._announce()
             return generation
 
