@@ -200,7 +200,9 @@ def _write(state: State, run: Run, progress: Progress) -> None:
         for number in range(row.drained + 1, progress.drained + 1):
             run.mail.pop(number, None)
         row.drained = progress.drained
-    row.stored, row.reason, row.digest = progress.stored, progress.reason, progress.digest
+    was, row.stored, row.reason, row.digest = row.stored, progress.stored, progress.reason, progress.digest
+    if row.stored != was:
+        state.list_run(run)
     row.life = progress.life or row.life
     if progress.started_at is not None:
         row.started_at = progress.started_at
