@@ -3,7 +3,8 @@
 One event at a time: a gap in which nothing happens, then the clock runs from `send` until the result
 of the run that the event started is known. In turns with it, after the same gap, a bare commit: a disk
 and a processor that have been idle are slower, and both sides shall meet them. The gap is long enough
-for what an engine does after the answer (it marks the event as routed some 20 ms later).
+for what an engine does after the answer: it routes the event, marks it some 25 ms later, and looks once
+more for what others may have changed. With half the gap that met one of the two sides, always the same.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bench.timing import Sample, expect, median, percentile
 from flowgen import App, Context, Event, OnEvent, Run, Steps
 from flowgen.runtime import Engine, open_engine
 
-GAP_SECONDS = 0.05
+GAP_SECONDS = 0.1
 EVENTS, QUICK_EVENTS, WARM = 200, 20, 10
 
 

@@ -17,17 +17,27 @@ from .commands.base import shown
 from .commands.run import check_loop
 from .context import Context
 from .errors import DefinitionError
+from .flow_control import (
+    Batch,
+    CancelOn,
+    Concurrency,
+    Debounce,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+)
 from .retry import DEFAULT_BACKOFF, DEFAULT_RETRIES, Backoff, check_retries
-from .triggers import OnEvent
 from .workflow import (
     DEFAULT_MAX_STEPS,
+    OPTIONS,
     Changes,
+    Trigger,
     Workflow,
     check_backoff,
     check_max_steps,
-    location,
     make_workflow,
-    refuse_options,
 )
 
 E = TypeVar("E")
@@ -84,53 +94,51 @@ class App:
         fn: None = None,
         /,
         *,
-        on: OnEvent | Sequence[OnEvent] | None = None,
+        on: Trigger | Sequence[Trigger] | None = None,
         id: str | None = None,
         retries: int | None = None,
         backoff: Backoff | None = None,
+        concurrency: Concurrency | Sequence[Concurrency] | None = None,
+        throttle: Throttle | None = None,
+        rate_limit: RateLimit | None = None,
+        debounce: Debounce | None = None,
+        batch: Batch | None = None,
+        priority: Priority | None = None,
+        singleton: Singleton | None = None,
+        idempotency: str | None = None,
+        cancel_on: CancelOn | Sequence[CancelOn] | None = None,
+        timeouts: Timeouts | None = None,
+        on_failure: Workflow[Any, Any] | str | None = None,
         changes: Changes = "strict",
         max_steps: int | None = None,
     ) -> Callable[[Callable[[Context[E]], Steps[R]]], Workflow[E, R]]: ...
-    def workflow(
-        self,
-        fn: Any = None,
-        /,
-        *,
-        on: OnEvent | Sequence[OnEvent] | None = None,
-        id: str | None = None,
-        retries: int | None = None,
-        backoff: Backoff | None = None,
-        changes: Changes = "strict",
-        max_steps: int | None = None,
-        **unknown: Any,
-    ) -> Any:
+    def workflow(self, fn: Any = None, /, **options: Any) -> Any:
         """Make a generator function a workflow of this app, with or without options.
 
         ::
 
-            @app.workflow(on=OnEvent("order/placed"), retries=2)
+            @app.workflow(on=OnEvent("order/placed"), retries=2, concurrency=Concurrency(10))
             def fulfil(ctx: Context[dict[str, Any]]) -> Steps[str]: ...
 
-        `on` is a trigger or a list of them; without one, the workflow is only started or invoked. `id` is
-        the function's name, dashed, if not given. `changes="strict"` parks a run whose history differs
-        from the code in any way; `"additive"` lets steps be added and removed.
+        What starts it: `on` is a trigger (`OnEvent`, `OnCron`) or a list of them; without one, the workflow is
+        only started or invoked. `id` is the function's name, dashed, if not given.
+
+        How its runs execute: `retries`, `backoff` and `max_steps` are those of the app if not given.
+        `changes="strict"` parks a run whose history differs from the code in any way; `"additive"` lets steps
+        be added and removed.
+
+        When its runs start, wait and stop: `concurrency` (one or two), `throttle`, `rate_limit`, `debounce`,
+        `batch`, `priority`, `singleton`, and `idempotency`, an expression over `event`. `cancel_on` (one or a
+        list) and `timeouts` cancel open runs. `on_failure` is the workflow, or the id of the workflow, that is
+        started when a run fails.
+
+        Raises `DefinitionError`, with file and line, for what can never work.
         """
+        chosen: dict[str, Any] = {"retries": self.retries, "backoff": self.backoff, "max_steps": self.max_steps}
+        chosen.update((name, value) for name, value in options.items() if value is not None or name not in OPTIONS)
 
         def define(function: Any) -> Workflow[Any, Any]:
-            refuse_options(unknown, f"workflow {getattr(function, '__name__', shown(function))} ({location(function)})")
-            workflow = make_workflow(
-                function,
-                app=self.name,
-                version=self.version,
-                loop=self.loop,
-                on=on,
-                id=id,
-                retries=self.retries if retries is None else retries,
-                backoff=self.backoff if backoff is None else backoff,
-                changes=changes,
-                max_steps=self.max_steps if max_steps is None else max_steps,
-            )
-            return self._add(workflow)
+            return self._add(make_workflow(function, app=self.name, version=self.version, loop=self.loop, **chosen))
 
         return define if fn is None else define(fn)
 

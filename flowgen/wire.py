@@ -11,8 +11,11 @@ Rules:
 
 * Equal values have equal bytes. msgspec leaves a default out when the value *is* that object, so only
   defaults that exist once in a process (None, small numbers, booleans, the empty string and tuple) are
-  left out; every other field is always written.
+  left out; every other field is always written. A default of a mirrored class is left out by `UNSET`, when
+  the value equals it.
 * A field nobody knows is refused, never dropped: it may be what a newer version relies on.
+* A class whose own `__init__` checks what people write (`__attrs_init__` is beside it) is read back without
+  that check: whoever wrote the document has made it, and the fields are in the units that are kept.
 * An optional `Json` is absent when it is None, and may itself be null.
 
 Refuses to know: which classes there are and what their tags mean (`codec`).
@@ -77,7 +80,7 @@ class Mirrors:
 
     def _of_class(self, cls: Any) -> Mirror:
         hints = get_type_hints(cls)
-        mirrors = {field.name: self.of(hints[field.name]) for field in attrs.fields(cls)}
+        mirrors = {field.name: _or_default(field, self.of(hints[field.name])) for field in attrs.fields(cls)}
         fields = [(f.name, mirrors[f.name].type, *_default(f, mirrors[f.name])) for f in attrs.fields(cls)]
         fields.sort(key=len)
         struct = msgspec.defstruct(
@@ -131,9 +134,23 @@ class Form(Generic[T]):
             raise UndecodableError(f"{self._what} cannot be read: {error}\n  in: {_shown(data)}") from error
 
 
+def _or_default(field: attrs.Attribute[Any], mirror: Mirror) -> Mirror:
+    """The mirror of a field; where its default is of a mirrored class, a value equal to that is `UNSET`."""
+    default, there, back = field.default, mirror.there, mirror.back
+    if there is None or back is None or not attrs.has(type(default)):
+        return mirror
+    return Mirror(
+        Union[mirror.type, msgspec.UnsetType],
+        lambda value: msgspec.UNSET if value == default else there(value),
+        lambda value: default if value is msgspec.UNSET else back(value),
+    )
+
+
 def _default(field: attrs.Attribute[Any], mirror: Mirror) -> tuple[Any, ...]:
     if mirror is _OPTIONAL_JSON:
         return (_ABSENT,)
+    if msgspec.UnsetType in get_args(mirror.type):
+        return (msgspec.UNSET,)
     if any(field.default is left_out for left_out in _LEFT_OUT):
         return (field.default,)
     if type(field.default) is int and field.default in _SMALL:
@@ -150,6 +167,8 @@ def _copier(target: Any, names: list[str], convert: Mapping[str, Convert]) -> Co
     fields = {name: f"convert_{name}(value.{name})" if name in convert else f"value.{name}" for name in names}
     if _is_unguarded(target):
         lines = ["made = new(target)", *(f"made.{name} = {field}" for name, field in fields.items()), "return made"]
+    elif hasattr(target, "__attrs_init__"):
+        lines = ["made = new(target)", f"made.__attrs_init__({', '.join(fields.values())})", "return made"]
     else:
         lines = [f"return target({', '.join(fields.values())})"]
     scope: dict[str, Any] = {f"convert_{name}": function for name, function in convert.items()}

@@ -2,13 +2,12 @@
 
 `Workflow` is what `@app.workflow` leaves in the function's place. It is still that function: calling it
 with a context gives the generator. What can never work is refused at once, with the file and line of
-the function; what a later version will offer is refused by name, so that nothing is accepted and
-ignored.
+the function, and so is an option that does not exist: nothing is accepted and ignored.
 
 `Definition` is the part that routing needs and no code: it is kept in the store, so that any process
 can start runs of workflows whose code it does not have.
 
-Refuses to know: apps beyond their name, stores, and how a body is run.
+Refuses to know: apps beyond their name, stores, how a body is run, and how flow control is applied.
 """
 
 from __future__ import annotations
@@ -18,46 +17,36 @@ import typing
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from functools import update_wrapper
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, get_origin
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 import attrs
 
 from .commands import Loop, Steps, check_name
 from .commands.base import shown
 from .context import Context
+from .duration import Micros
 from .errors import DefinitionError
 from .events import is_event_class
+from .flow_control import Policies, check_policies
 from .retry import Backoff, check_retries
-from .triggers import OnEvent
+from .triggers import CatchUp, OnCron, OnEvent
 from .values import has_fields
 
 E = TypeVar("E")
 R = TypeVar("R")
-P = ParamSpec("P")
 
+Trigger: TypeAlias = OnEvent | OnCron
 Changes = Literal["strict", "additive"]
 
+NO_POLICIES = Policies()
 DEFAULT_MAX_STEPS = 1_000
 MAX_MAX_STEPS = 1_000_000
 
-LATER = frozenset(
-    {
-        "concurrency",
-        "throttle",
-        "rate_limit",
-        "debounce",
-        "batch",
-        "priority",
-        "singleton",
-        "idempotency",
-        "cancel_on",
-        "timeouts",
-        "on_failure",
-    }
+OPTIONS = (
+    *("on", "id", "retries", "backoff", "changes", "max_steps"),
+    *(field.name for field in attrs.fields(Policies)),
 )
-"""Options that a later version accepts."""
-
-OPTIONS = ("on", "id", "retries", "backoff", "changes", "max_steps")
+"""What `@app.workflow` accepts: what is said here, and flow control."""
 
 
 @attrs.frozen
@@ -69,11 +58,22 @@ class TriggerDefinition:
 
 
 @attrs.frozen
+class ScheduleDefinition:
+    """A schedule as `Cron.text` writes it, which names it among those of its workflow; `jitter` is a duration."""
+
+    text: str
+    jitter: Micros = 0
+    catch_up: CatchUp = "last"
+
+
+@attrs.frozen
 class Definition:
     """What routing knows of a workflow."""
 
     id: str
     triggers: tuple[TriggerDefinition, ...] = ()
+    policies: Policies = NO_POLICIES
+    schedules: tuple[ScheduleDefinition, ...] = ()
 
 
 @attrs.define(slots=False, eq=False, repr=False)
@@ -81,6 +81,7 @@ class Workflow(Generic[E, R]):
     """A generator function that is durable when an engine runs it.
 
     `fn` is the function, `app` the name of its app, and `returns` the annotation of what it returns.
+    `triggers` are the events that start it, `schedules` the times, `policies` is its flow control.
     `retries`, `backoff` and `loop` are what its steps go by, unless they say otherwise. `event_class`
     is the class of `ctx.event.data` if the function's annotation or its only typed trigger says so.
     `version` is its app's.
@@ -90,6 +91,8 @@ class Workflow(Generic[E, R]):
     id: str
     fn: Callable[[Context[E]], Steps[R]]
     triggers: tuple[OnEvent, ...]
+    schedules: tuple[OnCron, ...]
+    policies: Policies
     retries: int
     backoff: Backoff
     loop: Loop
@@ -117,7 +120,12 @@ class Workflow(Generic[E, R]):
 
     def definition(self) -> Definition:
         """What the store keeps of it."""
-        return Definition(self.id, tuple(TriggerDefinition(t.name, t.where) for t in self.triggers))
+        return Definition(
+            self.id,
+            tuple(TriggerDefinition(t.name, t.where) for t in self.triggers),
+            self.policies,
+            tuple(ScheduleDefinition(s.schedule, s.jitter, s.catch_up) for s in self.schedules),
+        )
 
     @property
     def where(self) -> str:
@@ -134,42 +142,49 @@ def make_workflow(
     app: str,
     version: str,
     loop: Loop,
-    on: OnEvent | Sequence[OnEvent] | None,
-    id: str | None,
     retries: int,
     backoff: Backoff,
-    changes: str,
     max_steps: int,
+    on: Trigger | Sequence[Trigger] | None = None,
+    id: str | None = None,
+    changes: str = "strict",
+    **options: Any,
 ) -> Workflow[Any, Any]:
-    """The workflow of a function, or a `DefinitionError` that says where and why it cannot be one."""
+    """The workflow of a function, or a `DefinitionError` that says where and why it cannot be one.
+
+    `options` are those of flow control (`check_policies`).
+    """
     at = f"workflow {_name(fn)} ({location(fn)})"
     _check_function(fn, at)
+    _check_options(options, at)
     annotated, returns = _annotations(fn)
-    triggers = _triggers(on, at)
+    triggers, schedules = _triggers(on, at)
+    id = check_name(_name(fn).strip("_").replace("_", "-") if id is None else id, f"{at}: id")
     return Workflow(
         app=app,
-        id=check_name(_name(fn).strip("_").replace("_", "-") if id is None else id, f"{at}: id"),
+        id=id,
         fn=fn,
         triggers=triggers,
+        schedules=schedules,
+        policies=check_policies(at, f"{app}/{id}", **options),
         retries=check_retries(retries, f"{at}: retries"),
         backoff=check_backoff(backoff, f"{at}: backoff"),
         loop=loop,
         changes=_check_changes(changes, at),
         max_steps=check_max_steps(max_steps, f"{at}: max_steps"),
         version=version,
-        event_class=_event_class(annotated, triggers, at),
+        event_class=_event_class(annotated, triggers, schedules, at),
         returns=returns,
     )
 
 
-def refuse_options(options: Iterable[str], at: str) -> None:
-    """Refuse options that this version does not know."""
-    for name in options:
-        if name in LATER:
-            raise DefinitionError(f"{at}: the option {name!r} is not available in this version yet; remove it")
-        close = get_close_matches(name, OPTIONS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"the options are {', '.join(OPTIONS)}"
-        raise DefinitionError(f"{at}: there is no option {name!r}; {hint}")
+def _check_options(names: Iterable[str], at: str) -> None:
+    """Refuse options that there are not."""
+    for name in names:
+        if name not in OPTIONS:
+            close = get_close_matches(name, OPTIONS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the options are {', '.join(OPTIONS)}"
+            raise DefinitionError(f"{at}: there is no option {name!r}; {hint}")
 
 
 def location(fn: Any) -> str:
@@ -269,32 +284,44 @@ def _annotations(fn: Callable[..., Any]) -> tuple[type[Any] | None, Any]:
     return (event if isinstance(event, type) and has_fields(event) else None), returns
 
 
-def _triggers(on: Any, at: str) -> tuple[OnEvent, ...]:
-    if on is None:
-        return ()
-    triggers = tuple(on) if isinstance(on, (list, tuple)) else (on,)
+def _triggers(on: Any, at: str) -> tuple[tuple[OnEvent, ...], tuple[OnCron, ...]]:
+    """The events and the schedules that start it."""
+    several: Any = [] if on is None else on if isinstance(on, list | tuple) else [on]
+    triggers: tuple[Any, ...] = tuple(several)
     for trigger in triggers:
-        if not isinstance(trigger, OnEvent):
+        if not isinstance(trigger, Trigger):
             raise DefinitionError(f"{at}: on: {_not_a_trigger(trigger)}")
-    return triggers
+    schedules = tuple(trigger for trigger in triggers if isinstance(trigger, OnCron))
+    for number, schedule in enumerate(schedules):
+        if schedule.schedule in [other.schedule for other in schedules[:number]]:
+            raise DefinitionError(f"{at}: on: the schedule {schedule.schedule!r} is there twice; remove one")
+    return tuple(trigger for trigger in triggers if isinstance(trigger, OnEvent)), schedules
 
 
 def _not_a_trigger(value: object) -> str:
     if isinstance(value, str) or is_event_class(value):
         text = _name(value) if isinstance(value, type) else repr(value)
         return f"{text} is not a trigger; write on=OnEvent({text})"
-    return f"{shown(value)} is not a trigger; write on=OnEvent('event/name')"
+    return f"{shown(value)} is not a trigger; write on=OnEvent('event/name') or on=OnCron('0 9 * * MON')"
 
 
-def _event_class(annotated: type[Any] | None, triggers: tuple[OnEvent, ...], at: str) -> type[Any] | None:
+def _event_class(
+    annotated: type[Any] | None, triggers: tuple[OnEvent, ...], schedules: tuple[OnCron, ...], at: str
+) -> type[Any] | None:
     """The class of the event's data where no trigger's own class says it."""
     classes = {t.event_class for t in triggers if t.event_class is not None}
     if annotated is None:
-        return next(iter(classes)) if len(classes) == 1 and len(triggers) == 1 else None
+        return next(iter(classes)) if len(classes) == len(triggers) + len(schedules) == 1 else None
     for other in classes:
         if not issubclass(other, annotated):
             raise DefinitionError(
                 f"{at}: its context is annotated Context[{annotated.__name__}], "
                 f"but its trigger gives {other.__name__}; make them agree"
             )
+    if schedules:
+        either = f"{annotated.__name__} | dict[str, Any]" if triggers else "dict[str, Any]"
+        raise DefinitionError(
+            f"{at}: its context is annotated Context[{annotated.__name__}], "
+            f"but {schedules[0]!r} gives a dict; annotate it Context[{either}]"
+        )
     return annotated

@@ -16,6 +16,7 @@ from flowgen import codec
 from flowgen.codec import Exported, Upcaster
 from flowgen.errors import InternalError, UndecodableError
 from flowgen.events import AcceptedEvent
+from flowgen.flow_control import Concurrency, Policies, Throttle
 from flowgen.history import (
     AttemptFailed,
     CancelAccepted,
@@ -51,7 +52,8 @@ from flowgen.runs import (
 )
 from flowgen.transition import Wait
 from flowgen.wire import Form, Mirrors
-from flowgen.workflow import Definition, TriggerDefinition
+from flowgen.workflow import Definition, ScheduleDefinition, TriggerDefinition
+from tests.flow_control import POLICIES
 
 HISTORIES = Path(__file__).parent / "histories"
 AT = 1_700_000_000_000_000
@@ -163,6 +165,8 @@ def anything(annotation: Any) -> st.SearchStrategy[Any]:
         return st.integers(-(2**63), 2**63 - 1)
     if annotation is Failure:
         return failures
+    if annotation is Policies:
+        return POLICIES
     if attrs.has(annotation):
         hints = get_type_hints(annotation)
         return st.builds(annotation, **{f.name: anything(hints[f.name]) for f in attrs.fields(annotation)})
@@ -256,6 +260,35 @@ def test_defaults_are_left_out() -> None:
     definition = Definition("fulfil", (TriggerDefinition("order/*"),))
     assert bytes(codec.encode_definition(definition)) == b'{"id":"fulfil","triggers":[{"pattern":"order/*"}]}'
     assert b"position" not in codec.encode_record(StepSucceeded(AT, "s", VALUE))
+
+
+def test_a_definition_has_its_policies_and_schedules() -> None:
+    """Options are written with what is not their default, in microseconds, and read back as they were."""
+    policies = Policies(concurrency=(Concurrency(10, key="event.data.a"),), throttle=Throttle(3, per="1m"))
+    definition = Definition("f", (), policies, (ScheduleDefinition("0 9 * * MON", 5),))
+    assert bytes(codec.encode_definition(definition)) == (
+        b'{"id":"f",'
+        b'"policies":{"concurrency":[{"limit":10,"scope":"workflow","key":"event.data.a"}],'
+        b'"throttle":{"limit":3,"per":60000000}},'
+        b'"schedules":[{"text":"0 9 * * MON","catch_up":"last","jitter":5}]}'
+    )
+    assert codec.decode_definition(codec.encode_definition(definition)) == definition
+
+
+def test_a_definition_from_before_flow_control_is_read() -> None:
+    """A registration that an older flowgen has written says nothing of policies and schedules."""
+    old = b'{"id":"fulfil","triggers":[{"pattern":"order/*","where":"event.data.a > 1"}]}'
+    assert codec.decode_definition(old) == Definition(
+        "fulfil", (TriggerDefinition("order/*", "event.data.a > 1"),), Policies(), ()
+    )
+    assert bytes(codec.encode_definition(codec.decode_definition(old))) == old
+
+
+@given(POLICIES)
+def test_equal_definitions_have_equal_bytes(policies: Policies) -> None:
+    """Also where an option has its default value as another object, or all options have."""
+    again = attrs.evolve(policies, concurrency=(*list(policies.concurrency),), cancel_on=(*list(policies.cancel_on),))
+    assert codec.encode_definition(Definition("f", (), again)) == codec.encode_definition(Definition("f", (), policies))
 
 
 def test_a_record_as_a_dict_is_what_is_stored() -> None:

@@ -34,12 +34,14 @@ from flowgen import (
     event_type,
 )
 from flowgen.duration import moment
-from flowgen.errors import InternalError, UndecodableError
+from flowgen.ends import BodyReturned
+from flowgen.errors import InternalError, NondeterminismError, UndecodableError
 from flowgen.events import AcceptedEvent
 from flowgen.history import EndFailed, Retried, SleepTerms, Started, StepSucceeded
+from flowgen.misuse import COMMANDS_PER_ADVANCE
 from flowgen.outcome import Failure, Json
 from flowgen.values import encode
-from tests.bodies import SECOND, START, Fed, act, interpreter_of, replay, workflow_of
+from tests.bodies import SECOND, START, Fed, act, interpreter_of, picture, replay, workflow_of
 
 # -- steps and their ids ---------------------------------------------------------------------------
 
@@ -502,6 +504,64 @@ def test_a_first_replay_may_be_aloud() -> None:
     interpreter = interpreter_of(body)
     interpreter.replay([Started(START, "")], aloud=True)
     assert [line.message for line in interpreter.context.take_lines()] == ["begin"]
+
+
+def looping(ctx: Context[Any]) -> Steps[int]:
+    """Nothing but one step after the other; returns what they gave together."""
+    total: int = 0
+    for _ in range(ctx.event.data["steps"]):
+        total += yield Run("a", act)
+    return total
+
+
+def outcomes(count: int) -> list[Any]:
+    """A history of so many of these steps; the n-th gave n."""
+    return [Started(START, ""), *(outcome(f"a:{n}" if n else "a", n, START + n) for n in range(count))]
+
+
+def outcome(step_id: str, value: int, at: int = START) -> StepSucceeded:
+    return StepSucceeded(at, step_id, encode(value, "a value"), arguments=Run("a", act).arguments())
+
+
+def folded(workflow: Any, data: Any, history: list[Any], **options: Any) -> Any:
+    """What a replay comes to; feeding the records one by one comes to the same."""
+    fed, replayed = (interpreter_of(workflow, data, **options) for _ in range(2))
+    for record in history:
+        fed.feed(record)
+    replayed.replay(history)
+    assert picture(replayed) == picture(fed)
+    return replayed.end
+
+
+def test_a_long_replay_is_no_spinning_body() -> None:
+    """A body waited for each step, though a replay has all outcomes at hand."""
+    count = COMMANDS_PER_ADVANCE + 2
+    end = folded(looping, {"steps": count}, outcomes(count), max_steps=count)
+    assert end == BodyReturned(encode(count * (count - 1) // 2, "the sum"))
+
+
+def test_a_replay_does_not_go_past_max_steps() -> None:
+    """It may have been lowered since: the step that is one too many is refused, whether or not it has an outcome."""
+    end = folded(looping, {"steps": 5}, outcomes(4), max_steps=2, changes="additive")
+    assert "the last one 'a:2'" in end.failure.message
+
+
+def test_what_was_remembered_of_a_step_comes_before_the_next_record() -> None:
+    """In additive code the first record of a step counts, whenever the step is asked for."""
+    history = [Started(START, ""), outcome("a:1", 10), outcome("a", 1), outcome("a:1", 20)]
+    assert folded(looping, {"steps": 2}, history, changes="additive") == BodyReturned(encode(11, "the sum"))
+
+
+def test_an_outcome_of_another_kind_is_no_outcome_of_a_run() -> None:
+    """Whatever else fits: one by one, and in a replay."""
+    history = [*outcomes(1), attrs.evolve(outcome("a:1", 1), kind="invoke")]
+    fed, replayed = (interpreter_of(looping, {"steps": 2}) for _ in range(2))
+    fed.replay(history[:2])
+    with pytest.raises(NondeterminismError, match="invoke 'a:1'"):
+        fed.feed(history[2])
+    with pytest.raises(NondeterminismError, match="invoke 'a:1'"):
+        replayed.replay(history)
+    assert picture(replayed) == picture(fed)
 
 
 def test_a_replay_that_fails_does_not_leave_the_logger_silent() -> None:

@@ -141,10 +141,12 @@ async def _listen(store: Store, worker: Worker, router: Router) -> None:
     What this process commits, its own engine hears at once from the committer; the others need not hurry, and
     a look at the store in that very moment would be in the way of what the commit began.
     """
-    seconds = 0.0
+    seconds, looked = 0.0, trio.current_time()
     while True:
         await store.wait_changed(seconds)
-        await trio.sleep(_LISTEN_LINGER)
+        busy = trio.current_time() - looked < _LISTEN_BUSY
+        await trio.sleep(_LISTEN_BUSY if busy else _LISTEN_LINGER)
+        looked = trio.current_time()
         worker.wake()
         router.wake()
         seconds = _LISTEN_SECONDS
@@ -165,6 +167,8 @@ async def _beat(store: Store, worker: Worker) -> None:
 
 _LISTEN_SECONDS = 30.0
 _LISTEN_LINGER = 0.005
+_LISTEN_BUSY = 0.025
+"""Seconds: changes that follow one another faster are heard of together."""
 
 
 def _apps(app: App | Iterable[App]) -> dict[str, App]:

@@ -1,9 +1,15 @@
 """A small pool of threads for sync step bodies.
 
-`trio.to_thread.run_sync` costs about 100 µs a call and does not get cheaper with concurrency. Here all
-threads share one queue, and a burst of results wakes the loop once, which costs a tenth. A few threads do
-many short bodies faster than many do; more start only while jobs wait and none is finished: then those that
-are there are blocked.
+`trio.to_thread.run_sync` costs about 100 µs a call and does not get cheaper with concurrency. What costs is not the
+call but that threads take the interpreter's lock from each other: the loop drops it for each wake-up, and gets it
+back from a busy thread only after the switch interval. So here both sides work in bursts:
+
+* The jobs of one turn of the loop are handed over at its end, when the loop is about to wait anyway.
+* While bodies are short, one thread does them all, one after the other. More are called when a body of late was not
+  short, or when jobs wait and none is finished for a moment: then the threads that are there are blocked.
+* The loop takes results whenever it turns. It is woken only if it sleeps, and then once for a burst: when nothing
+  is left to do, or when bodies are not short. A result that is stuck behind a body that blocks waits for the moment
+  after which that is noticed.
 
 A caller that is cancelled *abandons* its thread: nobody can stop a thread in Python, so the body may
 go on, but its result is dropped and it no longer counts against the limit. Threads start only when
@@ -14,14 +20,27 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from time import perf_counter
+from typing import Any, Final
 
 import attrs
 import trio
+
+log = logging.getLogger("flowgen")
+
+_FEW: Final = 4
+"""So many threads start before any was found to be blocked."""
+
+_SHORT: Final = 0.0002
+"""Seconds: a body that takes longer is better not waited for."""
+
+_STUCK: Final = 0.002
+"""Seconds without any result after which the threads count as blocked."""
+
+_WEIGHT: Final = 0.2
 
 
 @attrs.define(eq=False)
@@ -37,14 +56,8 @@ class Job:
     task: trio.lowlevel.Task | None = None
     value: Any = None
     error: BaseException | None = None
-    running: bool = False
+    blocked: bool = False
     cancelled: bool = False
-
-
-log = logging.getLogger("flowgen")
-
-_FEW = 4
-_STUCK_SECONDS = 0.002
 
 
 class ThreadPool:
@@ -53,32 +66,40 @@ class ThreadPool:
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
         self._token = trio.lowlevel.current_trio_token()
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._turns: _Turns | None = None
+        self._collected: list[Job] = []
+        self._waiting: deque[Job] = deque()
+        self._running: set[Job] = set()
         self._finished: deque[Job] = deque()
+        self._idle: list[threading.Lock] = []
         self._lock = threading.Lock()
         self._threads = 0
-        self._idle = 0
-        self._waking = False
-        self._watched = False
+        self._blocked = 0
         self._done = 0
+        self._pace = 0.0
+        self._asleep = False
+        self._watched = False
         self._closed = False
         self.abandoned = 0
 
     async def run(self, job: Job) -> Any:
         """Call `job.function` in a thread and give what it returned, or raise what it raised."""
+        if self._turns is None:
+            self._turns = _Turns(self)
+            trio.lowlevel.add_instrument(self._turns)
         job.task = trio.lowlevel.current_task()
-        self._jobs.put(job)
-        self._start_if_needed(_FEW)
-        if not self._watched and self._jobs.qsize() > self._idle:
+        if not self._watched and (self._collected or self._waiting or self._running):
             self._watched = True
             trio.lowlevel.spawn_system_task(self._watch)
+        self._collected.append(job)
 
         def abandon(_: Any) -> trio.lowlevel.Abort:
             with self._lock:
                 job.cancelled = True
-                if job.running:
+                if job in self._running:
                     self.abandoned += 1
-            self._start_if_needed(self._limit)
+                    self._block(job)
+            self._call_threads(self._limit)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abandon)
@@ -86,24 +107,73 @@ class ThreadPool:
             raise job.error
         return job.value
 
+    def close(self) -> None:
+        """Let idle threads end, and busy ones when their body does. Nobody waits for them."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for parked in idle:
+            parked.release()
+        if self._turns is not None:
+            trio.lowlevel.remove_instrument(self._turns)
+
+    # -- at the turns of the loop -------------------------------------------------------------------
+
+    def turn_ends(self, timeout: float) -> None:
+        """The loop is going to wait: hand over what it collected. From here on it must be woken."""
+        if self._collected:
+            collected, self._collected = self._collected, []
+            with self._lock:
+                self._waiting.extend(collected)
+            self._call_threads(_FEW)
+        if timeout > 0:
+            self._asleep = True
+            if self._finished:
+                self._wake()
+
+    def turn_begins(self) -> None:
+        """The loop is awake: take what is finished."""
+        self._asleep = False
+        while self._finished:
+            job = self._finished.popleft()
+            if not job.cancelled:
+                assert job.task is not None
+                trio.lowlevel.reschedule(job.task)
+
     async def _watch(self) -> None:
         """While jobs wait: if none was finished for a moment, the threads are blocked, and more are needed."""
-        while self._jobs.qsize() and not self._closed:
+        while (self._collected or self._waiting or self._finished) and not self._closed:
             done = self._done
-            await trio.sleep(_STUCK_SECONDS)
+            await trio.sleep(_STUCK)
             if done == self._done:
-                for _ in range(self._jobs.qsize()):
-                    self._start_if_needed(self._limit)
+                with self._lock:
+                    for job in self._running:
+                        self._block(job)
+                self._call_threads(self._limit)
         self._watched = False
 
-    def _start_if_needed(self, limit: int) -> None:
-        """Start a thread if a job waits that no idle one will take, and there are fewer than `limit` at work."""
+    def _block(self, job: Job) -> None:
+        """Do not count on the thread of `job`. The lock is held."""
+        if not job.blocked:
+            job.blocked = True
+            self._blocked += 1
+
+    def _call_threads(self, limit: int) -> None:
+        """Call as many threads as the waiting jobs need; start some if too few idle and fewer than `limit` work."""
         with self._lock:
-            start = self._idle < self._jobs.qsize() and self._threads - self.abandoned < limit
-            if start:
-                self._threads += 1
-        if not start:
-            return
+            called = self._threads - len(self._idle)
+            wanted = len(self._waiting) - (called - len(self._running))
+            if self._pace < _SHORT:
+                wanted = min(wanted, 1 - (called - self._blocked))
+            idle = [self._idle.pop() for _ in range(min(wanted, len(self._idle)))]
+            new = max(0, min(wanted - len(idle), limit - (self._threads - self.abandoned)))
+            self._threads += new
+        for parked in idle:
+            parked.release()
+        for _ in range(new):
+            self._start()
+
+    def _start(self) -> None:
         try:
             threading.Thread(target=self._work, name="flowgen-step", daemon=True).start()
         except RuntimeError as error:  # the system has no more threads: those that are there go on
@@ -111,47 +181,54 @@ class ThreadPool:
             with self._lock:
                 self._threads -= 1
 
-    def close(self) -> None:
-        """Let idle threads end, and busy ones when their body does. Nobody waits for them."""
-        with self._lock:
-            self._closed = True
-            threads = self._threads
-        for _ in range(threads):
-            self._jobs.put(None)
+    # -- in the threads -----------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            job = self._jobs.get()
-            with self._lock:
-                self._idle -= 1
-                if job is None or self._closed:
-                    self._threads -= 1
-                    return
-                if job.cancelled:
-                    continue
-                job.running = True
+        parked = threading.Lock()
+        parked.acquire()
+        while (job := self._next(parked)) is not None:
             if job.begins is not None:
                 self._soon(job.begins)
+            began = perf_counter()
             try:
                 job.value = job.context.run(job.function)
             except BaseException as error:
                 job.error = error
-            self._finish(job)
+            self._finish(job, perf_counter() - began)
 
-    def _finish(self, job: Job) -> None:
+    def _next(self, parked: threading.Lock) -> Job | None:
+        """A job to do, when there is one; None if the pool is closed."""
+        while True:
+            with self._lock:
+                if self._closed:
+                    self._threads -= 1
+                    return None
+                while self._waiting:
+                    job = self._waiting.popleft()
+                    if not job.cancelled:
+                        self._running.add(job)
+                        return job
+                self._idle.append(parked)
+            if self._finished and self._asleep:
+                self._wake()
+            parked.acquire()
+
+    def _finish(self, job: Job, seconds: float) -> None:
         with self._lock:
-            job.running = False
+            self._running.discard(job)
+            self._blocked -= job.blocked
             self._done += 1
+            self._pace += _WEIGHT * (min(seconds, _STUCK) - self._pace)
             if job.cancelled:
                 self.abandoned -= 1
                 return
             self._finished.append(job)
-            wake = not self._waking
-            self._waking = True
-        if wake:
-            self._soon(self._collect)
+        if self._asleep and self._pace > _SHORT:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._asleep = False
+        self._soon(_nothing)
 
     def _soon(self, function: Callable[[], object]) -> None:
         try:
@@ -159,12 +236,19 @@ class ThreadPool:
         except trio.RunFinishedError:
             """The loop is gone, and with it whoever waited."""
 
-    def _collect(self) -> None:
-        with self._lock:
-            self._waking = False
-            finished = list(self._finished)
-            self._finished.clear()
-        for job in finished:
-            if not job.cancelled:
-                assert job.task is not None
-                trio.lowlevel.reschedule(job.task)
+
+class _Turns(trio.abc.Instrument):
+    """Tells a pool when the loop is going to wait, and when it has waited."""
+
+    def __init__(self, pool: ThreadPool) -> None:
+        self._pool = pool
+
+    def before_io_wait(self, timeout: float) -> None:
+        self._pool.turn_ends(timeout)
+
+    def after_io_wait(self, timeout: float) -> None:
+        self._pool.turn_begins()
+
+
+def _nothing() -> None:
+    """The loop turns for it, that is all."""

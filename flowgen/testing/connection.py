@@ -156,6 +156,9 @@ class Connection:
     async def register(self, registration: Registration) -> int:
         return await self._ask("register", lambda: self._store.register(registration))
 
+    async def pause(self, app: str, workflow: str, paused: bool) -> int:
+        return await self._ask("pause", lambda: self._store.pause(app, workflow, paused))
+
     async def delete(self, before: int, limit: int = PAGE) -> int:
         return await self._ask("delete", lambda: self._store.delete(before, limit))
 

@@ -349,10 +349,9 @@ BUGS = (
     bug(
         "the listing is not renewed when a cancel is drained",
         "commits",
-        "    else:\n        settled = False\n    state.list_run(run)",
-        "    else:\n        return False\n    state.list_run(run)",
+        "    if settled or row.cancel:",
+        "    if settled:",
         "a cancel that was drained is not given codeless",
-        "a run that agreed with other code is for all again",
     ),
     bug(
         "a take-over is no strike",

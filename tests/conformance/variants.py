@@ -112,10 +112,13 @@ class InterleavedStore(YieldingStore):
             return answer
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
+        state = self._memory._state
         async with self._alone():
-            choice = ownership.choose(self._memory._state, who, limit, lease)
-            await _wait_a_little(self._random)
-            return ownership.take(self._memory._state, who, choice)
+            claiming = ownership.begin(state, who, lease)
+            while len(claiming.given) < limit and (claimed := ownership.choose(state, claiming)) is not None:
+                await _wait_a_little(self._random)
+                ownership.take(state, claiming, claimed)
+            return ownership.end(state, claiming)
 
 
 class HastyReleaseStore(InterleavedStore):
@@ -162,7 +165,7 @@ def hasty(seed: int) -> Factory:
 Edit = tuple[str, str, str]
 """A module of the memory store, a text that occurs in it once, and what is put in its place."""
 
-_MODULES = ("indexes", "state", "commits", "ownership", "registry", "queries", "store")
+_MODULES = ("indexes", "order", "slots", "state", "commits", "ownership", "registry", "queries", "store")
 _numbers = count()
 
 

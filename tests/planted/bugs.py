@@ -129,6 +129,14 @@ BUGS = (
         tests=("tests/test_interpreter.py",),
     ),
     Bug(
+        name="foretold-too-soon",
+        promise="order is the history's, also where a replay has many outcomes at hand",
+        file="flowgen/fibers.py",
+        find=" or self.spawned or self._stack:",
+        replace=":",
+        tests=("tests/test_branches.py",),
+    ),
+    Bug(
         name="forgotten-retry",
         promise="what a retry takes back is not folded again",
         file="flowgen/history.py",

@@ -95,16 +95,19 @@ async def test_nothing_is_missed_between_two_waits(tmp_path: Path, autojump_cloc
     await world.close()
 
 
-async def test_an_owner_that_only_progresses_wakes_nobody_at_once(
+async def test_an_owner_that_only_progresses_wakes_nobody_here(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A step's record is no work for others: whoever waits is not told by this process, only by its poll."""
+    """A step's record is no work for others: whoever waits in this process does not hear of it, a release it does."""
     (world,) = await worlds(tmp_path, WorldClock())
     row = await world.own("r1")
     await world.raw.wait_changed(0)
     before = world.raw._changes  # type: ignore[attr-defined]
     await world.write(row, done())
     assert world.raw._changes == before  # type: ignore[attr-defined]
+    began = trio.current_time()
+    await world.raw.wait_changed(5)
+    assert trio.current_time() == began + 5
     await world.write(row, done("b"), release=True)
     assert world.raw._changes == before + 1  # type: ignore[attr-defined]
     await world.close()

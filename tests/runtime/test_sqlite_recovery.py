@@ -14,7 +14,7 @@ from flowgen.errors import InternalError, InvalidInput, StoreError
 from flowgen.runtime.store import Lease, RunFilter, StoreUnusable
 from flowgen.runtime.stores import SqliteStore
 from flowgen.runtime.stores.sqlite import schema
-from flowgen.runtime.stores.sqlite.writer import Job
+from flowgen.runtime.stores.sqlite.batch import Batch, Job
 from flowgen.testing.conformance.world import LEASE, World, done
 from tests.runtime.sqlite_faults import NAME, disk
 
@@ -117,15 +117,17 @@ async def test_a_page_that_is_damaged(tmp_path: Path) -> None:
     await world.close()
 
 
-async def test_a_change_that_breaks_the_writer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", [False, True], ids=["in the thread", "in the loop"])
+async def test_a_change_that_breaks_the_writer(tmp_path: Path, small: bool) -> None:
     """Even what no code should raise is answered; the writer lives, and the next change is done."""
     world = await opened(tmp_path)
 
     def broken(_: Any) -> None:
         raise SystemExit(3)
 
+    changes_of(world).pace = 1.0
     with pytest.raises(InternalError, match=r"the writer broke: SystemExit\(3\)"):
-        await world.raw._write(broken)  # type: ignore[attr-defined]
+        await world.raw._write(broken, small)  # type: ignore[attr-defined]
     await world.own("r1")
     await world.close()
 
@@ -141,7 +143,7 @@ async def test_a_trio_run_that_ends_first(tmp_path: Path) -> None:
 
     await trio.to_thread.run_sync(trio.run, forgetful)
     writer: Any = stores[0]._writer
-    writer._jobs.put([Job(lambda tx: None)])
+    writer._batches.put(Batch([Job(lambda tx: None)]))
     await trio.to_thread.run_sync(writer._thread.join)
     await (await opened(tmp_path)).close()
 

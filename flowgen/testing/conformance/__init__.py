@@ -2,7 +2,7 @@
 
 >>> from flowgen.runtime.stores import MemoryStore
 >>> check_store(lambda clock: MemoryStore(clock)).skipped[0].name
-'what was committed outlives the process'
+'queues outlive the process'
 
 Prove your store with one test::
 
@@ -38,7 +38,9 @@ from . import (
     mail_cases,
     model_cases,
     query_cases,
+    ready_cases,
     registration_cases,
+    slot_cases,
     strike_cases,
     wait_cases,
 )
@@ -63,6 +65,8 @@ def store_cases() -> list[Case]:
         fence_cases,
         mail_cases,
         claim_cases,
+        ready_cases,
+        slot_cases,
         strike_cases,
         wait_cases,
         event_cases,

@@ -19,7 +19,7 @@ import msgspec
 from ...events import AcceptedEvent
 from ...history import EndCancelled, EndCompleted, EndFailed, Record, Started, StepSucceeded
 from ...outcome import Failure, Json
-from ...runs import Body, CancelRequested, ChildCompleted, Message, RunRow
+from ...runs import Body, CancelRequested, ChildCompleted, EventCollected, Message, RunRow
 from ...runtime.store import Claims, Committed, Conflict, Duplicate, LeaseLost, Refused, RunEnded, Store, Who
 from ...transition import NewRun, Progress, TakeKey, Transition, Wait
 
@@ -153,6 +153,11 @@ class World:
 
     # -- common moves -----------------------------------------------------------------------------
 
+    async def look_again(self, worker: str = "w1", limits: tuple[int, ...] = ()) -> int | None:
+        """The time at which a worker with the one workflow is to look again."""
+        time: int | None = await self.store.next_due(Who(worker, OFFERS, dict.fromkeys(OFFERS, limits)))
+        return time
+
     async def create(self, run: str = "r1", *, events: Iterable[AcceptedEvent] = (), **changes: Any) -> RunRow:
         """Create a run."""
         row = await self.row(run, **changes)
@@ -166,10 +171,16 @@ class World:
         return await self.fresh(row)
 
     async def claim(
-        self, worker: str = "w1", limit: int = 10, lease: int = LEASE, offers: Mapping[tuple[str, str], str] = OFFERS
+        self,
+        worker: str = "w1",
+        limit: int = 10,
+        lease: int = LEASE,
+        offers: Mapping[tuple[str, str], str] = OFFERS,
+        limits: tuple[int, ...] = (),
     ) -> Claims:
-        """Claim as a worker that offers the one workflow, unless told otherwise."""
-        claims: Claims = await self.store.claim(Who(worker, offers), limit, lease)
+        """Claim as a worker that offers the one workflow, with these limits of its slots, unless told otherwise."""
+        who = Who(worker, offers, dict.fromkeys(offers, limits))
+        claims: Claims = await self.store.claim(who, limit, lease)
         return claims
 
     async def claimed(self, worker: str = "w1", **options: Any) -> list[str]:
@@ -201,6 +212,10 @@ class World:
         """Accept events; returns their positions."""
         committed: Committed = await self.store.commit(Transition(events[0].id, accept=events))
         return committed.positions
+
+    async def collect(self, event: AcceptedEvent, run: str = "r1", due_at: int | None = None) -> None:
+        """Put an event into the mailbox of a run that collects."""
+        await self.tell(run, f"collected {event.id}", EventCollected(event), due_at=due_at)
 
     async def open_wait(self, row: RunRow, id: str = "wait-1", **changes: Any) -> Wait:
         """Open a wait, as the owner of a run does."""

@@ -34,12 +34,13 @@ from ...store import (
     Who,
 )
 from . import claims, reads, registry, retention
+from .batch import Changes, Job
 from .commit import SMALL, commit, is_small
 from .connection import PATIENCE, configure_reader, configure_writer, connect, explained, patiently, unusable
 from .presence import Presence
 from .schema import check, migrate
 from .transaction import StoreClock, Transaction
-from .writer import Changes, InlineWriter, Job, ThreadWriter
+from .writer import InlineWriter, ThreadWriter
 
 T = TypeVar("T")
 
@@ -299,12 +300,11 @@ class SqliteStore:
         self._seen[task] = self._version()
 
     def _version(self) -> tuple[int, int]:
-        """What is different when this process announced something, or any connection committed."""
-        if self._reader is None:
-            self._read(reads.high_water)
-        assert self._reader is not None
+        """What is different when this process announced something, or another connection committed."""
+        if self._writer is None:
+            raise self._closed()
         self._presence.check()
-        return self._changes, int(self._reader.pragma("data_version"))
+        return self._changes, self._writer.others()
 
     def _announce(self) -> None:
         self._changes += 1

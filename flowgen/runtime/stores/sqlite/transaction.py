@@ -65,8 +65,8 @@ class Transaction:
         """The one row that a query finds: a tuple, or its value if it has one column; or None."""
         return self.execute(statement, bindings).get
 
-    def commit(self) -> bool:
-        """Make it durable. Returns whether there was anything to write."""
+    def prepare(self) -> bool:
+        """Write down the counters, so that only COMMIT is missing. False if there was nothing to write: it is over."""
         if self.connection.total_changes() == self._changes:
             self.connection.execute("rollback")
             return False
@@ -74,5 +74,8 @@ class Transaction:
             "update store set high_water = ?, last_position = ?, last_version = ?, generation = ?",
             (self.now, self.position, self.version, self.generation),
         )
-        self.connection.execute("commit")
         return True
+
+    def commit(self) -> None:
+        """Make it durable."""
+        self.connection.execute("commit")

@@ -1,24 +1,14 @@
 """The one writer: every change of the store goes through it, many in one commit.
 
-A thread blocks for the first job, takes the others that wait too, and does them all in one transaction,
-so one sync of the disk serves them all. When it is committed, and not before, one call wakes every
-task whose job was among them; refusals wait for the same sync, because what they report must be durable.
+Jobs that wait at the same time are done in one transaction (`batch`), so one sync of the disk serves them all.
+When it is committed, and not before, one call wakes every task whose job was among them.
 
-Failures:
-
-* A refusal has written nothing (`commit`), so its neighbours go on.
-* Any other error while jobs are done undoes the transaction; each job is then done in a transaction of
-  its own, so that what one of them cannot do does not sink the others.
-* If COMMIT itself fails, nobody knows what is on the disk: every job of the batch gets a `StoreError`,
-  and the connection is closed and opened anew. So after any error of the disk.
-
-The thread and the loop compete for the interpreter's lock, which SQLite's statements drop and retake, so
-jobs are handed over once a turn of the loop, all at once: the thread then works while the loop has nothing
-to do. A job that was handed over is waited for, whether its task is cancelled or not.
-
-On a disk that syncs fast even that costs more than it gains. So small jobs are done on the loop's own
-thread, one that has no company at once and the others at the end of their turn, if commits have been fast
-lately, nothing is in flight and no other process holds the lock.
+The thread and the loop compete for the interpreter's lock, which each statement of SQLite drops and retakes:
+two threads that both have work lose a switch interval a statement. So small jobs of one turn of the loop are
+done together on the loop's own thread, and the other one has only to COMMIT; on a disk that syncs fast not
+even that, because to hand it over would cost more. What comes while a COMMIT is in flight goes into the next.
+One that has no company is done at once. If another process holds the lock, or a job is not small, the thread
+does it all. A job that was begun is waited for, whether its task is cancelled or not.
 
 Inline, the same is done on the calling thread at once, a batch a job: for simulations and tests.
 """
@@ -27,20 +17,15 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-import apsw
-import attrs
-import outcome
 import trio
 
-from ....errors import FlowgenError, InternalError, StoreError
-from ...store import Refused
-from .connection import configure_writer, connect, distrusts, explained
-from .transaction import StoreClock, Transaction
+from ....errors import InternalError, StoreError
+from .batch import Batch, Changes, Job
+from .transaction import Transaction
 
 T = TypeVar("T")
 
@@ -49,170 +34,6 @@ BATCH: Final = 500
 
 FAST: Final = 0.0005
 """Commits that take less than so many seconds, on the average, may be done by the loop."""
-
-_WEIGHT: Final = 0.2
-
-_WORLD_ERRORS: Final = (
-    apsw.BusyError,
-    apsw.CantOpenError,
-    apsw.CorruptError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.LockedError,
-    apsw.NoMemError,
-    apsw.NotADBError,
-    apsw.PermissionsError,
-    apsw.ProtocolError,
-    apsw.ReadOnlyError,
-    apsw.TooBigError,
-)
-
-
-@attrs.define(eq=False)
-class Job:
-    """One change to make, and who waits for it. `task` is None inline."""
-
-    change: Callable[[Transaction], Any]
-    task: trio.lowlevel.Task | None = None
-    small: bool = False
-    answer: Any = None
-    error: BaseException | None = None
-
-    def outcome(self) -> outcome.Outcome[Any]:
-        return outcome.Value(self.answer) if self.error is None else outcome.Error(self.error)
-
-
-class Changes:
-    """Does batches of changes on one connection, which it opens when needed."""
-
-    def __init__(
-        self,
-        path: Path,
-        clock: StoreClock,
-        patience: float,
-        vfs: str | None,
-        connection: apsw.Connection | None = None,
-    ) -> None:
-        self._path = path
-        self._clock = clock
-        self._patience = patience
-        self._vfs = vfs
-        self._connection = connection
-        self.pace = 0.0
-        """How many seconds a COMMIT has taken lately, on the average."""
-
-    def do_at_once(self, jobs: Sequence[Job]) -> bool | None:
-        """As `do`; but None, and nothing is done, if that would have to wait for another process."""
-        if self._connection is None:
-            return None
-        try:
-            tx = Transaction(self._connection, self._clock, 0)
-        except apsw.BusyError:
-            return None
-        except apsw.Error:
-            self.close()
-            return None
-        return self._do(jobs, tx)
-
-    def do(self, jobs: Sequence[Job]) -> bool:
-        """Give every job an answer or an error; returns whether there may be work for somebody."""
-        return self._do(jobs, None)
-
-    def _do(self, jobs: Sequence[Job], tx: Transaction | None) -> bool:
-        try:
-            return self._transact(jobs, tx or self._begin())
-        except _AllFailed as failed:
-            self._fail(jobs, failed.cause)
-        except Exception as error:
-            if len(jobs) > 1 and not distrusts(error):
-                wakes = [self.do([job]) for job in jobs]
-                return any(wakes)
-            self._fail(jobs, error)
-        return False
-
-    def close(self) -> None:
-        """Let the connection go."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close(force=True)
-
-    def _transact(self, jobs: Sequence[Job], tx: Transaction) -> bool:
-        try:
-            for job in jobs:
-                job.error = None
-                try:
-                    job.answer = job.change(tx)
-                except Refused as refusal:
-                    job.error = refusal
-        except BaseException:
-            self._undo()
-            raise
-        began = time.perf_counter()
-        try:
-            changed = tx.commit()
-        except apsw.Error as error:
-            self.close()
-            raise _AllFailed(error) from error
-        finally:
-            self.pace += _WEIGHT * (time.perf_counter() - began - self.pace)
-        return changed and tx.wakes
-
-    def _begin(self) -> Transaction:
-        try:
-            if self._connection is None:
-                self._connection = open_writer(self._path, self._vfs, self._patience)
-            return Transaction(self._connection, self._clock, self._patience)
-        except (apsw.Error, StoreError) as error:
-            self.close()
-            raise _AllFailed(error) from error
-
-    def _undo(self) -> None:
-        assert self._connection is not None
-        try:
-            if self._connection.in_transaction:
-                self._connection.execute("rollback")
-        except apsw.Error:
-            self.close()
-
-    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
-        if distrusts(error):
-            self.close()
-        for job in jobs:
-            job.answer, job.error = None, self._worded(error)
-
-    def _worded(self, error: Exception) -> FlowgenError:
-        """The error as one job sees it: each gets its own, because raising changes it."""
-        worded: FlowgenError
-        match error:
-            case StoreError():
-                worded = StoreError(str(error))
-            case FlowgenError():
-                return error
-            case apsw.Error() if isinstance(error, _WORLD_ERRORS):
-                worded = explained(error, self._path)
-            case _:
-                worded = InternalError(f"{self._path}: a change could not be applied: {type(error).__name__}: {error}")
-        worded.__cause__ = error
-        return worded
-
-
-class _AllFailed(Exception):
-    """No job of the batch can be known to have happened, because of `cause`."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-def open_writer(path: Path, vfs: str | None, patience: float) -> apsw.Connection:
-    """A connection that may write, to a file that is ready."""
-    connection = connect(path, vfs=vfs)
-    try:
-        configure_writer(connection, path, patience)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 class InlineWriter:
@@ -230,6 +51,10 @@ class InlineWriter:
         answer: T = job.outcome().unwrap()
         return answer
 
+    def others(self) -> int:
+        """A number that changes when another connection commits."""
+        return self._changes.look()
+
     async def close(self) -> None:
         self._changes.close()
 
@@ -245,71 +70,124 @@ class _Turns(trio.abc.Instrument):
 
 
 class ThreadWriter:
-    """Does changes in a thread of its own, as many in one commit as wait for it."""
+    """Does changes as many in one commit as wait for it, with a thread of its own for what takes long."""
 
     def __init__(self, changes: Changes, announce: Callable[[], None]) -> None:
         self._changes = changes
         self._announce = announce
         self._token = trio.lowlevel.current_trio_token()
-        self._jobs: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._collected: list[Job] = []
-        self._in_flight = 0
+        self._in_flight = False
+        self._asked = False
         self._turns = _Turns()
         self._turn = self._writes = 0
+        self._quiet = trio.Event()
+        self._closed = False
+        self._resting: trio.lowlevel.Task | None = None
         trio.lowlevel.add_instrument(self._turns)
+        trio.lowlevel.spawn_system_task(self._serve)
         self._thread = threading.Thread(target=self._run, name="flowgen-writer", daemon=True)
         self._thread.start()
 
     async def write(self, change: Callable[[Transaction], T], small: bool = False) -> T:
         """Do a change in a transaction. `small` says that it takes no longer than a sync of the disk."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        job = Job(change, trio.lowlevel.current_task(), small)
         if self._without_company() and small and self._changes.pace < FAST:
-            job = Job(change)
-            wakes = self._changes.do_at_once([job])
-            if wakes is not None:
-                if wakes:
+            batch = Batch([job])
+            if self._changes.begin(batch):
+                if batch.tx is not None:
+                    self._changes.finish(batch)
+                if batch.wakes:
                     self._announce()
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 lone: T = job.outcome().unwrap()
                 return lone
-        self._collected.append(Job(change, trio.lowlevel.current_task(), small))
-        if len(self._collected) == 1:
-            self._token.run_sync_soon(self._hand_over)
+        self._collected.append(job)
+        self._call()
         answer: T = await trio.lowlevel.wait_task_rescheduled(_not_interrupted)
         return answer
+
+    def others(self) -> int:
+        """A number that changes when another connection commits; the thread looks if it is at work just now."""
+        if not self._in_flight:
+            return self._changes.look()
+        self._asked = True
+        return self._changes.others
 
     def _without_company(self) -> bool:
         """Whether this write is the only one around, as far as one can tell."""
         if self._turns.number == self._turn:
             self._writes += 1
             return False
-        alone = self._writes <= 1 and self._in_flight == 0 and not self._collected
+        alone = self._writes <= 1 and not self._in_flight and not self._collected
         self._turn, self._writes = self._turns.number, 1
         return alone
 
-    def _hand_over(self) -> None:
-        """Do what the tasks of one turn of the loop want written, here or in the thread.
+    # -- at the end of a turn -----------------------------------------------------------------------
 
-        Here, if a sync of this disk costs less than two threads that compete for the interpreter: each
-        statement lets go of its lock, and to get it back from a busy loop takes longer than to sync.
-        """
-        collected, self._collected = self._collected, []
-        if not collected:
-            return
-        if self._in_flight == 0 and self._changes.pace < FAST and all(job.small for job in collected):
-            wakes = self._changes.do_at_once(collected)
-            if wakes is not None:
-                self._in_flight = len(collected)
-                self._answer(collected, wakes)
-                return
-        self._in_flight += len(collected)
-        self._jobs.put(collected)
+    def _call(self) -> None:
+        """Let the jobs that are collected be done in the next turn."""
+        if self._resting is not None:
+            task, self._resting = self._resting, None
+            trio.lowlevel.reschedule(task)
+
+    async def _serve(self) -> None:
+        """Hand over what the tasks of one turn want written, when they have all run."""
+        while not self._closed:
+            if self._in_flight or not self._collected:
+                self._resting = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._ended)
+            if self._collected and not self._in_flight:
+                self._hand_over()
+
+    def _ended(self, _: Any) -> trio.lowlevel.Abort:
+        self._resting = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _hand_over(self) -> None:
+        """Begin what was collected, here if it is small; the thread does the rest, if it is worth handing over."""
+        batch = Batch(self._collected[:BATCH])
+        self._collected = self._collected[BATCH:]
+        self._in_flight = True
+        if all(job.small for job in batch.jobs) and self._done_here(batch):
+            self._answer(batch)
+        else:
+            self._batches.put(batch)
+
+    def _done_here(self, batch: Batch) -> bool:
+        """Do the statements of a batch, and the COMMIT too if the disk is fast; whether that is all."""
+        try:
+            begun = self._changes.begin(batch)
+            if begun and batch.tx is not None and self._changes.pace < FAST:
+                self._changes.finish(batch)
+        except BaseException as error:
+            _break(batch, error)
+            return True
+        return begun and batch.tx is None
+
+    def _answer(self, batch: Batch) -> None:
+        self._in_flight = False
+        for job in batch.jobs:
+            assert job.task is not None
+            trio.lowlevel.reschedule(job.task, job.outcome())
+        if batch.wakes:
+            self._announce()
+        if self._collected:
+            self._call()
+        else:
+            self._quiet.set()
 
     async def close(self) -> None:
         """Do what waits, then end the thread."""
-        self._hand_over()
-        self._jobs.put(None)
         with trio.CancelScope(shield=True):
+            while self._in_flight or self._collected:
+                self._quiet = trio.Event()
+                await self._quiet.wait()
+            self._closed = True
+            self._call()
+            self._batches.put(None)
             await trio.to_thread.run_sync(self._thread.join)
         trio.lowlevel.remove_instrument(self._turns)
 
@@ -317,47 +195,31 @@ class ThreadWriter:
 
     def _run(self) -> None:
         try:
-            while jobs := self._take():
-                wakes = self._do(jobs)
-                self._token.run_sync_soon(self._answer, jobs, wakes)
+            while (batch := self._batches.get()) is not None:
+                self._finish(batch)
+                if self._asked:
+                    self._look()
+                self._token.run_sync_soon(self._answer, batch)
         except trio.RunFinishedError:
             """Nobody is left to hear the answers."""
         finally:
             self._changes.close()
 
-    def _take(self) -> list[Job]:
-        """All jobs that wait, at least one; none means the end."""
-        jobs: list[Job] = []
-        handed = self._jobs.get()
-        while handed is not None:
-            jobs += handed
-            if len(jobs) >= BATCH:
-                return jobs
-            try:
-                handed = self._jobs.get_nowait()
-            except queue.Empty:
-                return jobs
-        if jobs:
-            self._jobs.put(None)
-        return jobs
-
-    def _do(self, jobs: list[Job]) -> bool:
+    def _finish(self, batch: Batch) -> None:
         try:
-            return self._changes.do(jobs)
+            self._changes.finish(batch)
         except BaseException as error:
-            for job in jobs:
-                job.error = InternalError(f"the writer broke: {error!r}")
-            return False
+            _break(batch, error)
 
-    # -- in the loop ------------------------------------------------------------------------------
+    def _look(self) -> None:
+        self._asked = False
+        with suppress(StoreError):  # whoever writes next is told
+            self._changes.look()
 
-    def _answer(self, jobs: list[Job], wakes: bool) -> None:
-        self._in_flight -= len(jobs)
-        for job in jobs:
-            assert job.task is not None
-            trio.lowlevel.reschedule(job.task, job.outcome())
-        if wakes:
-            self._announce()
+
+def _break(batch: Batch, error: BaseException) -> None:
+    for job in batch.jobs:
+        job.error = InternalError(f"the writer broke: {error!r}")
 
 
 def _not_interrupted(_: Any) -> trio.lowlevel.Abort:

@@ -1,0 +1,150 @@
+"""The pool of threads: bursts, bodies that block beside short ones, callers that go away."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from flowgen.runtime import threads as threads_module
+from flowgen.runtime.threads import Job, ThreadPool
+
+
+@asynccontextmanager
+async def a_pool(limit: int = 64) -> AsyncIterator[ThreadPool]:
+    """A pool, closed afterwards; whoever uses it hangs for ten seconds at most."""
+    pool = ThreadPool(limit)
+    try:
+        with trio.fail_after(10):
+            yield pool
+    finally:
+        pool.close()
+
+
+def job(function: Callable[[], Any], begins: Callable[[], object] | None = None) -> Job:
+    return Job(function, contextvars.copy_context(), begins)
+
+
+async def test_a_call_comes_back() -> None:
+    """What a function returns or raises is what `run` does; it ran in another thread."""
+    async with a_pool() as pool:
+        assert await pool.run(job(threading.get_ident)) != threading.get_ident()
+        with pytest.raises(SystemExit):
+            await pool.run(job(lambda: exit(3)))
+        assert await pool.run(job(lambda: 7)) == 7
+
+
+async def test_short_bodies_of_one_turn_need_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred short calls at once are done by one thread, which is used again for the next hundred."""
+    for name in ("_SHORT", "_STUCK"):  # however slow this machine is just now, they are short
+        monkeypatch.setattr(threads_module, name, 60.0)
+    threads: set[int] = set()
+    async with a_pool() as pool:
+        for _ in range(2):
+            async with trio.open_nursery() as nursery:
+                for _ in range(100):
+                    nursery.start_soon(pool.run, job(lambda: threads.add(threading.get_ident())))
+    assert len(threads) == 1
+
+
+async def test_blocked_bodies_starve_nobody() -> None:
+    """Bodies that wait for one another all get a thread, up to the limit, and short ones go on beside them."""
+    meeting = threading.Barrier(20)
+    async with a_pool(limit=21) as pool, trio.open_nursery() as nursery:
+        for _ in range(19):
+            nursery.start_soon(pool.run, job(meeting.wait))
+        for _ in range(100):
+            await pool.run(job(lambda: None))
+        assert meeting.n_waiting == 19
+        nursery.start_soon(pool.run, job(meeting.wait))
+
+
+async def test_a_result_does_not_wait_for_the_next_body() -> None:
+    """One thread does one job after the other; when one blocks, the results before it come all the same."""
+    held, gate = threading.Event(), threading.Event()
+    came: list[int] = []
+
+    async def run(number: int) -> None:
+        await pool.run(job(lambda: None))
+        came.append(number)
+        if len(came) == 20:
+            gate.set()
+
+    async with a_pool(limit=1) as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run, job(held.wait))
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(20):
+            nursery.start_soon(run, number)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(pool.run, job(gate.wait))
+        await trio.testing.wait_all_tasks_blocked()
+        held.set()
+    assert sorted(came) == list(range(20))
+
+
+async def test_no_more_threads_than_the_limit() -> None:
+    """With two threads, ten bodies that meet in pairs are never three at once."""
+    meeting, lock = threading.Barrier(2), threading.Lock()
+    inside: list[int] = [0, 0]
+
+    def body() -> None:
+        with lock:
+            inside[0] += 1
+            inside[1] = max(inside)
+        meeting.wait()
+        with lock:
+            inside[0] -= 1
+
+    async with a_pool(limit=2) as pool, trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(pool.run, job(body))
+    assert inside == [0, 2]
+
+
+async def test_an_abandoned_body_holds_no_place() -> None:
+    """A caller that is cancelled leaves at once; its thread counts as abandoned until the body ends."""
+    gate = threading.Event()
+    began, left = trio.Event(), job(gate.wait)
+    left.begins = began.set
+    async with a_pool(limit=1) as pool:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool.run, left)
+            await began.wait()
+            nursery.cancel_scope.cancel()
+        assert left.cancelled
+        assert pool.abandoned == 1
+        assert await pool.run(job(lambda: "next")) == "next"
+        gate.set()
+        while pool.abandoned:
+            await pool.run(job(lambda: None))
+
+
+async def test_a_job_whose_caller_has_gone_is_not_done() -> None:
+    """A job that still waits for a thread when its caller is cancelled never begins."""
+    gate = threading.Event()
+    done: list[str] = []
+    async with a_pool(limit=1) as pool:
+        async with trio.open_nursery() as outer:
+            outer.start_soon(pool.run, job(gate.wait))
+            await trio.testing.wait_all_tasks_blocked()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pool.run, job(lambda: done.append("left")))
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+            gate.set()
+        await pool.run(job(lambda: done.append("stayed")))
+    assert done == ["stayed"]
+
+
+async def test_a_closed_pool_lets_its_threads_end() -> None:
+    """Idle threads end when the pool is closed."""
+    threads: list[threading.Thread] = []
+    async with a_pool() as pool:
+        await pool.run(job(lambda: threads.append(threading.current_thread())))
+    await trio.to_thread.run_sync(threads[0].join)
