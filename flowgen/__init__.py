@@ -37,11 +37,22 @@ from .errors import (
     WorkerLost,
 )
 from .events import Event, event_type
+from .flow_control import (
+    Batch,
+    CancelOn,
+    Concurrency,
+    Debounce,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+)
 from .outcome import Failed, Succeeded
 from .retry import Backoff
 from .saga import Saga
 from .step import StepInfo, step_info
-from .triggers import OnEvent
+from .triggers import OnCron, OnEvent
 from .values import Local, Secret
 from .workflow import Workflow
 
@@ -54,6 +65,7 @@ __all__ = [
     "Workflow",
     "Steps",
     "OnEvent",
+    "OnCron",
     "Event",
     "event_type",
     # commands
@@ -72,6 +84,16 @@ __all__ = [
     "Failed",
     "Restart",
     "Saga",
+    # flow control
+    "Concurrency",
+    "Throttle",
+    "RateLimit",
+    "Debounce",
+    "Batch",
+    "Priority",
+    "Singleton",
+    "CancelOn",
+    "Timeouts",
     # policies, and values with a meaning
     "Backoff",
     "Local",

@@ -8,7 +8,8 @@ Typed events are attrs classes, dataclasses or pydantic models with `@event_type
 the class; there is no registry, so which class reads an event is for each trigger and wait to say.
 
 Rules: an event is refused whole, with the reason, by whoever makes it (`InvalidInput`). Its data is a JSON
-object. Names that begin with `flowgen/` are the engine's own. The user's id is only a dedupe key.
+object. Names that begin with `flowgen/` are the engine's own: nobody sends them, and nobody waits for them, because
+they are only emitted where a workflow triggers on them. The user's id is only a dedupe key.
 
 Refuses to know what an event starts or resumes.
 """
@@ -37,6 +38,12 @@ MAX_NAME = 256
 MAX_ID = 256
 MAX_EVENT_BYTES = 512 * 1024
 RESERVED_PREFIX = "flowgen/"
+RUN_ENDS: Mapping[str, str] = {
+    "completed": "flowgen/run.completed",
+    "failed": "flowgen/run.failed",
+    "cancelled": "flowgen/run.cancelled",
+}
+"""The event that flowgen emits for each way in which a run ends."""
 
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -187,6 +194,17 @@ def check_sendable(name: str) -> str:
     """The name, if users may send events called so; the prefix `flowgen/` is the engine's own."""
     if check_event_name(name).startswith(RESERVED_PREFIX):
         raise InvalidInput(f"event name {name!r}: the prefix {RESERVED_PREFIX!r} is reserved for flowgen's own events")
+    return name
+
+
+def check_waitable(name: str) -> str:
+    """The name, if a run may wait for events called so, or be cancelled by them."""
+    if check_event_name(name).startswith(RESERVED_PREFIX):
+        raise InvalidInput(
+            f"event name {name!r}: flowgen's own events are only emitted for workflows that start on them, "
+            "so a run would wait in vain; to wait for another run use Invoke in a workflow, or `result` of the engine, "
+            "and to start a workflow on it use OnEvent"
+        )
     return name
 
 

@@ -18,12 +18,15 @@ import attrs
 from .cron import Cron
 from .duration import Micros, format_duration, parse_duration
 from .errors import DefinitionError, InvalidInput
-from .events import RESERVED_PREFIX, check_event_name, event_name, is_event_class
+from .events import RESERVED_PREFIX, RUN_ENDS, check_event_name, event_name, is_event_class
 from .expression import Expression
 
 T = TypeVar("T")
 
 TRIGGER_VARIABLES = ("event",)
+
+OWN_PATTERNS = (*RUN_ENDS.values(), "flowgen/run.*")
+"""Those of flowgen's own events that start workflows."""
 
 CatchUp = Literal["none", "last", "all"]
 """Which of the ticks that passed while no engine ran are made up for."""
@@ -34,7 +37,8 @@ class OnEvent:
     """Start a run for each event that is called `name` and for which `where` is true.
 
     `event` is a name, a pattern such as `"order/*"` (every name that begins with `order/`), or an event class:
-    then the run's `ctx.event.data` is an instance of it. `where` is an expression over `event`.
+    then the run's `ctx.event.data` is an instance of it. `where` is an expression over `event`. Of flowgen's own
+    events, the ends of runs may be named: `"flowgen/run.failed"`, `.completed`, `.cancelled`, or `"flowgen/run.*"`.
 
     Raises `DefinitionError` for a name, pattern or expression that can never match.
 
@@ -68,9 +72,9 @@ def _pattern(event: Any) -> str:
         check_event_name(event)
     except InvalidInput as error:
         raise DefinitionError(f"OnEvent: {error}") from None
-    if event.startswith(RESERVED_PREFIX):
+    if event.startswith(RESERVED_PREFIX) and event not in OWN_PATTERNS:
         raise DefinitionError(
-            f"OnEvent({event!r}): triggers on flowgen's own events are not available in this version yet"
+            f"OnEvent({event!r}): of flowgen's own events, these start workflows: {', '.join(OWN_PATTERNS)}"
         )
     star = event.find("*")
     if star >= 0 and (star != len(event) - 1 or not event.endswith(("/*", ".*"))):

@@ -29,7 +29,7 @@ from .errors import DefinitionError
 from .events import is_event_class
 from .flow_control import Policies, check_policies
 from .retry import Backoff, check_retries
-from .triggers import CatchUp, OnCron, OnEvent
+from .triggers import OWN_PATTERNS, CatchUp, OnCron, OnEvent
 from .values import has_fields
 
 E = TypeVar("E")
@@ -157,6 +157,7 @@ def make_workflow(
     at = f"workflow {_name(fn)} ({location(fn)})"
     _check_function(fn, at)
     _check_options(options, at)
+    _check_handler(options.get("on_failure"), at)
     annotated, returns = _annotations(fn)
     triggers, schedules = _triggers(on, at)
     id = check_name(_name(fn).strip("_").replace("_", "-") if id is None else id, f"{at}: id")
@@ -185,6 +186,15 @@ def _check_options(names: Iterable[str], at: str) -> None:
             close = get_close_matches(name, OPTIONS, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the options are {', '.join(OPTIONS)}"
             raise DefinitionError(f"{at}: there is no option {name!r}; {hint}")
+
+
+def _check_handler(handler: Any, at: str) -> None:
+    """Refuse a failure handler that would read what it gets as something else."""
+    if isinstance(handler, Workflow) and handler.event_class is not None:
+        raise DefinitionError(
+            f"{at}: on_failure: {handler!r} reads its data as {handler.event_class.__name__}, but a workflow that "
+            "handles failures gets a dict with workflow_id, run_id, error and event; name a workflow that reads a dict"
+        )
 
 
 def location(fn: Any) -> str:
@@ -318,10 +328,12 @@ def _event_class(
                 f"{at}: its context is annotated Context[{annotated.__name__}], "
                 f"but its trigger gives {other.__name__}; make them agree"
             )
-    if schedules:
-        either = f"{annotated.__name__} | dict[str, Any]" if triggers else "dict[str, Any]"
+    every: tuple[Trigger, ...] = (*schedules, *triggers)
+    own = [trigger for trigger in every if isinstance(trigger, OnCron) or trigger.name in OWN_PATTERNS]
+    if own:
+        more = f"{annotated.__name__} | " if len(own) < len(every) else ""
         raise DefinitionError(
             f"{at}: its context is annotated Context[{annotated.__name__}], "
-            f"but {schedules[0]!r} gives a dict; annotate it Context[{either}]"
+            f"but {own[0]!r} gives a dict; annotate it Context[{more}dict[str, Any]]"
         )
     return annotated

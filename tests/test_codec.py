@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -196,7 +197,7 @@ failures: st.SearchStrategy[Failure] = st.recursive(
     max_leaves=3,
 )
 
-FORMS = {
+FORMS: dict[str, tuple[Any, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
     "record": (Record, codec.encode_record, codec.decode_record),
     "message": (Message, codec.encode_message, codec.decode_message),
     "body": (Body, codec.encode_body, codec.decode_body),

@@ -7,8 +7,9 @@ import inspect
 import flowgen
 
 EXPORTED = """
-    App Context Workflow Steps OnEvent Event event_type
+    App Context Workflow Steps OnEvent OnCron Event event_type
     Run Sleep SleepUntil WaitFor WaitForSignal Invoke SendEvent SendSignal All Race Winner Succeeded Failed Restart Saga
+    Concurrency Throttle RateLimit Debounce Batch Priority Singleton CancelOn Timeouts
     Backoff Local Secret
     step_info StepInfo NonRetriableError RetryAfterError
     FlowgenError DefinitionError NondeterminismError StepError StepTimeout InvokeTimeout RunCancelled RunCancelledError

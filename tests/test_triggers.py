@@ -10,9 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgen.app import App
-from flowgen.commands import Sleep, Steps
-from flowgen.context import Context
 from flowgen.cron import Cron
 from flowgen.duration import MINUTE, SECOND
 from flowgen.errors import DefinitionError
@@ -64,6 +61,14 @@ def test_a_trigger_shows_how_it_was_written() -> None:
         ("a\n", None, "has a control character at 2"),
         (5, None, "OnEvent(5): it is neither an event's name nor a class with @event_type"),
         (int, None, "OnEvent(int): it is neither"),
+        (
+            "flowgen/run.invoked",
+            None,
+            "OnEvent('flowgen/run.invoked'): of flowgen's own events, these start workflows: flowgen/run.completed, "
+            "flowgen/run.failed, flowgen/run.cancelled, flowgen/run.*",
+        ),
+        ("flowgen/*", None, "OnEvent('flowgen/*'): of flowgen's own events, these start workflows"),
+        ("flowgen/run.failed/*", None, "of flowgen's own events, these start workflows"),
         ("a", "event.", "where of OnEvent('a'): 'event.': line 1, column 7"),
         ("a", "async.data.x == 1", "undeclared reference to 'async.data.x'; its variables are: event"),
         ("a", 5, "where of OnEvent('a'): 5 is no expression"),
@@ -74,6 +79,12 @@ def test_a_trigger_that_can_never_match_is_refused(event: Any, where: Any, messa
     with pytest.raises(DefinitionError) as caught:
         OnEvent(event, where=where)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["completed", "failed", "cancelled", "*"])
+def test_the_ends_of_runs_start_workflows(end: str) -> None:
+    """Each of the three by its name, or all of them."""
+    assert OnEvent(f"flowgen/run.{end}").name == f"flowgen/run.{end}"
 
 
 @pytest.mark.parametrize(
@@ -161,13 +172,3 @@ def test_a_schedule_that_makes_no_sense_is_refused(schedule: Any, options: dict[
 def test_the_longest_jitter_is_just_short_of_the_next_tick() -> None:
     """Ticks that are late never meet."""
     assert OnCron("* * * * *", jitter="59s").jitter == 59 * SECOND
-
-
-def test_workflows_do_not_take_schedules_yet() -> None:
-    """No engine would start them, so they are refused where they are written."""
-
-    def report(ctx: Context) -> Steps[None]:
-        yield Sleep("a", 1)
-
-    with pytest.raises(DefinitionError, match=r"on: OnCron\('0 9 \* \* \*'\) is not a trigger"):
-        App("shop").workflow(on=OnCron("0 9 * * *"))(report)  # type: ignore[call-overload]

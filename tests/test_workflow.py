@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import typing
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
@@ -13,17 +14,28 @@ import pytest
 from flowgen import (
     App,
     Backoff,
+    Batch,
+    CancelOn,
+    Concurrency,
     Context,
+    Debounce,
     DefinitionError,
     Event,
+    OnCron,
     OnEvent,
+    Priority,
+    RateLimit,
     Run,
+    Singleton,
     Sleep,
     Steps,
+    Throttle,
+    Timeouts,
     Workflow,
     event_type,
 )
-from flowgen.workflow import LATER, Definition, TriggerDefinition
+from flowgen.flow_control import Policies
+from flowgen.workflow import OPTIONS, Definition, ScheduleDefinition, TriggerDefinition
 
 
 @event_type("order/placed")
@@ -76,7 +88,8 @@ def test_the_defaults_are_the_apps() -> None:
     workflow = app.workflow(plain)
     assert (workflow.app, workflow.version, workflow.loop) == ("shop", "3", "asyncio")
     assert (workflow.retries, workflow.backoff, workflow.max_steps) == (7, backoff, 50)
-    assert (workflow.triggers, workflow.changes) == ((), "strict")
+    assert (workflow.triggers, workflow.schedules, workflow.changes) == ((), (), "strict")
+    assert workflow.policies == Policies()
 
 
 def test_options_win_over_the_apps_defaults() -> None:
@@ -118,6 +131,33 @@ def test_triggers_are_one_or_many() -> None:
     one = OnEvent("order/placed")
     assert App("a").workflow(on=one)(plain).triggers == (one,)
     assert App("a").workflow(on=[one, OnEvent("order/*")])(plain).triggers == (one, OnEvent("order/*"))
+
+
+def test_schedules_stand_beside_events() -> None:
+    """Schedules and events in any order are told apart; each keeps its order."""
+    event, nightly, hourly = OnEvent("order/*"), OnCron("0 3 * * *"), OnCron("0 * * * *")
+    workflow = App("a").workflow(on=[hourly, event, nightly])(plain)
+    assert (workflow.triggers, workflow.schedules) == ((event,), (hourly, nightly))
+    assert App("a").workflow(on=nightly)(plain).schedules == (nightly,)
+
+
+def test_a_schedule_is_there_once() -> None:
+    """Its text names it among those of its workflow, so one that is only written differently is the same."""
+    message = refusal(plain, on=[OnCron("0 9 * * mon"), OnEvent("a"), OnCron("0  9 * * MON", jitter="5m")])
+    assert "on: the schedule '0 9 * * MON' is there twice; remove one" in message
+
+
+def test_the_definition_has_flow_control_and_schedules() -> None:
+    """What any process needs to start runs: policies as they are, schedules as text and numbers."""
+    workflow = App("a").workflow(
+        on=OnCron("TZ=Asia/Tokyo 0 9 * * mon", jitter="5m", catch_up="all"), singleton=Singleton()
+    )(plain)
+    assert workflow.definition() == Definition(
+        "plain",
+        (),
+        Policies(singleton=Singleton()),
+        (ScheduleDefinition("TZ=Asia/Tokyo 0 9 * * MON", 300_000_000, "all"),),
+    )
 
 
 def test_the_definition_is_what_routing_needs() -> None:
@@ -195,9 +235,43 @@ def test_trigger_and_annotation_must_agree() -> None:
 @pytest.mark.parametrize(
     "on, hint",
     [
+        (OnCron("0 9 * * *"), "OnCron('0 9 * * *') gives a dict; annotate it Context[dict[str, Any]]"),
+        ([OnEvent(OrderPlaced), OnCron("0 9 * * *")], "annotate it Context[OrderPlaced | dict[str, Any]]"),
+        (
+            OnEvent("flowgen/run.failed"),
+            "('flowgen/run.failed') gives a dict; annotate it Context[dict[str, Any]]",
+        ),
+        ([OnEvent("flowgen/run.*"), OnEvent(OrderPlaced)], "annotate it Context[OrderPlaced | dict[str, Any]]"),
+    ],
+)
+def test_flowgens_own_events_give_a_dict(on: Any, hint: str) -> None:
+    """A class in the annotation would lie about the data of a tick, or of a run's end."""
+    message = refusal(fulfil_order, on=on)
+    assert "its context is annotated Context[OrderPlaced], but On" in message
+    assert message.endswith(hint)
+
+
+def test_a_tick_is_a_dict_beside_a_typed_trigger() -> None:
+    """Only events with the trigger's name are restored to its class."""
+
+    def both(ctx: Context[OrderPlaced | dict[str, Any]]) -> Steps[None]:
+        yield Sleep("nap", 1)
+
+    def untyped(ctx):  # type: ignore[no-untyped-def]
+        yield Sleep("nap", 1)
+
+    for fn in (both, untyped):
+        workflow = App("a").workflow(on=[OnEvent(OrderPlaced), OnCron("0 9 * * *")])(fn)
+        assert workflow.class_of("order/placed") is OrderPlaced
+        assert workflow.class_of("flowgen/anything") is None
+
+
+@pytest.mark.parametrize(
+    "on, hint",
+    [
         ("order/placed", "'order/placed' is not a trigger; write on=OnEvent('order/placed')"),
         (OrderPlaced, "OrderPlaced is not a trigger; write on=OnEvent(OrderPlaced)"),
-        (Event("a"), "is not a trigger; write on=OnEvent('event/name')"),
+        (Event("a"), "is not a trigger; write on=OnEvent('event/name') or on=OnCron('0 9 * * MON')"),
         ([OnEvent("a"), 7], "7 is not a trigger"),
         (0, "0 is not a trigger"),
     ],
@@ -311,7 +385,15 @@ def test_parameters_with_defaults_are_fine() -> None:
         ({"max_steps": True}, "max_steps: True is not a number of steps"),
         ({"max_steps": 10**9}, "max_steps: 1000000000 is not a number of steps"),
         ({"retry": 3}, "there is no option 'retry'; did you mean 'retries'?"),
-        ({"colour": 3}, "there is no option 'colour'; the options are on, id, retries"),
+        ({"throtle": None}, "there is no option 'throtle'; did you mean 'throttle'?"),
+        ({"colour": 3}, "there is no option 'colour'; the options are on, id, retries, "),
+        ({"colour": 3}, ", concurrency, throttle, rate_limit, debounce, batch, priority, singleton, idempotency, "),
+        ({"concurrency": 10}, "concurrency: 10 is not a Concurrency; write Concurrency(10)"),
+        ({"timeouts": Singleton()}, "timeouts: Singleton() is not a Timeouts; write Timeouts(finish='2d')"),
+        ({"idempotency": "event.cart_id"}, "idempotency: 'event.cart_id' at character 1: an event has no 'cart_id'"),
+        ({"debounce": Debounce("5m"), "batch": Batch(2, wait=1)}, "debounce and batch do not go together: "),
+        ({"on_failure": plain}, "on_failure: plain is neither a workflow nor the id of one"),
+        ({"on_failure": "shop/plain"}, "on_failure: a workflow that handles its own failures would never end"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], reason: str) -> None:
@@ -321,10 +403,70 @@ def test_bad_options_are_refused(options: dict[str, Any], reason: str) -> None:
     assert reason in message
 
 
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_options_of_later_versions_are_refused_by_name(name: str) -> None:
-    """Nothing is accepted and ignored."""
-    assert f"the option {name!r} is not available in this version yet" in refusal(plain, **{name: object()})
+# -- flow control ----------------------------------------------------------------------------------
+
+
+FLOW_CONTROL: dict[str, Any] = {
+    "concurrency": Concurrency(10, key="event.data.customer_id"),
+    "throttle": Throttle(3, per="1m"),
+    "rate_limit": RateLimit(10, per="1h"),
+    "debounce": Debounce("5m", max_wait="1h"),
+    "batch": Batch(100, wait="5s"),
+    "priority": Priority("event.data.vip ? 120 : 0"),
+    "singleton": Singleton(mode="cancel"),
+    "idempotency": "event.data.cart_id",
+    "cancel_on": CancelOn("order/cancelled", match="data.order_id"),
+    "timeouts": Timeouts(start="1h", finish="2d"),
+    "on_failure": "ops/notify",
+}
+
+
+@pytest.mark.parametrize("name", FLOW_CONTROL)
+def test_each_option_of_flow_control_is_kept(name: str) -> None:
+    """What is written becomes that policy of the workflow and its definition, and no other."""
+    option = FLOW_CONTROL[name]
+    workflow = App("shop").workflow(**{name: option})(plain)
+    kept: Any = (option,) if name in ("concurrency", "cancel_on") else option
+    assert workflow.policies == workflow.definition().policies == Policies(**{name: kept})
+    nothing: Any = None
+    assert App("shop").workflow(**{name: nothing})(plain).policies == Policies()
+
+
+def test_there_is_an_example_of_each_policy() -> None:
+    """A policy that is added is tested here, and accepted by the decorator."""
+    assert list(FLOW_CONTROL) == [field.name for field in attrs.fields(Policies)]
+
+
+def test_what_type_checkers_see_is_what_is_accepted() -> None:
+    """The decorator's typed signature has each option that there is."""
+    [_, with_options] = typing.get_overloads(App.workflow)
+    parameters = list(inspect.signature(with_options).parameters)
+    assert sorted(parameters) == sorted(["self", "fn", *OPTIONS])
+
+
+def test_limits_and_cancelling_events_may_be_several() -> None:
+    """One option and a list of one are the same thing."""
+    limits = [Concurrency(10), Concurrency(2, key="event.data.customer_id")]
+    cancels = [CancelOn("a"), CancelOn("b")]
+    policies = App("a").workflow(concurrency=limits, cancel_on=cancels)(plain).policies
+    assert (policies.concurrency, policies.cancel_on) == (tuple(limits), tuple(cancels))
+
+
+def test_a_failure_handler_is_a_workflow_or_its_id() -> None:
+    """An id alone is of the same app; it may be defined later."""
+    handler = App("ops").workflow(id="notify")(plain)
+    ways: list[tuple[Any, str]] = [(handler, "ops/notify"), ("notify", "shop/notify"), ("ops/notify", "ops/notify")]
+    for written, name in ways:
+        assert App("shop").workflow(on_failure=written)(plain).policies.on_failure == name
+
+
+def test_a_failure_handler_gets_a_dict() -> None:
+    """One that reads its data as an instance of a class could not read what it gets."""
+    handler = App("shop").workflow(fulfil_order)
+    assert (
+        "on_failure: <Workflow shop/fulfil-order> reads its data as OrderPlaced, but a workflow that handles failures "
+        "gets a dict with workflow_id, run_id, error and event; name a workflow that reads a dict"
+    ) in refusal(plain, on_failure=handler)
 
 
 def test_a_workflow_says_what_it_is() -> None:

@@ -14,7 +14,7 @@ import attrs
 
 from ..duration import Instant, Micros, format_duration, instant, parse_duration
 from ..errors import DefinitionError, InvalidInput
-from ..events import Event, check_event_name, event_name
+from ..events import Event, check_waitable, event_name
 from ..expression import Expression, parse_path
 from ..history import Kind
 from ..outcome import Json
@@ -202,7 +202,7 @@ def _plain_name(name: str, id: str) -> str:
     if name.endswith("*"):
         raise DefinitionError(f"event of {id!r}: {name!r} is a pattern, for triggers only; a wait names one event")
     try:
-        return check_event_name(name)
+        return check_waitable(name)
     except InvalidInput as error:
         raise DefinitionError(f"event of {id!r}: {error}") from None
 

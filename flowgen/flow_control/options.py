@@ -16,7 +16,7 @@ import attrs
 
 from ..duration import MAX_DURATION, Micros, format_duration
 from ..errors import DefinitionError, InvalidInput
-from ..events import Event, check_event_name, event_name
+from ..events import Event, check_waitable, event_name
 from ..expression import parse_path
 from .checks import (
     KEY_VARIABLES,
@@ -285,7 +285,7 @@ def _event_name(event: Any) -> str:
             )
         case str():
             try:
-                return check_event_name(event)
+                return check_waitable(event)
             except InvalidInput as error:
                 raise DefinitionError(f"event of CancelOn: {error}") from None
         case _:

@@ -67,9 +67,9 @@ def test_every_verb_and_option_of_the_engine_is_on_its_page() -> None:
 
 
 def test_every_option_of_workflows_is_on_its_page() -> None:
-    """Those of later versions, too: they are refused by name."""
+    """What the decorator takes, and what an app takes."""
     options = list(inspect.signature(App).parameters)
-    assert missing([*workflow.OPTIONS, *workflow.LATER, *options], page("workflows")) == []
+    assert missing([*workflow.OPTIONS, *options], page("workflows")) == []
     assert missing(public(Context), page("workflows") + "`take_lines`") == []
 
 

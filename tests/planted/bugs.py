@@ -89,10 +89,10 @@ BUGS = (
     ),
     Bug(
         name="accepted-and-ignored",
-        promise="options of later versions are refused by name",
-        file="flowgen/app.py",
-        find="            refuse_options(unknown,",
-        replace="            refuse_options((),",
+        promise="options that do not exist are refused",
+        file="flowgen/workflow.py",
+        find="    _check_options(options, at)\n",
+        replace="    options = {name: options[name] for name in options if name in OPTIONS}\n",
         tests=("tests/test_workflow.py",),
     ),
     Bug(

@@ -13,7 +13,6 @@ import trio
 from flowgen import (
     App,
     Context,
-    DefinitionError,
     Event,
     NonRetriableError,
     OnEvent,
@@ -264,12 +263,6 @@ async def test_a_match_on_nothing_is_refused() -> None:
             [run] = (await engine.runs()).items
             message = "DefinitionError: match='data.oder_id': the event that started this run has no value there"
             assert str(await engine.result(run.id)).startswith(message)
-
-
-def test_internal_events_start_nothing_yet() -> None:
-    """A trigger that could never fire is refused where it is written."""
-    with pytest.raises(DefinitionError, match="flowgen's own events are not available in this version yet"):
-        OnEvent("flowgen/run.failed")
 
 
 def test_the_digest_covers_loose_modules_beside_the_workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
