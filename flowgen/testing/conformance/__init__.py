@@ -30,6 +30,7 @@ import attrs
 
 from . import (
     claim_cases,
+    collecting_cases,
     commit_cases,
     concurrency_cases,
     event_cases,
@@ -67,6 +68,7 @@ def store_cases() -> list[Case]:
         claim_cases,
         ready_cases,
         slot_cases,
+        collecting_cases,
         strike_cases,
         wait_cases,
         event_cases,

@@ -18,7 +18,8 @@ from .world import APP, LEASE, MINUTE, OFFERS, SECOND, Unavailable, World, compl
 case = Collection()
 
 
-def _needs(world: World, feature: str) -> None:
+def needs(world: World, feature: str) -> None:
+    """Skip the case unless the store has this feature."""
     if feature not in world.raw.features:
         raise Unavailable(f"the store has no feature {feature!r}")
 
@@ -61,7 +62,7 @@ async def many_children_come_in_pages(world: World) -> None:
 @case
 async def runs_are_listed_newest_first(world: World) -> None:
     """`find_runs` goes from the newest to the oldest, page by page, each run once."""
-    _needs(world, "find_runs")
+    needs(world, "find_runs")
     now = await world.now()
     for number in range(7):
         await world.create(f"r{number}", created_at=now + number // 2)
@@ -73,7 +74,7 @@ async def runs_are_listed_newest_first(world: World) -> None:
 @case
 async def a_list_is_stable_while_runs_come_and_go(world: World) -> None:
     """A run that is created or ends between two pages does not hide or repeat another."""
-    _needs(world, "find_runs")
+    needs(world, "find_runs")
     now = await world.now()
     for number in range(6):
         await world.create(f"r{number}", created_at=now + number)
@@ -86,7 +87,7 @@ async def a_list_is_stable_while_runs_come_and_go(world: World) -> None:
 @case
 async def runs_are_filtered(world: World) -> None:
     """By app, workflow, status (`open` is all that has not ended) and time of creation, together too."""
-    _needs(world, "find_runs")
+    needs(world, "find_runs")
     now = await world.now()
     ended = await world.own("completed", created_at=now)
     await world.write(ended, started(), completed(), stored="completed")
@@ -126,7 +127,7 @@ async def _runs(world: World, where: RunFilter, limit: int, cursor: str | None) 
 @case
 async def events_are_listed_newest_first(world: World) -> None:
     """`find_events` goes from the newest to the oldest, of one name or all; future ones too."""
-    _needs(world, "find_events")
+    needs(world, "find_events")
     later = await world.now() + MINUTE
     await world.accept(await world.event("e1"), await world.event("e2", name="other"), await world.event("e3"))
     await world.accept(await world.event("later", ts=later))

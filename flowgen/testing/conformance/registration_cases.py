@@ -128,3 +128,70 @@ async def an_equal_digest_may_bring_another_definition(world: World) -> None:
     after = await world.store.registrations()
     world.expect("the definition", [item.definition for item in after.items], [encoded("second")])
     world.expect("the generation", after.generation > before, True)
+
+
+# -- pausing ----------------------------------------------------------------------------------------
+
+
+async def _paused(world: World) -> list[str]:
+    items = (await world.store.registrations()).items
+    return [f"{item.app}/{item.workflow}" for item in items if item.paused]
+
+
+@case
+async def a_paused_workflow_is_listed_as_such(world: World) -> None:
+    """A workflow is paused until it is told to go on; others, and its namesake in another app, are not."""
+    await _register(world, "w1", fulfil="d1", refund="d1")
+    await _register(world, "w2", app="other", fulfil="d1")
+    world.expect("none", await _paused(world), [])
+    await world.store.pause("shop", "fulfil", True)
+    world.expect("one", await _paused(world), ["shop/fulfil"])
+    world.expect("all are in force", len(await _in_force(world)), 3)
+    await world.store.pause("shop", "fulfil", False)
+    world.expect("none again", await _paused(world), [])
+
+
+@case
+async def the_generation_grows_when_a_workflow_is_paused(world: World) -> None:
+    """Workers learn from the generation that a workflow is paused or goes on; saying it again changes nothing."""
+    first = await _register(world, "w1", fulfil="d1")
+    paused = [await world.store.pause("shop", "fulfil", True) for _ in range(2)]
+    goes_on = [await world.store.pause("shop", "fulfil", False) for _ in range(2)]
+    world.expect("once each", (paused[0] == paused[1], goes_on[0] == goes_on[1]), (True, True))
+    world.expect("higher each time", first < paused[0] < goes_on[0], True)
+    claims = await world.store.claim(Who("w1", {}), 1, LEASE)
+    told = ((await world.store.registrations()).generation, claims.generation)
+    world.expect("told alike", told, (goes_on[0], goes_on[0]))
+
+
+@case
+async def new_code_is_paused_like_the_old(world: World) -> None:
+    """A workflow stays paused whatever is registered, withdrawn and registered again, known to the store or not."""
+    await world.store.pause("shop", "fulfil", True)
+    await _register(world, "w1", fulfil="d1")
+    world.expect("paused before it was known", await _paused(world), ["shop/fulfil"])
+    await _register(world, "w1", fulfil="d2")
+    world.expect("with new code", await _paused(world), ["shop/fulfil"])
+    await _register(world, "w1")
+    world.expect("withdrawn", (await _in_force(world), await _paused(world)), ({}, []))
+    await _register(world, "w1", fulfil="d3")
+    world.expect("offered again", await _paused(world), ["shop/fulfil"])
+
+
+@case
+async def claims_do_not_look_at_pauses(world: World) -> None:
+    """Who offers a paused workflow all the same is given its runs: to leave it out is for the worker."""
+    await _register(world, "w1", fulfil="d1")
+    await world.store.pause("shop", "fulfil", True)
+    await world.create()
+    world.expect("given", await world.claimed(), ["r1"])
+
+
+@case
+async def pauses_outlive_the_process(world: World) -> None:
+    """A paused workflow is paused when the same data is opened again."""
+    await _register(world, "w1", fulfil="d1")
+    generation = await world.store.pause("shop", "fulfil", True)
+    await world.reopen()
+    world.expect("still paused", await _paused(world), ["shop/fulfil"])
+    world.expect("and nothing new", (await world.store.registrations()).generation, generation)

@@ -170,6 +170,22 @@ async def waits_outlive_a_release(world: World) -> None:
     world.expect("found", await _found(world), ["wait-1"])
 
 
+@case
+async def a_wait_that_comes_with_its_run_looks_from_the_runs_event_on(world: World) -> None:
+    """A wait that is opened without a position, with its run, is for events after the last one of that run."""
+    await world.accept(await world.event("before"))
+    event = await world.event("trigger")
+    row = await world.row()
+    wait = await world.wait(row, after=None)
+    new = NewRun(row, (event,))
+    await world.store.commit(Transition("trigger", accept=(event,), create=(new,), open_waits=(wait,)))
+    position = (await world.store.event("trigger")).position
+    world.expect("after", [wait.after for wait in await world.store.open_waits(APP, "r1")], [position])
+    await world.accept(await world.event("later"))
+    found = [len((await world.store.waits(await world.store.event(id))).items) for id in ("before", "trigger", "later")]
+    world.expect("found by", found, [0, 0, 1])
+
+
 # -- event meets wait -----------------------------------------------------------------------------------
 #
 # The owner commits the wait, looks back after that commit, and then commits what it found and gives the

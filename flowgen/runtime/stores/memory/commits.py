@@ -155,9 +155,9 @@ def apply(state: State, transition: Transition, now: int) -> bool:
         _create(state, new, transition.id, now)
     if progress is not None:
         run = state.runs[progress.app, progress.run]
-        _write(state, run, progress)
         if progress.opening is not None:
             _open(state, run, progress.opening)
+        _write(state, run, progress)
     for message in transition.messages:
         _put(state, message, now)
     if shared:
