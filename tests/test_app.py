@@ -24,6 +24,16 @@ def test_workflows_are_found_by_id_in_order() -> None:
     assert list(app.workflows.items()) == [("second", b), ("a", a)]
 
 
+def test_an_option_that_is_none_is_not_given() -> None:
+    """None, from a configuration say, means the app's default; with options or without, the app has the workflow."""
+    app = App("shop", retries=7, max_steps=50)
+    nothing = app.workflow(on=None, id=None, retries=None, backoff=None, max_steps=None, timeouts=None)(first)
+    plain = app.workflow(second)
+    assert (nothing.id, nothing.triggers, nothing.retries, nothing.max_steps) == ("first", (), 7, 50)
+    assert (plain.retries, plain.backoff, plain.policies) == (nothing.retries, nothing.backoff, nothing.policies)
+    assert app.workflows == {"first": nothing, "second": plain}
+
+
 def test_workflows_cannot_be_changed_from_outside() -> None:
     """The mapping is a view: only the decorator adds to it."""
     app = App("shop")
