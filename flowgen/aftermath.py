@@ -19,19 +19,12 @@ import msgspec
 
 from .acceptance import starts_of
 from .admission import Gate, Start
-from .events import AcceptedEvent, event_document
+from .events import RUN_ENDS, AcceptedEvent, event_document
 from .facts import Facts, Questions
 from .holds import LetGo, let_go
 from .ids import derived_id
 from .outcome import Failure, Json
 from .runs import RunRow
-
-INTERNAL = {
-    "completed": "flowgen/run.completed",
-    "failed": "flowgen/run.failed",
-    "cancelled": "flowgen/run.cancelled",
-}
-"""The internal event of each way to end."""
 
 _ENCODE = msgspec.json.Encoder()
 
@@ -64,7 +57,7 @@ def aftermath(
     if isinstance(keys, Questions):
         return keys
     after = Aftermath(keys, [], Gate(facts, now))
-    if trigger is None or trigger.name not in INTERNAL.values():
+    if trigger is None or trigger.name not in RUN_ENDS.values():
         _announce(after, row, trigger, ended, facts, now)
     return after.gate.questions or after
 
@@ -73,7 +66,7 @@ def _announce(
     after: Aftermath, row: RunRow, trigger: AcceptedEvent | None, ended: Ended, facts: Facts, now: int
 ) -> None:
     """Start the failure handler, and accept the internal event if it starts something."""
-    name = INTERNAL.get(ended.stored)
+    name = RUN_ENDS.get(ended.stored)
     if name is None:
         return
     data = Json(_ENCODE.encode(_data(row, trigger, ended)))

@@ -44,7 +44,9 @@ from flowgen.runs import (
     CancelRequested,
     ChildCompleted,
     ChildFailed,
+    EventCollected,
     EventMatched,
+    Freed,
     Message,
     Parent,
     RunRow,
@@ -99,6 +101,8 @@ BODIES: tuple[Body, ...] = (
     ChildCompleted("r2", "child", NULL),
     ChildFailed("r2", "child", FAILURE),
     CancelRequested("enough"),
+    EventCollected(EVENT, Parent("shop", "p", "child", "r0")),
+    Freed(),
 )
 
 ROW = RunRow(
