@@ -36,7 +36,8 @@ from .runs import Message, Parent, RunRow, Stored
 class Opening:
     """What a run that was collecting becomes: a run like any other, with these events.
 
-    Every field but `events` becomes the row's field of that name.
+    Every field but `events` becomes the row's field of that name, before anything else that the progress
+    says. One that names slots comes with a release: slots are taken by claims alone.
     """
 
     events: tuple[AcceptedEvent, ...]
@@ -62,9 +63,9 @@ class Progress:
     an ended or parked state (`retry`): it has no owner then, and the commit makes it due at `due_at`,
     without a deadline, and forgets its strikes.
 
-    `wants` becomes the row's with the release: there are bodies that could not begin without a slot. A
-    run that is collecting or a schedule stays so only if `stored` says it again; `opening` is what one
-    that was collecting opens with.
+    `wants` becomes the row's with the release or reopening (that of the `opening`, if there is one): there
+    are bodies that could not begin without a slot. A run that is collecting or a schedule stays so only if
+    `stored` says it again; `opening` is what one that was collecting opens with.
     """
 
     app: str

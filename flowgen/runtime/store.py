@@ -43,7 +43,7 @@ ALIVE = 60_000_000
 """A worker is live for so many microseconds after its last claim, extension or registration."""
 
 CODELESS_AFTER = 60_000_000
-"""After so many microseconds an accepted cancel that nobody has read is given to any worker."""
+"""After so many microseconds a run that was to end, cancelled or timed out, is given to any worker."""
 
 
 # -- refusals: each of them changed nothing -------------------------------------------------------
@@ -282,14 +282,14 @@ class Store(Protocol):
 
         Applied before → success. The order of checks is in `flowgen.transition`. Beyond what the
         transition says, a commit does just this: it gives accepted events their positions (an event
-        in `create` with position None gets that of the event accepted here with the same id, else
-        the last position given so far; a wait opened with `after` None gets that of its run's last
-        event); it numbers messages, adds them to mailboxes (one for each
-        message id), sets `mail`, the first unread `cancel`, and `due_at = min(due_at, now)` of open
+        in `create`, in an `opening` or collected, with position None, gets that of the event accepted
+        here with the same id, else the last position given so far; a wait opened with `after` None gets
+        that of its run's last event, 0 without one); it numbers messages, adds them to mailboxes (one for
+        each message id), sets `mail`, the first unread `cancel`, and `due_at = min(due_at, now)` of open
         runs that have no owner and are not parked (of one that is collecting, `due_at` becomes the
-        message's, if it has one, and now for a cancel); an event that is collected, and each event of an
-        `opening`, links the run in `started_by`; it removes drained messages; a new record sets
-        `strikes` to 0; parking makes the run due now, whatever its mail; a terminal state clears
+        message's, if it has one; but a cancel makes it due as any run); an event that is collected, and
+        each event of an `opening`, links the run in `started_by`, once; it removes drained messages; a new
+        record sets `strikes` to 0; parking makes the run due now, whatever its mail; a terminal state clears
         owner and `due_at`, sets `ended_at`, and removes the run's waits and mail (`drained` becomes
         `mail`, so that a run that is reopened does not wait for mail that is gone). `close_waits` and
         `looked` mean waits of the progress's own run; waits of runs that are not open are not opened.
@@ -298,23 +298,30 @@ class Store(Protocol):
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
         """Give at most `limit` ready runs to a worker, each with fence + 1 and a lease.
 
-        Runs of the offered workflows that are ready, by rank: the time they became so, less their
-        priority in seconds (then by app and id). A run is ready when its `due_at` has come; one that
-        `wants` also from its `start_at` on if it is not started, else from the commit that said so.
-        A parked run (due at once) is given only for another digest than the one that parked it, even
-        when its next owner died. Never two owners. The cost grows neither with the runs that are ready
-        nor with those that wait or are blocked.
+        Runs of the offered workflows that are ready, by rank: the time at which they became so, less
+        their priority in seconds (then by app and id). A run that is owned is ready when its lease has
+        ended, any other when its `due_at` has come; one that `wants` is so also from its `start_at` on if it
+        is not started, else from the commit that created it or gave it back. A parked run (due at once)
+        is given only for another digest than the one that parked it, even when its next owner died.
+        Never two owners. The cost grows neither with the runs that are ready nor with those that wait or
+        are blocked; where very many (`PAGE`) have become ready at one time, or would have to be blocked on
+        the way, a claim may rank or give fewer of them, and `next_due` is in the past.
 
-        **Slots.** A run that names slots gets all of them or none. A slot is held by the runs that name
-        it, are owned under a live lease and were not claimed slotless: it is derived, never counted up
-        and down. When one is held by as many others as its limit says, the run is given slotless if there
-        is something to do without it: unread mail, a `due_at` that has come (for one that is not started:
-        its deadline). Otherwise it is *blocked*: it stands in the queue of the first slot that is full
-        (`blocked_on`), under its rank, until mail or its `due_at` make it ready. Of each queue the head
-        (lowest rank, then earliest created, then id) is ready when the first lease of a holder ends, and at once when
-        there are fewer holders than the limit. A holder that is released, ends or parks makes the heads
-        of its slots ready now. A head that finds another slot full moves there with its rank; whoever
-        leaves a queue makes the next one its head. A claim clears `blocked_on`.
+        **Slots.** A run that names slots gets all of them or none. A slot is held, from its claim on, by
+        each run that names it and is owned under a live lease, unless it was claimed slotless, codeless or
+        while it was still collecting: it is derived, never counted up and down. When a slot is held by as
+        many others as the limit of the claim says, the run is given slotless if there is something to do
+        without it: unread mail, a dead owner's work, a `deadline` that has come, or a `due_at`, except for
+        one that `wants` and is not started (it could only start). Otherwise it is *blocked*: it stands in
+        the queue of the first of its slots that is full (`blocked_on`), and only these make it ready again.
+
+        A slot has a queue for each workflow, so that no run stands behind one that this worker does not
+        offer. The head of a queue (lowest rank, then id) is also ready when the first lease of a holder
+        ends, and at once when there may be room: after a holder was given back, ended or parked, and after
+        a claim that left some. A head that finds another slot full moves there; whoever leaves a queue
+        makes the next one its head, which the same claim may give. A claim clears `blocked_on`. A run
+        keeps its rank while it is blocked, whatever makes it ready, and when a slotless owner gives it back
+        with `wants`, unless its start is still to come.
 
         An owner that is still set means a take-over, which adds a strike unless the row of that
         worker names another run as its suspect (one that claims its own expired runs is judged by
@@ -325,6 +332,7 @@ class Store(Protocol):
 
         To a worker that could not have it otherwise, an open run is given codeless when its first
         unread cancel or its deadline is `CODELESS_AFTER` old and it has had no live lease for that long.
+        Its rank is the time at which that became so. It takes no slots.
         """
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
@@ -399,8 +407,9 @@ class Store(Protocol):
 
     async def next_due(self, who: Who) -> int | None:
         """When this worker should look again: the earliest time at which there is a run that it may
-        claim, or an event from the future to route (a time in the past means now). None: nothing is
-        due by itself."""
+        claim, or an event from the future to route (any time in the past means now). None: nothing is
+        due by itself. It may be too early for a blocked run whose slot's holder has extended its lease, but
+        not in the past again once a claim has looked."""
 
     async def wait_changed(self, seconds: float) -> None:
         """Return when the store may have changed since the calling task last returned from here, or

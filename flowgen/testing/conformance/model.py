@@ -5,7 +5,9 @@ worked out when it is played, from what the reference says at that moment (fence
 that any list of operations can be played, and hypothesis can shrink one that tells two stores apart.
 
 Both stores share a clock. Answers must be equal, refusals included, but for what the contract leaves open:
-the versions of keys and cells, and the numbers of generations. A side reads those from its own store.
+the versions of keys and cells, and the numbers of generations. A side reads those from its own store. While
+a run is blocked, a store may have it looked at too early: at which of its slots it stands then, and when to
+look again, may differ in that way.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ import attrs
 
 from ...events import AcceptedEvent
 from ...expression import match_key
-from ...runs import CancelRequested, EventMatched, Message, Parent, RunRow, Stored
+from ...runs import Body, CancelRequested, EventCollected, EventMatched, Message, Parent, RunRow, Stored
 from ...runtime.store import (
     Claims,
     Lease,
+    Loaded,
     Offer,
     Page,
     Refused,
@@ -30,7 +33,7 @@ from ...runtime.store import (
     Who,
 )
 from ...runtime.stores.memory import MemoryStore
-from ...transition import Cell, DropKey, NewRun, Progress, TakeKey, Transition, Wait
+from ...transition import Cell, DropKey, NewRun, Opening, Progress, TakeKey, Transition, Wait
 from .world import LEASE, WorldClock, brief, done, encoded, result, told
 
 APPS = ("shop", "other")
@@ -42,6 +45,15 @@ NAMES = ("paid", "sent")
 def _run(number: int) -> tuple[str, str]:
     """The runs of the model: four ids in one app, the first of them in another app too."""
     return (APPS[1], "r0") if number == 4 else (APPS[0], f"r{number}")
+
+
+LIMITS = ((1, 2), (2, 1))
+"""The limits of the slots of each workflow: one run may hold "a", two may hold "b"."""
+
+
+def slots(workflow: int, count: int) -> tuple[str, ...]:
+    """The first slots of a run: the workflows name the same two in different orders."""
+    return (("a", "b"), ("b", "a"))[workflow][:count]
 
 
 def offers(number: int) -> dict[tuple[str, str], str]:
@@ -56,7 +68,10 @@ def offers(number: int) -> dict[tuple[str, str], str]:
 
 @attrs.frozen
 class Create:
-    """Create a run: due after `due` leases (None: never), owned at once or not, perhaps a child of run 0."""
+    """Create a run: due after `due` leases (None: never), owned at once or not, perhaps a child of run 0.
+
+    One that names slots or wants to start bodies is never owned at once.
+    """
 
     run: int
     workflow: int = 0
@@ -64,6 +79,11 @@ class Create:
     owned: bool = False
     child: bool = False
     stored: Stored = "open"
+    slots: int = 0
+    wants: bool = False
+    priority: int = 0
+    start: int | None = None
+    deadline: int | None = None
 
 
 @attrs.frozen
@@ -77,7 +97,11 @@ class Claim:
 
 @attrs.frozen
 class Write:
-    """An owner's progress. `fence` and `position` are relative to the row's: 0 is right."""
+    """An owner's progress. `fence` and `position` are relative to the row's: 0 is right.
+
+    `stay` is to go on collecting, or as a schedule; `opens` to open with the events of the mailbox and so many
+    slots, if the run collects.
+    """
 
     run: int
     records: int = 1
@@ -93,16 +117,23 @@ class Write:
     tell: int | None = None
     accept: int | None = None
     key: int | None = None
+    starts: bool = False
+    deadline: int | None = None
+    wants: bool = False
+    stay: bool = True
+    opens: int | None = None
 
 
 @attrs.frozen
 class Tell:
-    """Put a message."""
+    """Put a message: a child's result, a cancel or an event that is collected."""
 
     run: int
     message: int
     cancel: bool = False
     must_be_open: bool = False
+    event: int | None = None
+    due: int | None = None
 
 
 @attrs.frozen
@@ -168,6 +199,14 @@ class Register:
 
 
 @attrs.frozen
+class Pause:
+    """Pause a workflow, or let it go on."""
+
+    workflow: int
+    paused: bool
+
+
+@attrs.frozen
 class Repeat:
     """Commit an earlier transition again."""
 
@@ -191,7 +230,21 @@ class Delete:
 
 
 Operation = (
-    Create | Claim | Write | Tell | Accept | Route | Take | Drop | Count | Extend | Register | Repeat | Pass | Delete
+    Create
+    | Claim
+    | Write
+    | Tell
+    | Accept
+    | Route
+    | Take
+    | Drop
+    | Count
+    | Extend
+    | Register
+    | Pause
+    | Repeat
+    | Pass
+    | Delete
 )
 
 
@@ -232,9 +285,9 @@ class Duel:
             case Pass(leases, microseconds):
                 self._clock.time += leases * LEASE + microseconds
             case Claim(worker, number, limit):
-                who = Who(f"w{worker}", offers(number))
-                await self._both("claim", who, limit, LEASE)
-                await self._both("next_due", who)
+                who = _who(worker, number)
+                claims: Any = await self._both("claim", who, limit, LEASE)
+                await self._look_again(who, seen_all=len(claims.runs) < limit)
             case Extend(worker, run, fence):
                 row = await self._row(run)
                 lease = Lease(*_run(run), (row.fence if row is not None else 1) + fence)
@@ -244,6 +297,10 @@ class Duel:
                 listed = tuple(Offer(name, CODES[code], encoded([name, code])) for name in names)
                 for side in self._sides:
                     await side.register(Registration(APPS[0], f"w{worker}", listed))
+                await self._both("registrations")
+            case Pause(workflow, paused):
+                for side in self._sides:
+                    await side.pause(APPS[0], WORKFLOWS[workflow], paused)
                 await self._both("registrations")
             case Delete(leases, limit):
                 await self._both("delete", self.now - leases * LEASE, limit)
@@ -273,6 +330,16 @@ class Duel:
             raise AssertionError(f"{asked}\n  the reference says: {told(expected)}\n  this store says:    {told(got)}")
         return expected
 
+    async def _look_again(self, who: Who, seen_all: bool) -> None:
+        """Compare when to look again: any time in the past is now; too early is right only for blocked runs."""
+        times = [await side.next_due(who) for side in self._sides]
+        expected, got = [None if time is None else max(time, self.now) for time in times]
+        rows = [await self._row(number) for number in range(5)]
+        blocked = any(row is not None and row.blocked_on is not None for row in rows)
+        if blocked and expected is not None and got is not None and got <= expected:
+            got = expected if got > self.now or not seen_all else got
+        self._compare(f"next_due({brief(who)})", expected, got)
+
     async def _row(self, run: int) -> RunRow | None:
         loaded = await self._sides[0].load(*_run(run))
         return loaded.row if loaded is not None else None
@@ -299,10 +366,8 @@ class Duel:
                 return Transition(f"{brief(operation)} at {now}", create=(self._new(operation),))
             case Write():
                 return await self._progress(operation, side)
-            case Tell(run, number, cancel, must_be_open):
-                body = CancelRequested("enough") if cancel else result()
-                message = Message(f"m{number}", *_run(run), body, must_be_open)
-                return Transition(f"{brief(operation)} at {now}", messages=(message,))
+            case Tell():
+                return Transition(f"{brief(operation)} at {now}", messages=(await self._message(operation, side),))
             case Accept(number, value, future, starts):
                 event = self._event(number, value, future)
                 create = () if starts is None else (self._new(Create(starts), event),)
@@ -327,11 +392,22 @@ class Duel:
         now = self.now
         row = RunRow(app, id, WORKFLOWS[operation.workflow], now, operation.run, operation.stored)
         row.due_at = _after(now, operation.due)
-        if operation.owned:
+        row.start_at, row.deadline = _after(now, operation.start), _after(now, operation.deadline)
+        row.slots, row.wants = slots(operation.workflow, operation.slots), operation.wants
+        row.priority = operation.priority
+        if operation.owned and not row.slots and not row.wants:
             row.owner, row.fence = "w0", 1
         if operation.child:
             row.parent = Parent(APPS[0], "r0", "invoke", id)
         return NewRun(row, (event,) if event is not None else (), (), LEASE)
+
+    async def _message(self, operation: Tell, side: Store) -> Message:
+        body: Body = CancelRequested("enough") if operation.cancel else result()
+        if operation.event is not None and not operation.cancel:
+            event = await side.event(f"e{operation.event}")
+            body = EventCollected(event or self._event(operation.event, 0, False))
+        due_at = _after(self.now, operation.due)
+        return Message(f"m{operation.message}", *_run(operation.run), body, operation.must_be_open, due_at)
 
     def _event(self, number: int, value: int, future: bool) -> AcceptedEvent:
         now = self.now
@@ -361,7 +437,15 @@ class Duel:
             operation.stored,
             reopen=operation.reopen,
             digest=CODES[0] if operation.stored == "parked" else None,
+            started_at=now if operation.starts else None,
+            deadline=_after(now, operation.deadline),
+            wants=operation.wants,
         )
+        if row.stored == "collecting" and operation.opens is not None:
+            progress.opening = await self._opening(row, operation, side)
+            progress.release = progress.release or operation.opens > 0
+        elif operation.stay and operation.stored == "open" and row.stored in ("collecting", "schedule"):
+            progress.stored = row.stored
         transition = Transition(f"{id}/{progress.fence}/{position}/{now}", progress)
         if operation.wait is not None:
             transition.open_waits = (self._wait(app, id, operation.wait, now),)
@@ -376,6 +460,14 @@ class Duel:
             transition.take = (await self._take(Take(operation.key, operation.run), side),)
         return transition
 
+    async def _opening(self, row: RunRow, operation: Write, side: Store) -> Opening:
+        loaded = await side.load(row.app, row.id)
+        mail = loaded.mail if loaded is not None else ()
+        events = [mail.message.body.event for mail in mail if isinstance(mail.message.body, EventCollected)]
+        named = slots(WORKFLOWS.index(row.workflow), operation.opens or 0)
+        start_at, deadline = _after(self.now, operation.due), _after(self.now, operation.deadline)
+        return Opening(tuple(events), row.priority, named, ("k0",), start_at, deadline, operation.wants)
+
     def _wait(self, app: str, run: str, number: int, now: int) -> Wait:
         path, value = (None, None) if number == 0 else ("data.id", match_key(number - 1))
         after = 2 if number == 1 else 0
@@ -389,7 +481,7 @@ class Duel:
             await self._both("open_waits", *_run(number))
             await self._both("children", *_run(number))
         for number in range(4):
-            await self._both("next_due", Who("w9", offers(number)))
+            await self._look_again(_who(9, number), seen_all=False)
             await self._both("event", f"e{number}")
             await self._both("started_by", f"e{number}")
         for name in NAMES:
@@ -402,7 +494,7 @@ class Duel:
         await self._both("last_position")
         await self._both("last_position", self.now - LEASE)
         if "find_runs" in self._sides[1].features:
-            for status in (None, "open", "failed"):
+            for status in (None, "open", "failed", "collecting", "schedule"):
                 await self._both("find_runs", RunFilter(status=status))
         if "find_events" in self._sides[1].features:
             await self._both("find_events")
@@ -426,9 +518,17 @@ def _after(now: int, leases: int | None) -> int | None:
     return None if leases is None else now + leases * LEASE
 
 
+def _who(worker: int, number: int) -> Who:
+    return Who(f"w{worker}", offers(number), {(app, w): LIMITS[n] for app in APPS for n, w in enumerate(WORKFLOWS)})
+
+
 def _settled(answer: object) -> object:
     """An answer without what the contract leaves open."""
     match answer:
+        case RunRow(blocked_on=str()):
+            return attrs.evolve(answer, blocked_on="one of its slots")
+        case Loaded():
+            return attrs.evolve(answer, row=_settled(answer.row))
         case Refused():
             return told(answer)
         case Claims():
@@ -436,7 +536,7 @@ def _settled(answer: object) -> object:
         case Registrations():
             return answer.items
         case Page():
-            return sorted(answer.items, key=brief), answer.cursor
+            return sorted(map(_settled, answer.items), key=brief), answer.cursor
         case dict():
             return {name: attrs.evolve(value, version=1) for name, value in answer.items()}
     return answer

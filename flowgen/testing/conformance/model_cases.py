@@ -17,7 +17,7 @@ from .world import Unavailable, WorldClock
 
 case = Collection()
 
-EXAMPLES = 40
+EXAMPLES = 60
 FRAGMENTS = 12
 
 PRELUDE: tuple[Operation, ...] = (
@@ -26,7 +26,15 @@ PRELUDE: tuple[Operation, ...] = (
     model.Create(2, owned=True, child=True),
     model.Create(4, workflow=1, due=1),
 )
-"""What each list of operations begins with, so that the rest finds something to change."""
+CONTEST: tuple[Operation, ...] = (
+    model.Create(0, slots=2, wants=True, due=None),
+    model.Create(1, slots=1, wants=True, due=None, deadline=1),
+    model.Create(2, slots=2, wants=True, due=None, workflow=1, priority=5),
+    model.Create(3, slots=2, wants=True, due=None, workflow=1),
+    model.Create(4, stored="collecting", due=1),
+)
+"""What each list of operations begins with, so that the rest finds something to change: some runs, or a contest
+for slots."""
 
 _run = st.sampled_from([0, 0, 1, 1, 2, 2, 3, 4])
 _few = st.integers(0, 3)
@@ -62,12 +70,26 @@ _writes = st.builds(
     tell=_rarely(_run),
     accept=_rarely(_few),
     key=_rarely(st.integers(0, 1)),
+    starts=_one_in(3),
+    deadline=_rarely(st.integers(0, 2)),
+    wants=st.booleans(),
+    stay=_one_in(2),
+    opens=_rarely(st.integers(0, 2), 2),
 )
 _claims = st.builds(
     model.Claim, worker=_few, offers=st.sampled_from([0, 0, 0, 1, 1, 2, 3]), limit=st.sampled_from([1, 2, 10])
 )
 _passing = st.builds(model.Pass, leases=st.sampled_from([0, 1, 1, 1, 7]), microseconds=st.integers(0, 2))
-_telling = st.builds(model.Tell, run=_run, message=_few, cancel=_one_in(3), must_be_open=_one_in(3))
+_telling = st.builds(
+    model.Tell,
+    run=_run,
+    message=_few,
+    cancel=_one_in(3),
+    must_be_open=_one_in(3),
+    event=_rarely(_few, 3),
+    due=_rarely(st.integers(-1, 2), 3),
+)
+_priority = st.sampled_from([0, 0, 0, 5, -5])
 _rest = (
     _telling,
     _telling,
@@ -78,7 +100,12 @@ _rest = (
         due=_leases,
         owned=st.booleans(),
         child=_one_in(3),
-        stored=st.sampled_from(("open", "open", "open", "open", "skipped")),
+        stored=st.sampled_from(("open", "open", "open", "collecting", "schedule", "skipped")),
+        slots=st.sampled_from([0, 0, 1, 2]),
+        wants=_one_in(3),
+        priority=_priority,
+        start=_rarely(st.integers(0, 2), 3),
+        deadline=_rarely(st.integers(0, 2), 3),
     ),
     st.builds(model.Accept, event=_few, value=st.integers(0, 2), future=_one_in(4), starts=_rarely(_run)),
     st.just(model.Route()),
@@ -92,6 +119,7 @@ _rest = (
     st.builds(model.Drop, key=st.integers(0, 1), holder=_few, seen=st.sampled_from(["any", "current", "stale"])),
     st.builds(model.Count, cell=st.integers(0, 1), value=st.none() | _few, stale=_one_in(4), expires=_leases),
     st.builds(model.Extend, worker=_few, run=_run, fence=st.sampled_from([0, 0, 0, -1])),
+    st.builds(model.Pause, workflow=st.integers(0, 1), paused=st.booleans()),
     st.builds(model.Register, worker=_few, workflows=_few, code=st.integers(0, 1)),
     st.builds(model.Repeat, back=st.integers(0, 5)),
     st.builds(model.Delete, leases=st.integers(0, 1), limit=st.sampled_from([1, 10])),
@@ -122,12 +150,19 @@ def _die(workers: list[int], limit: int) -> list[Operation]:
     return [op for worker in workers for op in (model.Claim(worker, limit=limit), model.Pass(1))]
 
 
+def _contend(runs: list[int], write: model.Write, leases: int) -> list[Operation]:
+    """Some runs that have a slot give it back, after a while."""
+    writes = [attrs.evolve(write, run=run, fence=0, position=0, release=True) for run in runs]
+    return [model.Claim(0), model.Pass(leases, 1), *writes, model.Claim(1)]
+
+
 FRAGMENT: st.SearchStrategy[list[Operation]] = st.one_of(
     st.lists(OPERATION, min_size=1, max_size=4),
     st.builds(_own_and_write, _run, st.lists(_writes, min_size=1, max_size=3)),
     st.builds(_cancel, _run, _few, st.sampled_from([0, 0, 6, 7]), _writes),
     st.builds(_wait, _run, _few, _few, st.integers(0, 2)),
     st.builds(_die, st.lists(_few, min_size=1, max_size=5), st.sampled_from([1, 10])),
+    st.builds(_contend, st.lists(_run, min_size=1, max_size=3), _writes, st.sampled_from([0, 0, 1])),
 )
 
 
@@ -147,9 +182,9 @@ def check_against_model(factory: Factory, examples: int = EXAMPLES, fragments: i
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.lists(FRAGMENT, min_size=fragments // 3, max_size=fragments))
-    def play(played: list[list[Operation]]) -> None:
-        duel_of(factory, [operation for fragment in played for operation in fragment])
+    @given(st.sampled_from((PRELUDE, CONTEST)), st.lists(FRAGMENT, min_size=fragments // 3, max_size=fragments))
+    def play(first: tuple[Operation, ...], played: list[list[Operation]]) -> None:
+        duel_of(factory, [*first, *(operation for fragment in played for operation in fragment)])
 
     play()
 
@@ -164,7 +199,7 @@ def duel_of(factory: Factory, operations: list[Operation]) -> Duel:
         with trio.fail_after(PATIENCE):
             await store.open()
             try:
-                await duel.play([*PRELUDE, *operations])
+                await duel.play(operations)
             finally:
                 await store.close()
 

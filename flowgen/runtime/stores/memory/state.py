@@ -182,6 +182,8 @@ class State:
 
     def _ready_at(self, run: Run) -> int | None:
         row = run.row
+        if not row.open:
+            return None
         if run.queue is None:
             return ready_at(row, run.wanted_at)
         return earliest(chores_at(row), self.slots.ready_at(run.key, run.queue, row.workflow))
