@@ -67,7 +67,8 @@ def simulate(
     sent at the start, or `(at, event)` with `at` a duration from there; beside events, `Start`, `Cancel`,
     `Signal` and `Retry` are understood. `steps` maps steps to stubs (see `bodies`), or makes such a mapping.
     An equal `seed` gives an equal `trace.timeline()`. `workers` engines work side by side on the store that `store`
-    makes of the clock (default: a `MemoryStore`). `until` is when to stop at the latest, from the start.
+    makes of the clock (default: a `MemoryStore`). `until` is when to stop at the latest, from the start; without it,
+    a simulation also ends when nothing but schedules is due, which tick for ever.
 
     ::
 
@@ -117,6 +118,7 @@ class Simulation:
         self._opened = trio.Event()
         self._workflows = {(app.name, w.id): w for app in apps for w in app.workflows.values()}
         self._who = Who("observer", {key: code_digest(w) for key, w in self._workflows.items()})
+        self._ticks_for_ever = stop_at is None and any(w.schedules for w in self._workflows.values())
 
     async def run(self, tasks: Sequence[Any]) -> Trace:
         """Simulate, and take the trace."""
@@ -223,15 +225,28 @@ class Simulation:
         times = [client.next_at]
         if await self._store.unrouted(1):
             times.append(self._clock.elapsed)
-        if (due := await self._store.next_due(self._who)) is not None:
+        due = await self._store.next_due(self._who)
+        if due is not None and not (self._ticks_for_ever and await self._only_schedules()):
             times.append(max(self._clock.elapsed, due - self._clock.start))
         return min((time for time in times if time is not None), default=None)
+
+    async def _only_schedules(self) -> bool:
+        """Whether schedules are all that will ever be due: no run, and no event of the future."""
+        if await self._store.next_due(Who("observer", {})) is not None:
+            return False
+        page = await self._store.find_runs(RunFilter(status="open"))
+        while all(row.due_at is None for row in page.items):
+            if page.cursor is None:
+                return True
+            page = await self._store.find_runs(RunFilter(status="open"), page.cursor)
+        return False
 
     # -- the end ----------------------------------------------------------------------------------
 
     async def _trace(self, finished: bool) -> Trace:
         world = self._world
-        runs = []
+        runs: list[RunTrace] = []
+        schedules: list[RunTrace] = []
         for id, seen in list(world.runs.items()):
             loaded = await self._store.load(seen.row.app, id)
             if loaded is None:
@@ -239,13 +254,16 @@ class Simulation:
                 continue
             if list(loaded.records) != seen.records:
                 world.broken(f"{seen.name}: its history is not what was committed")
-            runs.append(RunTrace(seen.name, loaded, self._workflows.get((seen.row.app, seen.row.workflow))))
+            workflow = self._workflows.get((seen.row.app, seen.row.workflow))
+            kind = schedules if seen.row.stored == "schedule" else runs
+            kind.append(RunTrace(seen.name, loaded, workflow))
         return Trace(
             seed=self._seed,
             started_at=self._clock.start,
             ended_at=self._clock(),
             finished=finished,
             runs=tuple(runs),
+            schedules=tuple(schedules),
             executions=tuple(world.executions),
             entries=tuple(world.entries),
             faults=world.dice.happened,

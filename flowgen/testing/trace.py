@@ -126,6 +126,7 @@ class RunTrace:
 class Trace:
     """What happened. `runs` are in the order of their creation, `executions` in that of their start.
 
+    `schedules` are the runs by which cron triggers tick: they have no code and no history, and never end by themselves.
     `violations` are invariants that were seen broken while it happened (see `check_invariants`), `problems`
     what engines logged as errors, `unrouted` how many events were never routed, and `unused_stubs` the stubs that no
     step asked for. `finished` is false if `until` came before everything was at rest.
@@ -143,6 +144,7 @@ class Trace:
     problems: tuple[str, ...]
     unrouted: int
     unused_stubs: frozenset[str]
+    schedules: tuple[RunTrace, ...] = ()
 
     @property
     def now(self) -> datetime:

@@ -69,7 +69,7 @@ class World:
         self.busy = 0
         self.verbs = 0
         self._happenings = 0
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._numbers: dict[str, int] = {}
         self._events: set[str] = set()
         self._messages: set[str] = set()
         self._one_app = len(list(apps)) == 1
@@ -121,10 +121,11 @@ class World:
 
     def _created(self, life: Life, new: NewRun) -> None:
         row = new.row
-        number = self._numbers.get((row.app, row.workflow), 0)
-        self._numbers[row.app, row.workflow] = number + 1
         workflow = row.workflow if self._one_app else f"{row.app}/{row.workflow}"
-        seen = self.runs[row.id] = Seen(f"{workflow}#{number}", row, fence=row.fence)
+        kind = f"schedule of {workflow}" if row.stored == "schedule" else workflow
+        number = self._numbers.get(f"{row.app}/{kind}", 0)
+        self._numbers[f"{row.app}/{kind}"] = number + 1
+        seen = self.runs[row.id] = Seen(f"{kind}#{number}", row, fence=row.fence)
         seen.owner = life if row.owner is not None else None
         self.note(life.name, f"{seen.name} is created")
         self._append(life, seen, new.records)
@@ -196,7 +197,8 @@ class World:
 
     def run_id(self, workflow_id: str, n: int) -> str:
         """The id of the n-th run of a workflow, as an engine takes it: with its app."""
-        runs = [seen.row for seen in self.runs.values() if workflow_id in _workflow_names(seen.row)]
+        rows = [seen.row for seen in self.runs.values() if seen.row.stored != "schedule"]
+        runs = [row for row in rows if workflow_id in _workflow_names(row)]
         if not -len(runs) <= n < len(runs):
             raise NotFound(f"there is no run {workflow_id}#{n} yet")
         return f"{runs[n].app}/{runs[n].id}"

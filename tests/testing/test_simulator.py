@@ -17,7 +17,20 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgen import App, Context, DefinitionError, Event, OnEvent, Restart, Run, Sleep, StepError, Steps, WaitFor
+from flowgen import (
+    App,
+    Context,
+    DefinitionError,
+    Event,
+    OnCron,
+    OnEvent,
+    Restart,
+    Run,
+    Sleep,
+    StepError,
+    Steps,
+    WaitFor,
+)
 from flowgen.errors import InvalidInput, NotFound
 from flowgen.runtime.stores import MemoryStore
 from flowgen.testing import Cancel, Faults, Signal, Start, VirtualClock, simulate
@@ -414,3 +427,38 @@ def test_stubs_of_asyncio_steps_run_on_trio() -> None:
     trace = simulate(app, [Event("outside")], steps={"on_asyncio": slow})
     (body,) = trace.executed("on_asyncio")
     assert body.ended_at == body.started_at + 60_000_000
+
+
+# -- schedules -------------------------------------------------------------------------------------
+
+
+def _daily() -> App:
+    """An app with a run that takes three days, and a schedule that ticks every day at noon."""
+    daily = App("daily")
+
+    @daily.workflow(on=OnCron("0 12 * * *"))
+    def report(ctx: Context) -> Steps[str]:
+        return (yield from Run("write", str, ctx.event.data["tick"]))
+
+    @daily.workflow(on=OnEvent("begun"))
+    def three_days(ctx: Context) -> Steps[None]:
+        yield Sleep("three days", "3d")
+
+    return daily
+
+
+@pytest.mark.parametrize(
+    "events, days", [([], 0), ([Event("begun")], 3), ([Event("begun", ts=VirtualClock().now + timedelta(days=2))], 5)]
+)
+def test_a_simulation_ends_when_nothing_but_schedules_is_due(events: list[Event[Any]], days: int) -> None:
+    """Runs and events of the future are waited for, and so many ticks happen meanwhile."""
+    trace = simulate(_daily(), events)
+    assert (trace.finished, trace.ended_at - trace.started_at) == (True, days * 86_400_000_000)
+    assert [run.status for run in trace.runs if run.workflow_id == "report"] == ["completed"] * days
+
+
+def test_schedules_are_not_among_the_runs_of_a_trace() -> None:
+    """The first run of a scheduled workflow is that of its first tick."""
+    trace = simulate(_daily(), until="36h")
+    assert (trace.run("report").result, len(trace.runs)) == ("2026-01-01T12:00:00+00:00", 2)
+    assert [run.name for run in trace.schedules] == ["schedule of report#0"]
