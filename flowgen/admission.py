@@ -163,6 +163,14 @@ class Gate:
 
     # -- open -------------------------------------------------------------------------------------
 
+    def reopen(self, start: Start, events: tuple[AcceptedEvent, ...]) -> Admitted:
+        """Create a run with events that were let in before: it is opened, not routed."""
+        try:
+            return self.open(start, events, event_document(start.event))
+        except ExpressionError as error:
+            self._facts.table.errors[start.route.name] += 1
+            return self._skip(start, f"a key could not be worked out: {error}")
+
     def open(self, start: Start, events: tuple[AcceptedEvent, ...], document: dict[str, Any]) -> Admitted:
         """Create the run, as far as singleton, throttle and priority have it."""
         opening = self.opening(start, events, document)

@@ -15,6 +15,7 @@ from copy import copy
 
 import attrs
 
+from . import singleton
 from .acceptance import accept
 from .admission import Gate, Start
 from .effects import direct_event
@@ -34,6 +35,7 @@ from .history import (
 )
 from .ids import derived_id
 from .outcome import Json
+from .routing import Route
 from .runs import (
     CancelRequested,
     EventMatched,
@@ -42,9 +44,10 @@ from .runs import (
     status_of,
 )
 from .signals import decode_waiter, deliver_signal
-from .transition import Key, NewRun, Progress, Transition, Wait
+from .transition import Key, NewRun, Progress, TakeKey, Transition, Wait
 from .values import decode
 from .waits import matches
+from .workflow import Definition
 
 
 @attrs.frozen
@@ -183,17 +186,24 @@ def deliver(event: AcceptedEvent, waits: Iterable[Wait], page: int, last: bool) 
 # -- retry and rerun ------------------------------------------------------------------------------
 
 
-def retry_run(row: RunRow, history: Sequence[Record], now: int) -> Transition:
+def retry_run(row: RunRow, history: Sequence[Record], facts: Facts, now: int) -> Transition | Questions:
     """Let a failed run go on from its failing point, or a parked one try again on today's code.
 
-    Refused with `WrongState` when an outcome was recorded after that point: compensations ran, and
-    taking them back would repeat or lose them.
+    A failed run takes its singleton key again. Refused with `WrongState` when another open run has that, and when
+    an outcome was recorded after the failing point: compensations ran, and taking them back would repeat or lose
+    them.
     """
     if row.stored == "parked":
         return _reopen(row, now, ())
     if row.stored != "failed":
         status = status_of(row)
         raise WrongState(row.id, status, f"run {row.id} is {status}: only a failed or parked run can be retried")
+    retried = _retried(row, history, now)
+    take = _keys_again(row, facts)
+    return take if isinstance(take, Questions) else _reopen(row, now, (retried,), take)
+
+
+def _retried(row: RunRow, history: Sequence[Record], now: int) -> Retried:
     upto, failed_step = len(history) - 2, None
     end = history[-1]
     if isinstance(end, EndFailed) and end.step is not None:
@@ -211,16 +221,44 @@ def retry_run(row: RunRow, history: Sequence[Record], now: int) -> Transition:
     steps = {step for step, request in given_up.items() if request.kind in ("wait", "signal", "invoke")}
     if failed_step is not None:
         steps.add(failed_step)
-    retried = Retried(max(now, end.at), upto, row.life + 1, tuple(sorted(steps)))
-    return _reopen(row, now, (retried,))
+    return Retried(max(now, end.at), upto, row.life + 1, tuple(sorted(steps)))
 
 
-def _reopen(row: RunRow, now: int, records: tuple[Record, ...]) -> Transition:
-    life = row.life + len(records)
+def _keys_again(row: RunRow, facts: Facts) -> tuple[TakeKey, ...] | Questions:
+    """The keys that an ended run let go of and takes again; refused if an open run holds one now."""
+    unknown = {(row.app, name) for name in row.holds} - facts.keys.keys()
+    if unknown:
+        return Questions(keys=unknown)
+    take = []
+    for name in row.holds:
+        held = facts.keys[row.app, name]
+        if held is not None:
+            raise WrongState(
+                row.id,
+                "failed",
+                f"run {row.id} cannot be retried: run {held.holder} is open, and has its singleton key; "
+                "retry it when that run has ended, or cancel that run",
+            )
+        take.append(singleton.take_over(row.app, name, None, row.id)[0])
+    return tuple(take)
+
+
+def _reopen(row: RunRow, now: int, records: tuple[Record, ...], take: tuple[TakeKey, ...] = ()) -> Transition:
     progress = Progress(
-        row.app, row.id, row.fence, row.length, records, row.drained, True, now, "open", life=life, reopen=True
+        row.app,
+        row.id,
+        row.fence,
+        row.length,
+        records,
+        row.drained,
+        True,
+        now,
+        "open",
+        life=row.life + len(records),
+        reopen=True,
+        wants=bool(row.slots),
     )
-    return Transition(f"{row.id}/{row.fence}/{row.length}/reopen", progress)
+    return Transition(f"{row.id}/{row.fence}/{row.length}/reopen", progress, take=take)
 
 
 def _final_failure(history: Sequence[Record], step: str) -> int:
@@ -235,18 +273,38 @@ def rerun(
     events: tuple[AcceptedEvent, ...],
     history: Sequence[Record],
     run_id: str,
+    facts: Facts,
     now: int,
     from_step: str | None = None,
-) -> Transition:
-    """A fresh run with the same event and seed; with `from_step`, it keeps the outcomes before it."""
-    new = attrs.evolve(
-        RunRow(row.app, run_id, row.workflow, now, row.seed, due_at=now, since=row.since),
-    )
+) -> Transition | Questions:
+    """A fresh run with the same events and seed; with `from_step`, it keeps the outcomes before it.
+
+    It is opened like any run: singleton, throttle, priority and slots have their say, and may skip it. What is
+    decided when an event comes is not decided again: idempotency, rate limit, debounce, batch. Events that cancel it
+    are those from now on: one that ended the first run does not end this one. Whoever claims it first starts it,
+    with `from_step` too.
+    """
+    if not events:
+        raise WrongState(row.id, status_of(row), f"run {row.id} has no events yet: it is {status_of(row)}")
+    copied = _copied(row, history, from_step, now) if from_step is not None else []
+    route = facts.table.find(row.app, row.workflow) or Route(row.app, Definition(row.workflow))
+    if route.definition.policies.cancel_on and None not in facts.positions:
+        return Questions(positions={None})
+    gate = Gate(facts, now)
+    gate.reopen(Start(route, events[-1], run_id), events)
+    if gate.questions:
+        return gate.questions
+    (created,) = gate.create
+    new = copy(created.row)
     records: tuple[Record, ...] = ()
-    if from_step is not None:
-        records = (Started(now, ""), *_copied(row, history, from_step, now))
-        new.started_at, new.length = now, len(records)
-    return Transition(run_id, create=(NewRun(new, events, records),))
+    if new.open:
+        new.seed, new.since = row.seed, row.since
+        records = (Started(now, ""), *copied) if from_step is not None else ()
+        new.length = len(records)
+    transition = _admitting(run_id, gate, now, None)
+    transition.create = (NewRun(new, events, records),)
+    transition.open_waits = tuple(attrs.evolve(wait, after=facts.positions[None]) for wait in gate.open_waits)
+    return transition
 
 
 def _copied(row: RunRow, history: Sequence[Record], from_step: str, now: int) -> list[Record]:

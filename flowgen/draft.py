@@ -86,16 +86,25 @@ class Draft:
 
     def begin(self, digest: str) -> None:
         """Begin a run that has no history yet, on code with this digest."""
+        self._start()
+        self._pen.record(Started(self._pen.at, digest))
+        self._answer_fresh()
+
+    def _start(self) -> None:
+        """The run starts now, and its time runs."""
         self._started_at = self._pen.at
         timeouts = self._interpreter.workflow.policies.timeouts
         if timeouts is not None and timeouts.finish is not None:
             self._deadline = self._pen.at + timeouts.finish
-        self._pen.record(Started(self._pen.at, digest))
-        self._answer_fresh()
 
     def resume(self) -> None:
-        """Go on with a run that was just replayed: what it waits for is found again."""
+        """Go on with a run that was just replayed: what it waits for is found again.
+
+        A rerun that was created with the outcomes of another run starts so.
+        """
         interpreter = self._interpreter
+        if self._owned.row.started_at is None:
+            self._start()
         for step in interpreter.pending.values():
             if step.kind == "wait" and step.terms is not None:
                 self._owned.unlooked.setdefault(step.id, step)
@@ -312,7 +321,8 @@ class Draft:
         due_at = None if working else owned.next_deadline()
         release = not working and (wants or due_at is None or due_at > self._pen.at + HOLD)
         transition = None
-        if self._pen.records or release or self._pen.effects is not None or self._drained > owned.drained:
+        changed = self._pen.records or self._pen.effects is not None or self._drained > owned.drained
+        if changed or release or self._started_at is not None:
             transition = self._transition(release, due_at, wants=wants)
         return Decision(
             transition, self._pen.execute, self._pen.abandoned, look, lines, released=release, resumable=not wants

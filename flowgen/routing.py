@@ -10,7 +10,7 @@ Refuses to know: how a run is created (`decisions`), and what flow control says 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import attrs
 
@@ -64,6 +64,14 @@ class RouteTable:
     def find(self, app: str, workflow: str) -> Route | None:
         """The workflow called `workflow` of `app`, if its definition is in force."""
         return self._routes.get((app, workflow))
+
+    def __iter__(self) -> Iterator[Route]:
+        """All workflows, in the order of their registration."""
+        return iter(self._routes.values())
+
+    def is_paused(self, app: str, workflow: str) -> bool:
+        """Whether the runs of this workflow are to wait."""
+        return (app, workflow) in self.paused
 
     def of_app(self, app: str) -> list[Route]:
         """The workflows of an app."""

@@ -19,6 +19,7 @@ from .endings import cancel_reason, cancel_run_without_code, skip_run
 from .errors import ExpressionError
 from .events import AcceptedEvent, event_document
 from .facts import Facts, Questions
+from .history import Record
 from .routing import Route
 from .runs import EventCollected, Freed, Mail, Parent, RunRow
 from .transition import DropKey, Key, Opening, Progress, TakeKey, Transition
@@ -39,11 +40,15 @@ def before_start(
     *,
     slotless: bool = False,
     cancelled: str | None = None,
+    history: Sequence[Record] = (),
 ) -> Begin | Transition | Questions:
-    """Decide what an owner does with a run that has not started. `cancelled`: why, if an event ends it."""
+    """Decide what an owner does with a run that has not started.
+
+    `cancelled`: why, if an event ends it. Only a rerun from a step has a `history` by then.
+    """
     reason = cancelled or cancel_reason(row, mail, now)
     if reason is not None:
-        return cancel_run_without_code(row, events, (), mail, facts, now, reason)
+        return cancel_run_without_code(row, events, history, mail, facts, now, reason)
     if row.stored == "collecting":
         return _close(row, mail, facts, now)
     start_at = row.start_at

@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import trio
 
@@ -19,12 +19,32 @@ from ..app import App
 from ..errors import FlowgenError
 from ..events import AcceptedEvent
 from ..history import Record
-from .engine import Engine, Target
+from .bulk import BulkResult
+from .engine import Engine
 from .info import Page, RunInfo
+from .naming import Target
 from .opening import open_engine
 from .store import Store
+from .workflows import WorkflowInfo
 
 T = TypeVar("T")
+
+
+class Selection(TypedDict, total=False):
+    """Which runs a bulk verb is for; without `dry_run=False` it changes nothing."""
+
+    workflow: Target | None
+    status: str | None
+    before: datetime | None
+    after: datetime | None
+    dry_run: bool
+    app: str | None
+
+
+class CancelSelection(Selection, total=False):
+    """The same, and why they are cancelled."""
+
+    reason: str
 
 
 class Client:
@@ -65,6 +85,34 @@ class Client:
     def rerun(self, run: str, *, from_step: str | None = None) -> str:
         """See `Engine.rerun`."""
         return self._call(partial(self._engine.rerun, run, from_step=from_step))
+
+    def cancel_all(self, **selection: Unpack[CancelSelection]) -> BulkResult:
+        """See `Engine.cancel_all`."""
+        return self._call(partial(self._engine.cancel_all, **selection))
+
+    def retry_all(self, **selection: Unpack[Selection]) -> BulkResult:
+        """See `Engine.retry_all`."""
+        return self._call(partial(self._engine.retry_all, **selection))
+
+    def rerun_all(self, **selection: Unpack[Selection]) -> BulkResult:
+        """See `Engine.rerun_all`."""
+        return self._call(partial(self._engine.rerun_all, **selection))
+
+    def pause(self, workflow: Target) -> None:
+        """See `Engine.pause`."""
+        self._call(self._engine.pause, workflow)
+
+    def resume(self, workflow: Target) -> None:
+        """See `Engine.resume`."""
+        self._call(self._engine.resume, workflow)
+
+    def workflows(self) -> tuple[WorkflowInfo, ...]:
+        """See `Engine.workflows`."""
+        return self._call(self._engine.workflows)
+
+    def purge(self, older_than: str | float | timedelta) -> int:
+        """See `Engine.purge`."""
+        return self._call(self._engine.purge, older_than)
 
     def run(self, run: str) -> RunInfo:
         """See `Engine.run`."""

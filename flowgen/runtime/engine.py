@@ -9,39 +9,40 @@ Refuses to know: how runs are driven (`worker`), what is decided (`decisions`), 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import trio
 
 from ..app import App
-from ..decisions import Accepted, accept_events, cancel_run, rerun, retry_run, send_signal, start_run
-from ..duration import parse_duration
-from ..errors import DefinitionError, InvalidInput, NotFound, WrongState
+from ..decisions import Accepted, accept_events, send_signal, start_run
+from ..duration import MAX_SPAN, parse_duration
+from ..errors import DefinitionError, InvalidInput, NotFound
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts, Questions
 from ..history import Record
 from ..outcome import Json
-from ..runs import RunRow, status_of
+from ..routing import RouteTable
 from ..signals import signal_key
 from ..transition import NewRun, Transition
 from ..values import encode
-from ..workflow import Workflow
+from .bulk import Bulk, BulkResult, Verb, select
 from .committer import Committer
 from .environment import Environment
-from .info import Page, RunInfo, run_info
-from .lookup import Started, answer, load_routes, open_successor, rows_started_by
-from .results import Results, end_of
-from .store import Duplicate, Loaded, Refused, RunEnded, RunFilter, Store
-from .why import why
+from .info import Page, RunInfo
+from .listing import Listing
+from .lookup import Started, answer, load_routes
+from .naming import TAIL, Names, Target, workflow_id
+from .results import Results
+from .retention import purge
+from .steering import Steering
+from .store import Duplicate, Loaded, Refused, Store
+from .why import Surroundings, why, why_event
 from .worker import Worker
+from .workflows import WorkflowInfo, workflow_info
 
 MAX_BATCH = 5_000
 _TRIES = 100
-_TAIL = 1 << 60
-_SHOWN = 20
-
-Target = Workflow[Any, Any] | str
 
 
 class Engine:
@@ -62,6 +63,9 @@ class Engine:
         self._committer = committer
         self._results = Results(apps, store, worker)
         self._started = Started(store)
+        self._names = Names(apps, store)
+        self._listing = Listing(store, self._routes)
+        self._steering = Steering(store, environment, committer, self._routes)
 
     # -- events and runs --------------------------------------------------------------------------
 
@@ -92,7 +96,7 @@ class Engine:
     async def start(self, workflow: Target, data: Any = None, *, run_id: str | None = None) -> str:
         """Start one run directly and give its id. With a `run_id` that exists for the same workflow and
         data, that run is meant: starting it again changes nothing."""
-        app, name = await self._target(workflow)
+        app, name = await self._names.workflow(workflow)
         routes = await self._routes()
         run = _check_run_id(run_id) if run_id is not None else self._environment.new_id()
         payload = _encode_data(data if data is not None else {}, f"the data of workflow {name!r}")
@@ -118,7 +122,7 @@ class Engine:
 
     async def _same_run(self, app: str, workflow: str, run: str, payload: Json) -> str:
         """A run whose id exists, if it is of the same workflow and data."""
-        loaded = await self.store.load(app, run, _TAIL)
+        loaded = await self.store.load(app, run, TAIL)
         if loaded is None or loaded.row.workflow != workflow or bytes(loaded.events[0].data) != bytes(payload):
             raise InvalidInput(f"run id {run!r} is already used, by another workflow or with other data")
         return run
@@ -132,7 +136,7 @@ class Engine:
         """
         runs = await self._started.by(event)
         if not runs:
-            await self._check_event(event)
+            await self._listing.check_event(event)
         return [id if not self._apps or app in self._apps else f"{app}/{id}" for app, id in runs]
 
     async def result(self, run: str, *, timeout: str | float | timedelta | None = None) -> Any:
@@ -152,24 +156,11 @@ class Engine:
         A second cancel of a run that is being cancelled changes nothing. Raises `NotFound`, or
         `WrongState` with the terminal state of a run that has ended.
         """
-        row = (await self._find(run)).row
-        request = self._environment.new_id()
-        for _ in range(_TRIES):
-            target = await open_successor(self.store, row.app, row.id) or row.id
-            try:
-                await self._committer.commit(cancel_run(row.app, target, reason, request))
-                return
-            except RunEnded as ended:
-                if (
-                    ended.status is None
-                    or target == row.id
-                    or await open_successor(self.store, row.app, row.id) is None
-                ):
-                    raise WrongState(run, ended.status or "unknown", f"run {run} is {ended.status} already") from None
+        await self._steering.cancel((await self._names.run(run)).row, reason)
 
     async def signal(self, name: str, data: Any = None, *, app: str | None = None) -> None:
         """Give a signal to the run that waits for it; `NotFound` if none does (a signal is not kept)."""
-        owner = app or await self._only_app(f"signal {name!r}")
+        owner = app or await self._names.only_app(f"signal {name!r}")
         payload = encode(data, f"the data of signal {name!r}")
         request = self._environment.new_id()
         for _ in range(_TRIES):
@@ -186,30 +177,122 @@ class Engine:
     async def retry(self, run: str) -> None:
         """Let a failed run go on from its failing point, or a parked one try again, on today's code.
 
-        Raises `WrongState` with the reason if it cannot: compensations ran, or the run is not failed.
+        Raises `WrongState` with the reason if it cannot: compensations ran, the run is not failed, or another
+        open run has its singleton key.
         """
-        for _ in range(_TRIES):
-            loaded = await self._find(run, 0)
-            try:
-                await self._committer.commit(retry_run(loaded.row, loaded.records, loaded.now))
-                return
-            except Refused:
-                continue
+        row = (await self._names.run(run)).row
+        await self._steering.retry(row.app, row.id)
 
     async def rerun(self, run: str, *, from_step: str | None = None) -> str:
-        """Start a fresh run with the same event; with `from_step`, it keeps the outcomes before that step."""
-        loaded = await self._find(run, 0)
-        created = self._environment.new_id()
-        now = self._environment.now()
-        await self._committer.commit(rerun(loaded.row, loaded.events, loaded.records, created, now, from_step))
-        return created
+        """Start a fresh run with the same event; with `from_step`, it keeps the outcomes before that step.
+
+        Singleton, throttle, priority, concurrency and timeouts hold for it as for any run; so it may be `skipped`.
+        """
+        row = (await self._names.run(run)).row
+        return await self._steering.rerun(row.app, row.id, from_step=from_step)
+
+    async def cancel_all(
+        self,
+        *,
+        workflow: Target | None = None,
+        status: str | None = None,
+        before: datetime | None = None,
+        after: datetime | None = None,
+        dry_run: bool = True,
+        reason: str = "cancelled by request",
+        app: str | None = None,
+    ) -> BulkResult:
+        """Cancel all open runs that were created from `after` on and before `before`, in pages.
+
+        A dry run, which is the default, changes nothing. A run that cannot be cancelled is counted among the refused
+        ones, and hinders no other.
+        """
+        return await self._bulk("cancel", workflow, app, status, before, after, dry_run, reason)
+
+    async def retry_all(
+        self,
+        *,
+        workflow: Target | None = None,
+        status: str | None = None,
+        before: datetime | None = None,
+        after: datetime | None = None,
+        dry_run: bool = True,
+        app: str | None = None,
+    ) -> BulkResult:
+        """Retry all failed and parked runs (or only those in `status`); arguments as for `cancel_all`."""
+        return await self._bulk("retry", workflow, app, status, before, after, dry_run)
+
+    async def rerun_all(
+        self,
+        *,
+        workflow: Target | None = None,
+        status: str | None = None,
+        before: datetime | None = None,
+        after: datetime | None = None,
+        dry_run: bool = True,
+        app: str | None = None,
+    ) -> BulkResult:
+        """Rerun all runs that have ended (or only those in `status`); arguments as for `cancel_all`.
+
+        Done twice, each of them is rerun twice.
+        """
+        return await self._bulk("rerun", workflow, app, status, before, after, dry_run)
+
+    async def _bulk(
+        self,
+        verb: Verb,
+        workflow: Target | None,
+        app: str | None,
+        status: str | None,
+        before: datetime | None,
+        after: datetime | None,
+        dry_run: bool,
+        reason: str = "",
+    ) -> BulkResult:
+        selection = select(verb, *await self._meant(workflow, app), status, before, after)
+        return await Bulk(self.store, self._steering, reason).do(verb, selection, dry_run=dry_run)
+
+    # -- workflows --------------------------------------------------------------------------------
+
+    async def pause(self, workflow: Target) -> None:
+        """Let the runs of a workflow wait: none is begun, or gone on with once it has been given back.
+
+        A run that is executing goes on until it next waits. Events go on creating runs, which stay `scheduled`;
+        schedules do not tick, and `catch_up` says what becomes of their ticks. It lasts until `resume`, whatever
+        engines come and go. Raises `NotFound` if the store has no such workflow.
+        """
+        await self._set_paused(workflow, True)
+
+    async def resume(self, workflow: Target) -> None:
+        """Let the runs of a paused workflow go on. Raises `NotFound` if the store has no such workflow."""
+        await self._set_paused(workflow, False)
+
+    async def _set_paused(self, workflow: Target, paused: bool) -> None:
+        app, name = await self._names.workflow(workflow)
+        if (await self._routes()).find(app, name) is None:
+            raise NotFound(f"no workflow {name!r} of app {app!r} is registered in this store")
+        await self.store.pause(app, name, paused)
+        if self.worker is not None:
+            await self.worker.fresh_routes()
+            self.worker.wake()
+
+    async def workflows(self) -> tuple[WorkflowInfo, ...]:
+        """The workflows in force in the store, of all apps, with their triggers, schedules and flow control."""
+        routes, now = await load_routes(self.store), await self.store.now()
+        return tuple(workflow_info(route, routes.is_paused(route.app, route.definition.id), now) for route in routes)
+
+    async def purge(self, older_than: str | float | timedelta) -> int:
+        """Delete the runs that ended longer ago than that, and the events that nobody needs any more, in pages.
+
+        Gives how many runs and events went. Never touches a run that is open, or an event of one.
+        """
+        return await purge(self.store, parse_duration(older_than, "older_than of purge", maximum=MAX_SPAN))
 
     # -- looking ----------------------------------------------------------------------------------
 
     async def run(self, run: str) -> RunInfo:
         """A run as it is now. Raises `NotFound`."""
-        loaded = await self._find(run)
-        return await self._info(loaded)
+        return await self._listing.info(await self._names.run(run))
 
     async def runs(
         self,
@@ -225,39 +308,16 @@ class Engine:
 
         With `event`, the internal id of one, the runs that it has started, in one page: at most one a workflow.
         """
-        if not 1 <= limit <= 500:
-            raise InvalidInput(f"limit={limit}: a page has 1 to 500 runs")
-        wanted, name = app, None
-        if workflow is not None:
-            wanted, name = await self._target(workflow) if app is None else (app, _workflow_id(workflow))
-        stored = _stored_filter(status)
-        if event is not None:
-            if cursor is not None:
-                raise InvalidInput(f"cursor={cursor!r}: the runs of an event are one page; ask without a cursor")
-            return await self._runs_of(event, wanted, name, status)
-        items: list[RunInfo] = []
-        while True:
-            page = await self.store.find_runs(RunFilter(wanted, name, stored), cursor, limit - len(items))
-            for row in page.items:
-                if status is None or status_of(row) == status:
-                    items += await self._info_on(row)
-            cursor = page.cursor
-            if cursor is None or len(items) >= limit:
-                return Page(tuple(items), cursor)
-
-    async def _runs_of(self, event: str, app: str | None, workflow: str | None, status: str | None) -> Page[RunInfo]:
-        rows = await rows_started_by(self.store, event)
-        if not rows:
-            await self._check_event(event)
-        items: list[RunInfo] = []
-        for row in rows:
-            if app in (None, row.app) and workflow in (None, row.workflow) and status in (None, status_of(row)):
-                items += await self._info_on(row)
-        return Page(tuple(items))
+        wanted, name = await self._meant(workflow, app)
+        if event is None:
+            return await self._listing.page(wanted, name, status, limit, cursor)
+        if cursor is not None:
+            raise InvalidInput(f"cursor={cursor!r}: the runs of an event are one page; ask without a cursor")
+        return await self._listing.started_by(event, wanted, name, status)
 
     async def history(self, run: str) -> list[Record]:
         """The records of a run, oldest first."""
-        return list((await self._find(run, 0)).records)
+        return list((await self._names.run(run, 0)).records)
 
     async def events(
         self, name: str | None = None, *, limit: int = 50, cursor: str | None = None
@@ -269,14 +329,24 @@ class Engine:
         return Page(page.items, page.cursor)
 
     async def why(self, run: str) -> str:
-        """In a sentence: what the run is doing, or waits for."""
-        loaded = await self._find(run, 0)
-        offered = (await self._routes()).find(loaded.row.app, loaded.row.workflow) is not None
-        return why(loaded, offered=offered)
+        """In a sentence: what the run is doing, or waits for. `run` may be the internal id of an event, too."""
+        try:
+            loaded = await self._names.run(run, 0)
+        except NotFound:
+            event = await self.store.event(run)
+            if event is None:
+                raise
+            return why_event(event, await self.store.now())
+        row = loaded.row
+        routes = await self._routes()
+        keys = await self.store.find_keys(row.app, row.holds) if row.open and row.holds else {}
+        return why(
+            loaded, Surroundings(routes.find(row.app, row.workflow), routes.is_paused(row.app, row.workflow), keys)
+        )
 
     async def load(self, run: str) -> Loaded:
         """Everything that the store has about a run, in one consistent read. Raises `NotFound`."""
-        return await self._find(run, 0)
+        return await self._names.run(run, 0)
 
     def watch(self, watcher: Any) -> None:
         """Call `watcher(transition, committed)` after each commit of this process."""
@@ -313,72 +383,26 @@ class Engine:
         if transition.accept:
             self._started.note(transition)
 
-    async def _check_event(self, event: str) -> None:
-        if await self.store.event(event) is None:
-            raise NotFound(f"there is no event {event!r} in this store; say the id that send gave")
-
-    async def _info_on(self, row: RunRow) -> list[RunInfo]:
-        """What may be told of a run with this row; nothing if it was deleted since."""
-        loaded = await self.store.load(row.app, row.id, max(0, row.length - 1))
-        return [await self._info(loaded)] if loaded is not None else []
-
-    async def _info(self, loaded: Loaded) -> RunInfo:
-        return run_info(loaded.row, loaded.events, await end_of(self.store, loaded))
-
     async def _place(self, run: str) -> tuple[str, str]:
         """The app and id of a run; not looked for in the store if it is driven here."""
         if self.worker is not None:
             for app in self._apps:
                 if (app, run) in self.worker.leases:
                     return app, run
-        row = (await self._find(run)).row
+        row = (await self._names.run(run)).row
         return row.app, row.id
 
-    async def _find(self, run: str, start: int = _TAIL) -> Loaded:
-        """A run by its id, in one of the apps of this engine."""
-        app, _, run_id = run.rpartition("/")
-        for name in [app] if app else await self._workflow_names():
-            loaded = await self.store.load(name, run_id, start)
-            if loaded is not None:
-                return loaded
-        raise NotFound(f"there is no run {run!r} in this store")
+    async def _meant(self, workflow: Target | None, app: str | None) -> tuple[str | None, str | None]:
+        """The app and workflow that a filter means; None is any."""
+        if workflow is None:
+            return app, None
+        return await self._names.workflow(workflow) if app is None else (app, workflow_id(workflow))
 
-    async def _routes(self) -> Any:
+    async def _routes(self) -> RouteTable:
         """The registrations in force: kept up to date by the worker, read again without one."""
         if self.worker is not None:
             return self.worker.routes
         return await load_routes(self.store)
-
-    async def _target(self, workflow: Target) -> tuple[str, str]:
-        if isinstance(workflow, Workflow):
-            return workflow.app, workflow.id
-        if not isinstance(workflow, str):
-            raise InvalidInput(f"{workflow!r} is neither a workflow nor the id of one")
-        app, _, name = workflow.rpartition("/")
-        return app or await self._only_app(f"workflow {workflow!r}", name), name
-
-    async def _only_app(self, what: str, workflow: str | None = None) -> str:
-        """The one app that has the workflow: of this engine's apps or, if it has none, of the store's."""
-        known = await self._workflow_names()
-        names = [app for app, workflows in known.items() if workflow is None or workflow in workflows]
-        if len(names) == 1:
-            return names[0]
-        if workflow is not None and not names:
-            raise NotFound(f"{what}: no app here has it; the workflows are: {_listed(known)}")
-        raise NotFound(f"{what}: say which app it is of, as app/id; the apps here are: {', '.join(known) or 'none'}")
-
-    async def _workflow_names(self) -> dict[str, set[str]]:
-        """The workflows of each app: of this engine's or, if it has none, of those registered in the store."""
-        if self._apps:
-            return {name: set(app.workflows) for name, app in self._apps.items()}
-        known: dict[str, set[str]] = {}
-        for item in (await self.store.registrations()).items:
-            known.setdefault(item.app, set()).add(item.workflow)
-        return known
-
-
-def _workflow_id(workflow: Target) -> str:
-    return workflow.id if isinstance(workflow, Workflow) else workflow.rpartition("/")[2]
 
 
 def _encode_data(data: Any, what: str) -> Json:
@@ -394,27 +418,3 @@ def _check_run_id(run_id: Any) -> str:
     if not isinstance(run_id, str) or not 1 <= len(run_id) <= 128 or not run_id.isprintable() or "/" in run_id:
         raise InvalidInput(f"run_id={run_id!r}: say 1 to 128 printable characters without a slash")
     return run_id
-
-
-_STORED = {
-    "parked": "parked",
-    "completed": "completed",
-    "failed": "failed",
-    "cancelled": "cancelled",
-    "skipped": "skipped",
-}
-_OPEN = ("scheduled", "running", "waiting", "cancelling", "blocked", "collecting")
-
-
-def _stored_filter(status: str | None) -> str | None:
-    if status is None:
-        return None
-    if status not in _STORED and status not in _OPEN:
-        raise InvalidInput(f"status={status!r} is none of {', '.join([*_OPEN, *_STORED])}")
-    return _STORED.get(status, "open")
-
-
-def _listed(workflows: dict[str, set[str]]) -> str:
-    names = sorted(f"{app}/{name}" for app, names in workflows.items() for name in names)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) or "none") + more

@@ -219,5 +219,12 @@ def _before_start(
     slotless: bool, cancelled: str | None, loaded: Loaded, facts: Facts
 ) -> Transition | Begin | Questions:
     return before_start(
-        loaded.row, loaded.events, loaded.mail, facts, loaded.now, slotless=slotless, cancelled=cancelled
+        loaded.row,
+        loaded.events,
+        loaded.mail,
+        facts,
+        loaded.now,
+        slotless=slotless,
+        cancelled=cancelled,
+        history=loaded.records,
     )

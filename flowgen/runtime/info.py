@@ -11,7 +11,7 @@ from ..duration import moment
 from ..events import AcceptedEvent, Event, restore
 from ..history import EndCompleted, EndFailed, Record
 from ..outcome import Failure
-from ..runs import RunRow, Status, status_of
+from ..runs import EventCollected, Mail, RunRow, Status, status_of
 from ..values import decode
 
 T = TypeVar("T")
@@ -29,8 +29,9 @@ class Page(Generic[T]):
 class RunInfo:
     """A run as it was when you asked.
 
-    `event` is the event that started it and `events` all of them; `result` is what it returned (plain
-    JSON), `error` why it failed; `reason` says why it is in its state, where there is something to say.
+    `event` is the event that started it and `events` all of them (so far, while it collects); `result` is
+    what it returned (plain JSON), `error` why it failed; `reason` says why it is in its state, where there is
+    something to say.
     Times are aware and in UTC.
     """
 
@@ -50,15 +51,23 @@ class RunInfo:
     restarted_as: str | None = None
 
 
-def run_info(row: RunRow, events: tuple[AcceptedEvent, ...], end: Record | None) -> RunInfo:
-    """The info of a run, from its row, its events and its newest record."""
-    restored = tuple(restore(event) for event in events)
+def run_info(
+    row: RunRow,
+    events: tuple[AcceptedEvent, ...],
+    mail: tuple[Mail, ...],
+    end: Record | None,
+    *,
+    paused: bool = False,
+) -> RunInfo:
+    """The info of a run, from its row, its events, its unread mail and its newest record. `paused`: its workflow is."""
+    collected = events or tuple(m.message.body.event for m in mail if isinstance(m.message.body, EventCollected))
+    restored = tuple(restore(event) for event in collected)
     return RunInfo(
         id=row.id,
         app=row.app,
         workflow_id=row.workflow,
         status=status_of(row),
-        reason=row.reason,
+        reason="its workflow is paused" if paused and waits_for_code(row) else row.reason,
         event=restored[0],
         events=restored,
         result=decode(end.result) if isinstance(end, EndCompleted) else None,
@@ -69,6 +78,11 @@ def run_info(row: RunRow, events: tuple[AcceptedEvent, ...], end: Record | None)
         parent_id=row.parent.run if row.parent is not None else None,
         restarted_as=row.restarted_as,
     )
+
+
+def waits_for_code(row: RunRow) -> bool:
+    """Whether a run is open and in nobody's hands: while its workflow is paused, it stays so."""
+    return row.open and row.owner is None
 
 
 def _moment(at: int | None) -> datetime | None:

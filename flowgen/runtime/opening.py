@@ -12,7 +12,7 @@ import trio
 
 from ..app import App
 from ..codec import encode_definition
-from ..duration import parse_duration
+from ..duration import MAX_SPAN, parse_duration
 from ..errors import InvalidInput, StoreError
 from .calendar import begin_schedules
 from .committer import Committer
@@ -20,6 +20,7 @@ from .engine import Engine
 from .environment import Environment
 from .executor import Bodies, Executor
 from .heartbeat import Heartbeat
+from .retention import retain
 from .router import Router
 from .store import Offer, Registration, Store
 from .stores import open_store
@@ -42,6 +43,7 @@ async def open_engine(
     work: bool = True,
     grace: str | float | timedelta = "5s",
     spin_limit: str | float | timedelta = "60s",
+    retention: str | float | timedelta | None = None,
     environment: Environment | None = None,
     executor: Callable[[Environment], Bodies] = Executor,
 ) -> AsyncIterator[Engine]:
@@ -49,8 +51,9 @@ async def open_engine(
 
     `lease` is how long a run stays with an engine that died, `max_runs` how many runs it drives at
     once, `grace` how long running steps may go on when the block is left, and `spin_limit` how long
-    a body may hold the event loop. `work=False` gives a client that drives nothing. `environment` and
-    `executor` are for simulations: where time and chance come from, and what runs the bodies.
+    a body may hold the event loop. With a `retention` such as `"30d"`, runs that ended longer ago are deleted, and
+    the events that nobody needs any more; without, all are kept. `work=False` gives a client that drives
+    nothing. `environment` and `executor` are for simulations: where time and chance come from, and what runs the bodies.
 
     ::
 
@@ -61,6 +64,7 @@ async def open_engine(
     lease_micros = parse_duration(lease, "lease of open_engine")
     grace_seconds = parse_duration(grace, "grace of open_engine") / 1_000_000
     spin_seconds = parse_duration(spin_limit, "spin_limit of open_engine") / 1_000_000
+    kept_for = None if retention is None else parse_duration(retention, "retention of open_engine", maximum=MAX_SPAN)
     if lease_micros < 100_000:
         raise InvalidInput(f"lease={lease!r} is too short: a worker must be able to extend it, say at least 100ms")
     if max_runs < 1:
@@ -76,7 +80,7 @@ async def open_engine(
             return
         bodies = executor(environment)
         async with _working(
-            apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds
+            apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds, kept_for
         ) as worker:
             yield Engine(apps, opened, environment, committer, worker)
             await worker.drain(grace_seconds)
@@ -95,6 +99,7 @@ async def _working(
     lease: int,
     max_runs: int,
     spin_seconds: float,
+    kept_for: int | None,
 ) -> AsyncIterator[Worker]:
     """A registered worker with its router, heartbeat and listener, running until the block is left."""
     worker = Worker(apps, store, environment, committer, executor, lease=lease, max_runs=max_runs)
@@ -117,6 +122,8 @@ async def _working(
             await nursery.start(worker.run)
             nursery.start_soon(router.run)
             nursery.start_soon(_listen, store, worker, router)
+            if kept_for is not None:
+                nursery.start_soon(retain, store, kept_for)
             if heart is not None:
                 heart.start()
             else:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import attrs
+
+from ..admission import NEVER
+from ..collecting import collection_of
 from ..duration import format_duration, moment
+from ..events import AcceptedEvent
+from ..flow_control import Policies
 from ..history import (
     AttemptFailed,
     CancelAccepted,
@@ -16,32 +24,72 @@ from ..history import (
     effective,
     open_requests,
 )
-from ..runs import RunRow, status_of
+from ..routing import Route
+from ..runs import EventCollected, RunRow, status_of
+from ..singleton import PREFIX, waited_for
+from ..transition import Key
+from .info import waits_for_code
 from .store import Loaded
 
 
-def why(loaded: Loaded, *, offered: bool) -> str:
-    """Why the run is in its state. `offered`: some engine of the store offers its workflow."""
+@attrs.frozen
+class Surroundings:
+    """What stands around a run: its workflow (None: nobody offers it), if that is paused, and the keys that it holds."""
+
+    route: Route | None
+    paused: bool = False
+    keys: Mapping[str, Key] = attrs.Factory(dict)
+
+    @property
+    def policies(self) -> Policies:
+        return self.route.definition.policies if self.route is not None else Policies()
+
+
+def why(loaded: Loaded, around: Surroundings) -> str:
+    """Why the run is in its state."""
     row = loaded.row
-    status = status_of(row)
     who = f"run {row.id} of {row.workflow}"
     if not row.open:
         successor = f", and restarted as run {row.restarted_as}" if row.restarted_as else ""
-        return f"{who} is {status}{successor}" + (f": {row.reason}" if row.reason else "")
+        return f"{who} is {row.stored}{successor}" + (f": {row.reason}" if row.reason else "")
+    status = status_of(row)
     if status == "parked":
         return f"{who} is parked: {row.reason}"
-    if not offered:
+    if around.route is None:
         return f"{who} is {status}: no engine offers its workflow; start one that has it"
+    if around.paused and waits_for_code(row):
+        what = "a schedule" if row.stored == "schedule" else status
+        return f"{who} is {what}: its workflow is paused (flowgen workflows resume {row.app}/{row.workflow})"
+    return f"{who} is {_doing(loaded, around)}{_limit(row, loaded.now)}"
+
+
+def why_event(event: AcceptedEvent, now: int) -> str:
+    """What becomes of an event that was accepted."""
+    who = f"event {event.id} ({event.name})"
+    if event.ts > now and event.position is None:
+        return f"{who} is scheduled for {_when(event.ts, now)}: it starts its runs then"
+    return f"{who} was accepted at {_when(event.accepted_at, now)}"
+
+
+def _doing(loaded: Loaded, around: Surroundings) -> str:
+    row = loaded.row
+    if row.stored == "schedule":
+        return f"a schedule: its next tick is at {_when(row.start_at or row.due_at or loaded.now, loaded.now)}"
+    if row.stored == "collecting" and not row.cancel:
+        return _collecting(loaded, around)
+    if row.started_at is None and not row.cancel and row.owner is None:
+        return _not_started(row, around, loaded.now)
+    status = status_of(row)
     cancelled_at = next((p for p, record in effective(loaded.records) if isinstance(record, CancelAccepted)), 0)
     since = {getattr(record, "step", None) for record in loaded.records[cancelled_at:]}
     requests = open_requests(loaded.records).values()
     parts = [_request(request, loaded.now) for request in requests if request.step in since]
     parts += _retries(loaded)
     if status == "cancelling":
-        return f"{who} is being cancelled" + (f"; meanwhile it is {_listed(parts)}" if parts else "")
-    if parts:
-        return f"{who} is {_listed(parts)}"
-    return f"{who} is {_idle(row, status, loaded.now)}"
+        return "being cancelled" + (f"; meanwhile it is {_listed(parts)}" if parts else "")
+    if row.blocked_on is not None:
+        parts.insert(0, _blocked(row, around))
+    return _listed(parts) if parts else _idle(row, status, loaded.now)
 
 
 def _idle(row: RunRow, status: str, now: int) -> str:
@@ -50,6 +98,64 @@ def _idle(row: RunRow, status: str, now: int) -> str:
     if row.due_at is not None and row.due_at <= now:
         return f"{status}: it is due, and the next free worker takes it"
     return status
+
+
+# -- flow control ---------------------------------------------------------------------------------
+
+
+def _collecting(loaded: Loaded, around: Surroundings) -> str:
+    """A debounce or a batch that gets events."""
+    row = loaded.row
+    count = sum(isinstance(item.message.body, EventCollected) for item in loaded.mail)
+    events = f"{count} event{'s' if count != 1 else ''} so far"
+    held = next((around.keys[name] for name in row.holds if name in around.keys), None)
+    if held is None or held.holder != row.id or row.due_at is None or row.due_at <= loaded.now:
+        return f"collecting no more ({events}): it is due, and the next free worker opens it"
+    policy = around.policies.debounce or around.policies.batch
+    return f"collecting until {_when(collection_of(held).due_at, loaded.now)} ({events}; {policy})"
+
+
+def _not_started(row: RunRow, around: Surroundings, now: int) -> str:
+    start_at = row.start_at
+    if start_at is not None and start_at >= NEVER:
+        return f"scheduled: it waits for {_before(row, around)}, whose place it takes (singleton)"
+    if start_at is not None and start_at > now:
+        return f"scheduled: throttled until {_when(start_at, now)} ({around.policies.throttle})"
+    if row.blocked_on is not None:
+        return _blocked(row, around)
+    return _idle(row, "scheduled", now)
+
+
+def _before(row: RunRow, around: Surroundings) -> str:
+    """The runs that have to end before this one starts."""
+    names = [name for name in row.holds if name.startswith(PREFIX) and name in around.keys]
+    before = [run for name in names for run in waited_for(around.keys[name])]
+    return f"run{'s' if len(before) > 1 else ''} {_listed(before, ', ')} to end" if before else "the one before it"
+
+
+def _blocked(row: RunRow, around: Surroundings) -> str:
+    """It waits for a concurrency slot: which one, and how many runs hold it."""
+    slot = row.blocked_on
+    number = row.slots.index(slot) if slot in row.slots else -1
+    limits = around.policies.concurrency
+    if not 0 <= number < len(limits):
+        return f"blocked: it waits for concurrency slot {slot!r}"
+    limit = limits[number].limit
+    taken = "the one run that may hold it executes" if limit == 1 else f"all {limit} runs that may hold it execute"
+    return f"blocked: it waits for concurrency slot {slot!r}; {taken} ({limits[number]})"
+
+
+def _limit(row: RunRow, now: int) -> str:
+    """Until when it has to start, or to end."""
+    if row.deadline is None or row.cancel:
+        return ""
+    what = "start" if row.started_at is None else "end"
+    if row.deadline <= now:
+        return f"; its time to {what} is over since {_when(row.deadline, now)}: the next worker cancels it (timeouts)"
+    return f"; it is cancelled if it does not {what} before {_when(row.deadline, now)} (timeouts)"
+
+
+# -- steps ----------------------------------------------------------------------------------------
 
 
 def _request(request: Requested, now: int) -> str:
@@ -90,7 +196,7 @@ def _when(at: int, now: int) -> str:
     return f"{shown} (in {format_duration((at - now) // 1_000_000 * 1_000_000)})" if at - now > 1_000_000 else shown
 
 
-def _listed(parts: list[str]) -> str:
+def _listed(parts: list[str], separator: str = "; ") -> str:
     shown = parts[:5]
-    more = f"; and {len(parts) - 5} more" if len(parts) > 5 else ""
-    return "; ".join(shown) + more
+    more = f"{separator}and {len(parts) - 5} more" if len(parts) > 5 else ""
+    return separator.join(shown) + more

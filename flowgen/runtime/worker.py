@@ -149,7 +149,10 @@ class Worker:
                 await self._given_back.wait()
 
     async def _claim(self, who: Who) -> bool:
-        """Claim what there is room for; whether there may be more at once."""
+        """Claim what there is room for; whether there may be more at once.
+
+        So there may when the registrations have changed: a workflow may be paused no longer.
+        """
         room = min(self._max_runs - len(self.drives), CLAIM_BATCH)
         if room <= 0 or self._executor.abandoned > ABANDONED_THREADS:
             return False
@@ -160,7 +163,7 @@ class Worker:
             await trio.sleep(0.1)
             return True
         self.environment.saw(claims.now)
-        if claims.generation != self.routes.generation:
+        if changed := claims.generation != self.routes.generation:
             await self.fresh_routes()
         assert self._nursery is not None
         if claims.runs:
@@ -168,7 +171,7 @@ class Worker:
         for claimed in claims.runs:
             self._hold(claimed.row)
             self._nursery.start_soon(self._contained, claimed)
-        return len(claims.runs) == room
+        return changed or len(claims.runs) == room
 
     async def _idle(self, who: Who) -> None:
         """Wait until a run is due, somebody says that one may be, or it is time to look anyway."""
