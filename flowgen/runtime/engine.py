@@ -144,10 +144,10 @@ class Engine:
 
         Follows restarts. Raises `RunFailed`, `RunCancelledError`, `RunSkipped`, or `TimeoutError`.
         """
-        seconds = parse_duration(timeout, "timeout of result") / 1_000_000 if timeout is not None else float("inf")
-        with trio.move_on_after(seconds):
-            app, run_id = await self._place(run)
-            return await self._results.wait(app, run_id)
+        if timeout is None:
+            return await self._results.wait(*await self._place(run))
+        with trio.move_on_after(parse_duration(timeout, "timeout of result") / 1_000_000):
+            return await self._results.wait(*await self._place(run))
         raise TimeoutError(f"run {run} did not end within {timeout}")
 
     async def cancel(self, run: str, *, reason: str = "cancelled by request") -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextvars
 import copy
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Protocol
@@ -103,15 +103,18 @@ class Executor:
     ) -> Any:
         """Call the body where it belongs; `begins` is called when it does, for a sync one once it has a thread."""
         function = command.fn
+        args, kwargs = own_arguments(command)
         if not is_async(function):
-            args, kwargs = own_arguments(command)
             return await self._call_sync(function, args, kwargs, info, begins)
         if begins is not None:
             begins()
         if (command.loop or default_loop) == "asyncio":
-            args, kwargs = own_arguments(command)
             return await self._asyncio.run(lambda: _inside(info, function, args, kwargs))
-        return await _on_trio(command, info)
+        token = enter(info)
+        try:
+            return await function(*args, **kwargs)
+        finally:
+            leave(token)
 
     async def _call_sync(
         self,
@@ -162,12 +165,18 @@ class Executor:
 def own_arguments(command: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a body, its own to change: the workflow's objects stay as they were recorded."""
     args, kwargs = command.args, command.kwargs
-    if not all(type(value) in _UNCHANGING for value in args) or (
-        kwargs and not all(type(value) in _UNCHANGING for value in kwargs.values())
-    ):
-        with suppress(Exception):  # what cannot be copied is passed as it is
-            args, kwargs = copy.deepcopy((args, kwargs))
+    if _unchanging(args) and (not kwargs or _unchanging(kwargs.values())):
+        return args, kwargs
+    with suppress(Exception):  # what cannot be copied is passed as it is
+        args, kwargs = copy.deepcopy((args, kwargs))
     return call_arguments(args, kwargs)
+
+
+def _unchanging(values: Iterable[Any]) -> bool:
+    for value in values:  # noqa: SIM110 - a generator expression costs twice as much
+        if type(value) not in _UNCHANGING:
+            return False
+    return True
 
 
 def secrets_in(value: Any) -> list[str]:
@@ -208,15 +217,6 @@ def _not_callable_so(error: BaseException) -> bool:
     while trace.tb_next is not None:
         trace = trace.tb_next
     return trace.tb_frame.f_code.co_filename == __file__
-
-
-async def _on_trio(command: Any, info: StepInfo) -> Any:
-    args, kwargs = own_arguments(command)
-    token = enter(info)
-    try:
-        return await command.fn(*args, **kwargs)
-    finally:
-        leave(token)
 
 
 async def _inside(info: StepInfo, function: Callable[..., Awaitable[Any]], args: Any, kwargs: Any) -> Any:

@@ -1,7 +1,8 @@
 """Waiting for the end of runs: here, or in another process that shares the store.
 
 A run that is driven in this process hands its terminal record over as soon as it is committed. Any
-other is looked at when the store may have changed, and at least each quarter of a second.
+other is looked at each quarter of a second: one task wakes all who wait for such runs, because a deadline
+for each of them would cost as much as a step. Without a worker, the store says when it may have changed.
 """
 
 from __future__ import annotations
@@ -21,13 +22,12 @@ from .store import Loaded, Store
 from .worker import RunKey, Worker
 
 _POLL_SECONDS = 0.25
-_DRIVEN_POLL_SECONDS = 2.0
 _TAIL = 1 << 60
 
 
 @attrs.define(eq=False)
 class _Waiter:
-    """Somebody who waits for a run: the event is set when `end` is there."""
+    """Somebody who waits for a run: the event is set when `end` is there, or it is time to look."""
 
     event: trio.Event = attrs.Factory(trio.Event)
     workflow: str = ""
@@ -42,6 +42,7 @@ class Results:
         self._store = store
         self._worker = worker
         self._waiters: dict[RunKey, list[_Waiter]] = {}
+        self._watched = False
         if worker is not None:
             worker.ended = self._run_ended
 
@@ -68,14 +69,13 @@ class Results:
         waiters.append(waiter)
         try:
             while True:
-                driven = self._worker is not None and (app, run) in self._worker.leases
-                if not driven:
+                if self._worker is None or (app, run) not in self._worker.leases:
                     loaded = await self._store.load(app, run, _TAIL)
                     if loaded is None:
                         raise NotFound(f"there is no run {run!r} in this store")
                     if not loaded.row.open:
                         return loaded.row.workflow, loaded.row.reason, await end_of(self._store, loaded)
-                await self._wait_a_moment(waiter, _DRIVEN_POLL_SECONDS if driven else _POLL_SECONDS)
+                await self._wait_a_moment(waiter)
                 if waiter.end is not None:
                     return waiter.workflow, None, waiter.end
         finally:
@@ -83,12 +83,27 @@ class Results:
             if not waiters:
                 self._waiters.pop((app, run), None)
 
-    async def _wait_a_moment(self, waiter: _Waiter, seconds: float) -> None:
+    async def _wait_a_moment(self, waiter: _Waiter) -> None:
         if self._worker is None:
-            await self._store.wait_changed(seconds)
+            await self._store.wait_changed(_POLL_SECONDS)
             return
-        with trio.move_on_after(seconds):
-            await waiter.event.wait()
+        if not self._watched:
+            self._watched = True
+            self._worker.beside(self._watch)
+        await waiter.event.wait()
+        waiter.event = trio.Event()
+
+    async def _watch(self) -> None:
+        """Wake those who wait for runs that are not driven here, from time to time, as long as anybody waits."""
+        assert self._worker is not None
+        try:
+            while self._waiters:
+                await trio.sleep(_POLL_SECONDS)
+                for key in self._waiters.keys() - self._worker.leases.keys():
+                    for waiter in self._waiters[key]:
+                        waiter.event.set()
+        finally:
+            self._watched = False
 
     def _run_ended(self, row: RunRow, end: End) -> None:
         for waiter in self._waiters.get((row.app, row.id), ()):

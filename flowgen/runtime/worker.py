@@ -316,7 +316,7 @@ class Worker:
             await self.patiently(partial(answer, self.store, questions, facts))
 
     def beside(self, look: Callable[[], Awaitable[None]]) -> None:
-        """Do something short for a drive that is busy. If the store cannot, the drive will meet the same error."""
+        """Do something beside what waits for it here. If the store cannot, who waits will meet the same error."""
         assert self._nursery is not None
         self._nursery.start_soon(_if_possible, look)
 

@@ -14,7 +14,7 @@ import pytest
 import flowgen
 import flowgen.runtime
 import flowgen.testing
-from flowgen import commands, errors, events, interpreter, retry, runs, values, workflow
+from flowgen import commands, errors, events, fibers, misuse, retry, runs, values, workflow
 from flowgen.acceptance import DEDUPE_WINDOW
 from flowgen.app import App
 from flowgen.commands import base, waits
@@ -89,12 +89,12 @@ def test_every_parameter_of_a_command_is_on_the_page_of_commands(name: str) -> N
 
 LIMITS = {
     "steps in a run": (f"{workflow.DEFAULT_MAX_STEPS:,}", f"{workflow.MAX_MAX_STEPS:,}"),
-    "commands yielded in a row": (f"{interpreter.COMMANDS_PER_ADVANCE:,}",),
-    "groups": (f"{interpreter.MAX_NESTING}",),
+    "commands yielded in a row": (f"{misuse.COMMANDS_PER_ADVANCE:,}",),
+    "groups": (f"{misuse.MAX_NESTING}",),
     "retries of a step": (f"0 to {retry.MAX_RETRIES}", f"default {retry.DEFAULT_RETRIES}"),
     "delay before a retry": (f"{retry.MAX_RETRY_AFTER // HOUR} h", f"{retry.MIN_RETRY_AFTER // 1_000_000} s"),
     "sleep, timeout": (f"{MAX_DURATION // DAY} days",),
-    "clean-up": (f"{interpreter.CLEANUP_TIMEOUT // MINUTE} min",),
+    "clean-up": (f"{fibers.CLEANUP_TIMEOUT // MINUTE} min",),
     "result of a step": (f"{values.MAX_RESULT_BYTES >> 20} MiB",),
     "arguments shown": (f"{arguments.PREVIEW_BYTES >> 10} KiB",),
     "nesting of a value": (f"{values.MAX_DEPTH} levels",),
