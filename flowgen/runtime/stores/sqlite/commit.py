@@ -13,61 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import attrs
-
 from ....codec import checksum, encode_record
 from ....history import Record
-from ....runs import TERMINAL, CancelRequested, Message
+from ....runs import TERMINAL, CancelRequested, EventCollected, Message
 from ....transition import Progress, Transition
-from ...store import CODELESS_AFTER, Committed, Conflict, LeaseLost
-from . import world
+from ...store import Committed, Conflict, LeaseLost
+from . import slots, world
 from .matching import close_wait, looked_back, open_wait
+from .row import Control, Row, control_of, control_of_new, listed, row_of, write_control
 from .transaction import Transaction
-
-
-@attrs.define  # read for every step
-class Row:
-    """What of a run's row commits read and write. `key` is its number in the file."""
-
-    key: int
-    fence: int
-    owner: str | None
-    due_at: int | None
-    stored: str
-    length: int
-    mail: int
-    drained: int
-    cancel: int
-    cancel_at: int | None
-    strikes: int
-    life: int
-
-    @property
-    def ended(self) -> bool:
-        return self.stored in TERMINAL
-
-    @property
-    def codeless_at(self) -> int | None:
-        """When a cancel that nobody reads may be carried out by any worker."""
-        if self.ended or self.cancel <= self.drained or self.cancel_at is None:
-            return None
-        lease_end = self.due_at if self.owner is not None and self.due_at is not None else 0
-        return max(self.cancel_at, lease_end) + CODELESS_AFTER
-
 
 SMALL: Final = 10
 """A transition of so many parts is small."""
-
-_ROW: Final = (
-    "select key, fence, owner, due_at, stored, length, mail, drained, cancel, cancel_at, strikes, life "
-    "from runs where app = ? and id = ?"
-)
-
-
-def row_of(tx: Transaction, app: str, run: str) -> Row | None:
-    """The row of a run as it is now."""
-    columns = tx.one(_ROW, (app, run))
-    return None if columns is None else Row(*columns)
 
 
 def is_small(transition: Transition) -> bool:
@@ -136,7 +93,11 @@ def _progressed(tx: Transaction, progress: Progress, row: Row) -> bool:
     gave_up = row.owner is None and row.fence == progress.fence and row.length == progress.position
     if progress.reopen:
         return gave_up and row.stored == "open"
-    return gave_up and (progress.release or progress.stored != "open")
+    return gave_up and _releases(progress)
+
+
+def _releases(progress: Progress) -> bool:
+    return progress.release or progress.stored in TERMINAL or progress.stored == "parked"
 
 
 def _check_progress(progress: Progress, row: Row) -> None:
@@ -147,7 +108,7 @@ def _check_progress(progress: Progress, row: Row) -> None:
         )
     if progress.stored in TERMINAL and row.cancel > max(row.drained, progress.drained):
         raise Conflict("cancel", f"run {progress.run} cannot end as {progress.stored}: a cancel is unread")
-    if progress.position != row.length or (progress.reopen and row.stored == "open"):
+    if progress.position != row.length or (progress.reopen and not row.ended and row.stored != "parked"):
         raise Conflict(
             "position", f"run {progress.run} is {row.stored} with {row.length} records, not {progress.position}"
         )
@@ -166,9 +127,11 @@ def _write(tx: Transaction, progress: Progress, row: Row) -> None:
             "update mail set body = x'', checksum = 0 where run = ? and number > ? and number <= ?",
             (row.key, row.drained, progress.drained),
         )
-        if row.drained < row.cancel <= progress.drained:
-            tx.execute("update runs set codeless_at = null where key = ?", (row.key,))
+        cancelled = row.drained < row.cancel <= progress.drained
         row.drained = progress.drained
+        if cancelled:
+            deadline = control_of(tx, row).deadline if row.controlled else None
+            tx.execute("update runs set codeless_at = ? where key = ?", (row.codeless_at(deadline), row.key))
     row.stored = progress.stored
     row.life = progress.life or row.life
 
@@ -185,27 +148,52 @@ def append(tx: Transaction, key: int, position: int, fence: int, records: Iterab
 
 def _settle(tx: Transaction, progress: Progress, row: Row) -> None:
     """Write the row down, with the release. What is due follows from the mail of this very commit too."""
-    ended = row.ended
-    if ended or progress.release or progress.reopen or row.stored == "parked":
+    ended, released = row.ended, _releases(progress) or progress.reopen
+    if released:
         _forget_suspect(tx, row)
-        row.owner = None
-        if ended:
-            row.due_at, row.drained = None, row.mail
-        elif row.stored == "parked" or row.mail > row.drained:
-            row.due_at = tx.now
-        else:
-            row.due_at = progress.due_at
+        row.owner, row.due_at = None, _due_after(tx, progress, row)
+        row.drained = row.mail if ended else row.drained
         tx.wakes = True
+    control = _control_after(tx, progress, row, released)
     tx.execute(
         "update runs set owner = ?2, due_at = ?3, stored = ?4, length = ?5, mail = ?6, drained = ?7, cancel = ?8, "
         "cancel_at = ?9, strikes = ?10, life = ?11, codeless_at = ?12, ended_at = ?13, reason = ?14, digest = ?15, "
-        "started_at = coalesce(?16, started_at), restarted_as = coalesce(?17, restarted_as) where key = ?1",
+        "started_at = coalesce(?16, started_at), restarted_as = coalesce(?17, restarted_as), rank = ?3 where key = ?1",
         (
             *(row.key, row.owner, row.due_at, row.stored, row.length, row.mail, row.drained, row.cancel),
-            *(row.cancel_at, row.strikes, row.life, row.codeless_at, tx.now if ended else None),
+            *(row.cancel_at, row.strikes, row.life, row.codeless_at(None), tx.now if ended else None),
             *(progress.reason, progress.digest, progress.started_at, progress.restarted_as),
         ),
     )
+    if progress.opening is not None:
+        world.open_collecting(tx, row.key, progress.app, progress.run, progress.opening)
+    if control is not None:
+        write_control(tx, row, control)
+        if released and control.slots is not None:
+            slots.let_go(tx, row.key)
+
+
+def _due_after(tx: Transaction, progress: Progress, row: Row) -> int | None:
+    """When a run is due that is given back: at once for mail, unless that is events which it goes on collecting."""
+    if row.ended:
+        return None
+    awaited = row.cancel if row.stored == "collecting" else row.mail
+    return tx.now if row.stored == "parked" or awaited > row.drained else progress.due_at
+
+
+def _control_after(tx: Transaction, progress: Progress, row: Row, released: bool) -> Control | None:
+    """What flow control says of a run now; None if nothing."""
+    opening = progress.opening
+    if not row.controlled and opening is None and not progress.wants and progress.deadline is None:
+        return None
+    control = control_of(tx, row) if opening is None else control_of_new(opening, tx.now)
+    if progress.started_at is not None:
+        control.started_at, control.deadline = progress.started_at, progress.deadline
+    if progress.reopen:
+        control.deadline = None
+    if released:
+        control.give_back(progress.wants if opening is None else opening.wants, tx.now)
+    return control
 
 
 def _forget_suspect(tx: Transaction, row: Row) -> None:
@@ -262,14 +250,23 @@ def _put(tx: Transaction, message: Message, progress: Progress | None, own: Row 
     if row is None or row.ended or _delivered(tx, row, message):
         return
     row.mail += 1
+    if isinstance(message.body, EventCollected):
+        message = world.collect(tx, row.key, message, message.body)
     world.keep_message(tx, row.key, row.mail, message)
     if isinstance(message.body, CancelRequested) and row.cancel <= row.drained:
         row.cancel, row.cancel_at = row.mail, tx.now
-    if row.owner is None and row.stored == "open":
-        row.due_at = tx.now if row.due_at is None else min(row.due_at, tx.now)
+    if row.owner is None and row.stored != "parked":
+        row.due_at = _due_with(tx, row, message)
     tx.wakes = True
     if not is_own:
         _update_mailbox(tx, row)
+
+
+def _due_with(tx: Transaction, row: Row, message: Message) -> int | None:
+    """When a run is due that got this message; one that collects goes on doing so until it is cancelled."""
+    if row.stored == "collecting" and not isinstance(message.body, CancelRequested):
+        return row.due_at if message.due_at is None else message.due_at
+    return tx.now if row.due_at is None else min(row.due_at, tx.now)
 
 
 def _update_mailbox(tx: Transaction, row: Row) -> None:
@@ -277,6 +274,13 @@ def _update_mailbox(tx: Transaction, row: Row) -> None:
         tx.execute("update runs set mail = ?2 where key = ?1", (row.key, row.mail))
         return
     tx.execute(
-        "update runs set mail = ?2, due_at = ?3, cancel = ?4, cancel_at = ?5, codeless_at = ?6 where key = ?1",
-        (row.key, row.mail, row.due_at, row.cancel, row.cancel_at, row.codeless_at),
+        "update runs set mail = ?2, due_at = ?3, cancel = ?4, cancel_at = ?5, codeless_at = ?6, rank = ?3 "
+        "where key = ?1",
+        (row.key, row.mail, row.due_at, row.cancel, row.cancel_at, row.codeless_at(None)),
     )
+    if row.controlled:
+        control = control_of(tx, row)
+        tx.execute(
+            "update runs set codeless_at = ?2, line = ?3, rank = ?4 where key = ?1",
+            (row.key, row.codeless_at(control.deadline), *listed(row, control, tx.now)),
+        )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from ....events import AcceptedEvent, event_document
 from ....expression import match_key_at
 from ....transition import Wait
-from .rows import EVENT, event_of
+from .rows import EVENT, event_of, inputs_of
 from .transaction import Transaction
 
 
@@ -28,16 +28,26 @@ def values_of(event: AcceptedEvent, paths: Iterable[str]) -> Iterator[tuple[str,
 
 def open_wait(tx: Transaction, wait: Wait) -> None:
     """Open a wait, if its run is there and open."""
+    after = wait.after if wait.after is not None else _last_position_of(tx, wait.app, wait.run)
     if wait.path is not None:
-        _cover(tx, wait.event, wait.path, wait.after)
+        _cover(tx, wait.event, wait.path, after)
     tx.execute(
         "replace into waits select key, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 from runs "
-        "where app = ?1 and id = ?2 and stored in ('open', 'parked')",
+        "where app = ?1 and id = ?2 and ended_at is null",
         (
-            *(wait.app, wait.run, wait.id, wait.step, wait.event, wait.after, wait.expires_at),
+            *(wait.app, wait.run, wait.id, wait.step, wait.event, after, wait.expires_at),
             *(wait.path, wait.value, wait.where, wait.scope, wait.looked_to),
         ),
     )
+
+
+def _last_position_of(tx: Transaction, app: str, run: str) -> int:
+    """The position of the last event that a run handles, 0 if there is none."""
+    columns = tx.one(
+        "select run, checksum, body from inputs where run = (select key from runs where app = ? and id = ?)", (app, run)
+    )
+    events = inputs_of(run, *columns) if columns is not None else ()
+    return (events[-1].position or 0) if events else 0
 
 
 def close_wait(tx: Transaction, run: int, wait: str) -> None:

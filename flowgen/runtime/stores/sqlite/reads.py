@@ -42,8 +42,8 @@ from .transaction import StoreClock
 T = TypeVar("T")
 
 _LAST: Final = 2**63 - 1
-_OPEN: Final = ("open", "parked")
-STATUSES: Final = ("open", "parked", "completed", "failed", "cancelled", "skipped")
+_OPEN: Final = ("open", "parked", "collecting")
+STATUSES: Final = (*_OPEN, "completed", "failed", "cancelled", "skipped")
 
 
 def snapshot(connection: apsw.Connection, read: Callable[[apsw.Connection], T]) -> T:

@@ -6,7 +6,7 @@ import apsw
 
 from ....outcome import Json
 from ...store import ALIVE, Registered, Registration, Registrations
-from .claims import note_alive
+from .leases import note_alive
 from .transaction import Transaction
 
 
@@ -53,6 +53,21 @@ select app, workflow, digest, definition from (
 def registrations(connection: apsw.Connection) -> Registrations:
     """The definitions in force, by app and workflow."""
     generation = connection.execute("select generation from store").get
+    paused = set(connection.execute("select app, workflow from paused"))
     rows = connection.execute("select app, workflow, digest, definition from in_force order by app, workflow")
-    items = tuple([Registered(app, workflow, digest, Json(text)) for app, workflow, digest, text in rows])
-    return Registrations(items, generation)
+    items = [
+        Registered(app, workflow, digest, Json(text), (app, workflow) in paused) for app, workflow, digest, text in rows
+    ]
+    return Registrations(tuple(items), generation)
+
+
+def pause(tx: Transaction, app: str, workflow: str, paused: bool) -> int:
+    """Note that a workflow is paused or not, whether it is registered or not, and answer the generation."""
+    if paused:
+        tx.execute("insert or ignore into paused values (?, ?)", (app, workflow))
+    else:
+        tx.execute("delete from paused where app = ? and workflow = ?", (app, workflow))
+    tx.generation += tx.connection.changes()
+    tx.wakes = True
+    generation: int = tx.generation
+    return generation

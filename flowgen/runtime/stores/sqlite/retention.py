@@ -37,10 +37,11 @@ def delete(tx: Transaction, before: int, limit: int) -> int:
 def _delete_run(tx: Transaction, key: int, app: str, id: str) -> None:
     body = tx.one("select body from inputs where run = ?", (key,))
     try:
-        events = {event.id for event in decode_events(body)}
+        events: set[Any] = {event.id for event in decode_events(body)}
     except UndecodableError:
         events = set()  # a damaged run must be deletable; rows of `started` without a run are not seen
-    for event in events:
+    collected = tx.execute("delete from collected where run = ? returning event", (key,)).fetchall()
+    for event in events.union(*collected):
         tx.execute("delete from started where event = ? and app = ? and run = ?", (event, app, id))
     tx.execute("delete from inputs where run = ?", (key,))
     tx.execute("delete from history where run = ?", (key,))
@@ -50,8 +51,8 @@ def _delete_run(tx: Transaction, key: int, app: str, id: str) -> None:
 
 
 def _delete_events(tx: Transaction, before: int, limit: int) -> int:
-    """Routed events, below those that open runs handle: a wait of theirs may still look back to them."""
-    horizon = tx.one("select min(looks_from) from runs where stored in ('open', 'parked')")
+    """Routed events, below those that open runs handle or collect: a wait of theirs may still look back to them."""
+    horizon = tx.one("select min(looks_from) from runs where ended_at is null")
     if horizon is None:
         old = tx.execute(
             EVENT + "where accepted_at < ? and position is not null and routed = 1 order by position limit ?",
@@ -73,7 +74,7 @@ def _delete_expired(tx: Transaction, before: int) -> None:
     """Keys and cells whose time is over, less those that an event or an open run still there holds."""
     tx.execute(
         "delete from keys where expires_at < ? and not exists (select 1 from events where events.id = holder) "
-        "and not exists (select 1 from runs where runs.id = holder and stored in ('open', 'parked'))",
+        "and not exists (select 1 from runs where runs.id = holder and ended_at is null)",
         (before,),
     )
     tx.execute("delete from cells where expires_at < ?", (before,))

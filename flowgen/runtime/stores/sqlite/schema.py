@@ -11,6 +11,8 @@ What each table is for:
 `runs`          one row a run, in the order of `rows.COLUMNS`; narrow, because progress rewrites it
 `inputs`        what is written once a run and may be large: the events that it handles
 `started`       which event started which run
+`collected`     the same again for events that a run collected, so that they are forgotten with it
+`held`          who holds which concurrency slot, until when
 `history`       records in the order in which they were written, each sealed with a checksum: a commit of
                 many runs' progress fills a few pages, instead of touching one page of each run
 `mail`          mailboxes; a drained message leaves its id, so that it is never taken twice
@@ -23,6 +25,7 @@ What each table is for:
 `workers`       who is alive, and which suspect it executes
 `digests`       every digest of a workflow that was ever offered, numbered as first seen
 `offers`        which worker offers what, and what follows: `in_force`, the definitions that route
+`paused`        workflows whose runs are to wait
 
 An index that a claim uses holds only runs that can be claimed, so finished runs cost nothing there.
 No index names a column that plain progress writes.
@@ -233,7 +236,53 @@ create table in_force (
 ) strict, without rowid;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+_FLOW_CONTROL: Final = """
+alter table runs add column controlled integer not null default 0;
+alter table runs add column priority integer not null default 0;
+alter table runs add column slots text;
+alter table runs add column holds text;
+alter table runs add column callers text;
+alter table runs add column deadline integer;
+alter table runs add column wanted_at integer;
+alter table runs add column blocked_on text;
+alter table runs add column place integer;
+alter table runs add column line integer not null default 0;
+alter table runs add column rank integer;
+update runs set rank = due_at where ended_at is null;
+
+drop index runs_due;
+drop index runs_parked;
+drop index runs_looking;
+create index runs_plain on runs (app, workflow, rank, id) where line = 0 and rank is not null and stored <> 'parked';
+create index runs_later on runs (app, workflow, rank) where line = 1;
+create index runs_ranked on runs (app, workflow, rank, id) where line = 2 and stored <> 'parked';
+create index runs_parked on runs (app, workflow, digest, line, rank, id) where stored = 'parked';
+create index runs_blocked on runs (app, blocked_on, workflow, place, created_at, id) where blocked_on is not null;
+create index runs_looking on runs (looks_from) where ended_at is null;
+
+create table held (
+    app text not null,
+    slot text not null,
+    until integer not null,
+    run integer not null,
+    primary key (app, slot, until, run)
+) strict, without rowid;
+create index held_by_run on held (run);
+
+create table collected (
+    run integer not null,
+    event text not null,
+    primary key (run, event)
+) strict, without rowid;
+
+create table paused (
+    app text not null,
+    workflow text not null,
+    primary key (app, workflow)
+) strict, without rowid;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _FLOW_CONTROL)
 """Migration n (from 1) leads from schema n - 1 to schema n."""
 
 NEWEST: Final = len(MIGRATIONS)

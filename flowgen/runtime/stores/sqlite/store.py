@@ -37,6 +37,7 @@ from . import claims, reads, registry, retention
 from .batch import Changes, Job
 from .commit import SMALL, commit, is_small
 from .connection import PATIENCE, configure_reader, configure_writer, connect, explained, patiently, unusable
+from .leases import extend as extend_leases
 from .presence import Presence
 from .schema import check, migrate
 from .transaction import StoreClock, Transaction
@@ -142,10 +143,13 @@ class SqliteStore:
         return await self._write(lambda tx: claims.claim(tx, who, limit, lease), limit <= SMALL)
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
-        return await self._write(lambda tx: claims.extend(tx, worker, leases, lease))
+        return await self._write(lambda tx: extend_leases(tx, worker, leases, lease))
 
     async def register(self, registration: Registration) -> int:
         return await self._write(lambda tx: registry.register(tx, registration))
+
+    async def pause(self, app: str, workflow: str, paused: bool) -> int:
+        return await self._write(lambda tx: registry.pause(tx, app, workflow, paused))
 
     async def delete(self, before: int, limit: int = PAGE) -> int:
         return await self._write(lambda tx: retention.delete(tx, before, limit))
@@ -321,7 +325,7 @@ class _Extender:
 
     def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         self._presence.check()
-        job = Job(lambda tx: claims.extend(tx, worker, leases, lease))
+        job = Job(lambda tx: extend_leases(tx, worker, leases, lease))
         self._changes.do([job])
         extended: Extended = job.outcome().unwrap()
         return extended

@@ -9,13 +9,16 @@ from collections.abc import Iterable
 from copy import copy
 from typing import Final
 
+import attrs
+
 from ....codec import checksum, encode_events, encode_message
 from ....events import AcceptedEvent
-from ....runs import TERMINAL, Message
-from ....transition import Cell, DropKey, NewRun, TakeKey, Transition
+from ....runs import TERMINAL, EventCollected, Message, RunRow
+from ....transition import Cell, DropKey, NewRun, Opening, TakeKey, Transition
 from ...store import Conflict, Duplicate, RunEnded
 from .matching import add_values
-from .rows import columns_of
+from .row import control_of_new, is_controlled, row_of, write_control
+from .rows import callers_to_column, columns_of, texts_to_column
 from .transaction import Transaction
 
 
@@ -147,8 +150,8 @@ def mark_routed(tx: Transaction, events: Iterable[str]) -> None:
 _INSERT_RUN: Final = (
     "insert into runs (app, id, workflow, created_at, seed, stored, reason, start_at, due_at, started_at, ended_at, "
     "owner, fence, length, mail, drained, cancel, strikes, life, digest, parent_app, parent_run, parent_step, "
-    "parent_child, restarted_as, since, claimed_at, cancel_at, codeless_at, looks_from) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "parent_child, restarted_as, since, claimed_at, cancel_at, codeless_at, looks_from, rank) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -161,19 +164,60 @@ def create(tx: Transaction, new: NewRun, transition: str) -> int:
         row.ended_at = tx.now
     elif row.owner is not None:
         row.due_at = tx.now + new.lease
-    events = tuple([_placed(tx, event) for event in new.events])
+    events = tuple([placed(tx, event) for event in new.events])
     looks_from = min((event.position or 0 for event in events), default=None)
     tx.execute(_INSERT_RUN, columns_of(row, tx.now, looks_from))
     key = tx.connection.last_insert_rowid()
+    if is_controlled(row):
+        made = row_of(tx, row.app, row.id)
+        assert made is not None
+        write_control(tx, made, control_of_new(row, tx.now))
+    if row.holds or row.callers:
+        _promise(tx, key, row)
     body = encode_events(events)
     tx.execute("insert into inputs values (?, ?, ?, ?)", (key, transition, checksum(key, 0, body), body))
-    for event in events:
-        tx.execute("insert or ignore into started values (?, ?, ?)", (event.id, row.app, row.id))
+    _link(tx, row.app, row.id, events)
     tx.wakes = True
     return key
 
 
-def _placed(tx: Transaction, event: AcceptedEvent) -> AcceptedEvent:
+def open_collecting(tx: Transaction, key: int, app: str, run: str, opening: Opening) -> None:
+    """Give a run that was collecting its events, and its promises to others."""
+    events = tuple([placed(tx, event) for event in opening.events])
+    body = encode_events(events)
+    tx.execute("update inputs set checksum = ?, body = ? where run = ?", (checksum(key, 0, body), body, key))
+    looks_from = min((event.position or 0 for event in events), default=None)
+    tx.execute("update runs set looks_from = ? where key = ?", (looks_from, key))
+    _promise(tx, key, opening)
+    _link(tx, app, run, events)
+
+
+def collect(tx: Transaction, key: int, message: Message, body: EventCollected) -> Message:
+    """Link a run to an event that it collects, which retention then leaves alone; the message as it is kept."""
+    event = placed(tx, body.event)
+    _link(tx, message.app, message.run, (event,))
+    tx.execute("insert or ignore into collected values (?, ?)", (key, event.id))
+    tx.execute(
+        "update runs set looks_from = min(coalesce(looks_from, ?2), ?2) where key = ?1", (key, event.position or 0)
+    )
+    return attrs.evolve(message, body=attrs.evolve(body, event=event))
+
+
+def _promise(tx: Transaction, key: int, row: RunRow | Opening) -> None:
+    """Write down the keys that a run lets go of when it ends, and who waits for that."""
+    tx.execute(
+        "update runs set holds = ?, callers = ? where key = ?",
+        (texts_to_column(row.holds), callers_to_column(row.callers), key),
+    )
+
+
+def _link(tx: Transaction, app: str, run: str, events: Iterable[AcceptedEvent]) -> None:
+    """These events started the run."""
+    for event in events:
+        tx.execute("insert or ignore into started values (?, ?, ?)", (event.id, app, run))
+
+
+def placed(tx: Transaction, event: AcceptedEvent) -> AcceptedEvent:
     """The event with a position: its own, that of its acceptance, or the last one given so far."""
     if event.position is not None:
         return event
