@@ -318,7 +318,8 @@ class Draft:
         if wants:
             self._pen.execute = []
         working = bool(self._pen.execute or look) or _any_left(executing, self._pen.abandoned)
-        due_at = None if working else owned.next_deadline()
+        own = owned.row.deadline if self._started_at is None else self._deadline
+        due_at = None if working else owned.earliest_deadline(own)
         release = not working and (wants or due_at is None or due_at > self._pen.at + HOLD)
         transition = None
         changed = self._pen.records or self._pen.effects is not None or self._drained > owned.drained

@@ -38,8 +38,11 @@ class Owned:
 
     def next_deadline(self) -> int | None:
         """When somebody has to look at the run: its earliest open deadline, or its own."""
+        return self.earliest_deadline(self.row.deadline)
+
+    def earliest_deadline(self, own: int | None) -> int | None:
+        """The same, if the run's own deadline were `own`."""
         earliest = self.interpreter.next_deadline()
-        own = self.row.deadline
         if own is None or self.interpreter.cancelling is not None:
             return earliest
         return own if earliest is None else min(own, earliest)
