@@ -10,7 +10,8 @@ Rules
 -----
 * A `Gate` folds admission over the starts of one transition: a start sees what the one before it has left.
 * What is refused is created all the same, as a run that is `skipped` and says why. What is delayed says why, too.
-* A key whose expression fails concerns its own start alone: that one is skipped with the error, and counted.
+* A key whose expression fails concerns its own start alone: that one is skipped with the error, and counted, before
+  it has used anything up or entered a collecting run.
 * An idempotency key is taken only if the start then passes the rate limit; what was a duplicate uses nothing up.
 * What must be known of the store is asked for first (`Questions`), never read.
 
@@ -40,6 +41,10 @@ from .waits import where_expression
 
 ONCE_FOR = 24 * 3600 * 1_000_000
 """Microseconds for which an idempotency key is remembered at least."""
+
+LINGER = 60_000_000
+"""A cell is kept so many microseconds longer than what it says matters: what a decision takes for the time may be
+behind the store's, and what it says is exact by itself."""
 
 NEVER = 1 << 62
 """The time of what has no time: a subscription that does not expire. A start that waits for another run is put off by
@@ -114,10 +119,12 @@ class Gate:
         once = self._once(start, policies, document)
         if isinstance(once, str):
             return self._skip(start, f"run {once} has the same idempotency key")
+        collects = policies.debounce or policies.batch
+        if policies.rate_limit is not None or collects is not None:
+            _check_later_keys(policies, document)
         if not self._within_rate(start, policies, document):
             limit = policies.rate_limit
             return self._skip(start, f"the rate limit is used up: {limit}")
-        collects = policies.debounce or policies.batch
         if collects is None:
             admitted = self.open(start, (start.event,), document)
         else:
@@ -273,10 +280,18 @@ class Gate:
 
     def _keep(self, app: str, name: str, said: limits.Limited) -> None:
         known = self._cell(app, name)
-        self.cells[app, name] = Cell(app, name, known.version if known is not None else 0, said.state, said.expires_at)
+        version = known.version if known is not None else 0
+        self.cells[app, name] = Cell(app, name, version, said.state, said.expires_at + LINGER)
 
 
 _NONE = Policies()
+
+
+def _check_later_keys(policies: Policies, document: dict[str, Any]) -> None:
+    """Work out the keys that are used after the rate limit. Raises `ExpressionError`."""
+    for option in (policies.debounce, policies.batch, policies.singleton, policies.throttle, *policies.concurrency):
+        if option is not None and option.key is not None:
+            key_text(option.key, document)
 
 
 def slots_of(workflow: str, policies: Policies, document: dict[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ Refuses to know: what is limited, and where the state is kept.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import attrs
 import msgspec
 
@@ -35,11 +37,11 @@ def rate_limit(state: Json | None, now: int, limit: int, per: int) -> Limited:
     times = _TIMES.decode(state) if state is not None else []
     if times and times[-1] > now:
         now = times[-1]
-    recent = [time for time in times if time > now - per]
-    if len(recent) >= limit:
-        return Limited(None, Json(_ENCODE.encode(recent)), recent[-1] + per)
-    recent.append(now)
-    return Limited(now, Json(_ENCODE.encode(recent)), now + per)
+    del times[: bisect_right(times, now - per)]
+    if state is not None and len(times) >= limit:
+        return Limited(None, state, times[-1] + per)
+    times.append(now)
+    return Limited(now, Json(_ENCODE.encode(times)), now + per)
 
 
 def throttle(state: Json | None, now: int, limit: int, per: int, burst: int = 1) -> Limited:

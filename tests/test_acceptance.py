@@ -11,13 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgen import Event
-from flowgen.acceptance import DEDUPE_WINDOW, Acceptance, accept, event_key, is_delayed, runs_started_by
+from flowgen.acceptance import (
+    DEDUPE_WINDOW,
+    STARTS_AT_ONCE,
+    Acceptance,
+    accept,
+    event_key,
+    is_delayed,
+    starts_of,
+)
+from flowgen.decisions import start_runs
 from flowgen.duration import moment
 from flowgen.errors import EventConflict
 from flowgen.events import AcceptedEvent, accept_event
 from flowgen.facts import Facts, Questions
+from flowgen.flow_control import Policies, RateLimit
 from flowgen.routing import Route, RouteTable
-from flowgen.transition import Key
+from flowgen.transition import Key, NewRun, Transition
 from flowgen.workflow import Definition, TriggerDefinition
 from tests.bodies import SECOND, START
 
@@ -53,7 +63,7 @@ def test_an_event_without_an_id_is_always_new() -> None:
     """Nothing has to be known, and no key is taken."""
     answer = accepted([event(1), event(2)], Facts(TABLE))
     assert answer.ids == (event(1).id, event(2).id)
-    assert len(answer.accept) == len(answer.create) == 2
+    assert len(answer.accept) == len(answer.gate.create) == 2
     assert answer.take == ()
 
 
@@ -76,7 +86,8 @@ def test_a_new_id_takes_its_key_for_a_day() -> None:
 def test_a_repeat_answers_the_first_id_and_starts_nothing() -> None:
     """The same id with the same payload."""
     first, again = event(1, "k", n=1), event(2, "k", n=1)
-    assert accepted([again], knowing(held("k", first))) == Acceptance((first.id,), (), (), ())
+    answer = accepted([again], knowing(held("k", first)))
+    assert (answer.ids, answer.accept, answer.take, answer.gate.create) == ((first.id,), (), (), [])
 
 
 def test_another_payload_is_a_conflict() -> None:
@@ -123,7 +134,7 @@ def test_within_a_batch_an_equal_id_repeats_the_earlier_item() -> None:
     first, again, other = event(1, "k"), event(2, "k"), event(3, "k", n=1)
     answer = accepted([first, again], knowing(free=("k",)))
     assert answer.ids == (first.id, first.id)
-    assert len(answer.accept) == len(answer.take) == len(answer.create) == 1
+    assert len(answer.accept) == len(answer.take) == len(answer.gate.create) == 1
     with pytest.raises(EventConflict):
         accept([first, other], knowing(free=("k",)), NOW)
 
@@ -133,7 +144,7 @@ def test_an_event_of_the_future_starts_nothing_yet() -> None:
     future = accept_event(Event("order/placed", ts=moment(NOW + 1), id="k"), "01KE0000000000000000000001", NOW)
     assert is_delayed(future)
     answer = accepted([future], knowing(free=("k",)))
-    assert (len(answer.accept), len(answer.take), answer.create) == (1, 1, ())
+    assert (len(answer.accept), len(answer.take), answer.gate.create) == (1, 1, [])
 
 
 def test_an_event_of_the_past_or_of_now_is_not_delayed() -> None:
@@ -144,10 +155,48 @@ def test_an_event_of_the_past_or_of_now_is_not_delayed() -> None:
 
 def test_routing_again_makes_the_same_runs() -> None:
     """Ids and seeds derive from the event: a router that crashed may do it all again."""
-    one, two = runs_started_by(event(1), TABLE, NOW), runs_started_by(event(1), TABLE, NOW + SECOND)
-    assert [new.row.id for new in one] == [new.row.id for new in two]
-    assert [new.row.seed for new in one] == [new.row.seed for new in two]
-    assert one[0].row.id != runs_started_by(event(2), TABLE, NOW)[0].row.id
+    one, two = started(event(1), NOW), started(event(1), NOW + SECOND)
+    assert [(new.row.id, new.row.seed) for new in one] == [(new.row.id, new.row.seed) for new in two]
+    assert [new.row.id for new in one] == [new.row.id for new in accepted([event(1)], Facts(TABLE)).gate.create]
+    assert one[0].row.id != started(event(2), NOW)[0].row.id
+
+
+def started(event: AcceptedEvent, now: int) -> tuple[NewRun, ...]:
+    """The runs that a router creates for an event."""
+    transition = start_runs("t", starts_of(event, TABLE), Facts(TABLE), now)
+    assert isinstance(transition, Transition)
+    return transition.create
+
+
+def test_so_many_runs_are_started_at_once() -> None:
+    """The others are the router's: their events say that they are deferred, and each event is whole in one part."""
+    table = RouteTable(
+        [Route("shop", Definition(f"w{n}", (TriggerDefinition("order/*"),))) for n in range(STARTS_AT_ONCE // 2)]
+    )
+    answer = accepted([event(n) for n in range(4)], Facts(table))
+    assert [e.deferred for e in answer.accept] == [False, False, True, True]
+    assert len(answer.gate.create) == STARTS_AT_ONCE
+    assert {new.events[0].id for new in answer.gate.create} == {event(0).id, event(1).id}
+    assert answer.ids == tuple(event(n).id for n in range(4))
+
+
+def test_an_event_that_starts_too_much_by_itself_is_deferred_whole() -> None:
+    """One event that starts a thousand workflows."""
+    table = RouteTable(
+        [Route("shop", Definition(f"w{n}", (TriggerDefinition("order/*"),))) for n in range(2 * STARTS_AT_ONCE)]
+    )
+    answer = accepted([event(1)], Facts(table))
+    assert answer.accept[0].deferred
+    assert answer.gate.create == []
+
+
+def test_what_flow_control_must_know_is_asked_for() -> None:
+    """Then nothing is accepted yet."""
+    policies = Policies(rate_limit=RateLimit(1, per="1h"))
+    table = RouteTable([Route("shop", Definition("fulfil", (TriggerDefinition("order/*"),), policies=policies))])
+    questions = accept([event(1)], Facts(table), NOW)
+    assert isinstance(questions, Questions)
+    assert questions.cells == {("shop", "rate/fulfil/")}
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc") | st.none(), st.integers(0, 1)), max_size=12))

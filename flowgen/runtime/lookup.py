@@ -47,8 +47,7 @@ async def answer(store: Store, questions: Questions, facts: Facts) -> None:
         for name in wanted:
             facts.cells[app, name] = found.get(name)
     for app, run in questions.runs:
-        loaded = await store.load(app, run, start=1 << 60)
-        facts.open_runs[app, run] = loaded is not None and loaded.row.open
+        facts.open_runs[app, run] = await open_successor(store, app, run) is not None
     for event in questions.started:
         facts.started[event] = await _any_open(store, event)
     for before in questions.positions:
@@ -122,4 +121,8 @@ async def rows_started_by(store: Store, event: str) -> list[RunRow]:
 
 
 async def _any_open(store: Store, event: str) -> bool:
-    return any(row.open for row in await rows_started_by(store, event))
+    """Whether a run of the event, or one that it restarted as, is open."""
+    for row in await rows_started_by(store, event):
+        if row.open or (row.restarted_as is not None and await open_successor(store, row.app, row.restarted_as)):
+            return True
+    return False
