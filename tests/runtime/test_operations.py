@@ -65,7 +65,7 @@ def make_app() -> App:
 
     @app.workflow(on=OnEvent("order"))
     def order(ctx: Context[Data]) -> Steps[str]:
-        yield Sleep("rest", "1h")
+        yield Sleep("rest", "5m")
         return (yield from Run("say", str.upper, "done"))
 
     @app.workflow(on=OnEvent("boom"))
@@ -393,7 +393,7 @@ def sleeper(**options: Any) -> App:
 
     @app.workflow(on=OnEvent("go"), id="w", **options)
     def w(ctx: Context[Data]) -> Steps[None]:
-        yield Sleep("s", "1h")
+        yield Sleep("s", "5m")
 
     return app
 
@@ -401,7 +401,7 @@ def sleeper(**options: Any) -> App:
 def test_why_a_run_is_throttled() -> None:
     """Until when, and by what."""
     sleeping, throttled = told(sleeper(throttle=Throttle(1, per="1m")))
-    assert sleeping.startswith("sleeping at step 's' until 2026-01-01T01:00:00")
+    assert sleeping.startswith("sleeping at step 's' until 2026-01-01T00:05:00")
     assert throttled == ("scheduled: throttled until 2026-01-01T00:01:00+00:00 (in 58s) (Throttle(1, per='1m'))")
 
 
@@ -447,7 +447,7 @@ def test_why_a_run_waits_for_the_one_that_it_replaces() -> None:
     @app.workflow(on=OnEvent("go"), id="w", singleton=Singleton(mode="cancel"))
     def w(ctx: Context[Data]) -> Steps[None]:
         try:
-            yield Sleep("s", "1h")
+            yield Sleep("s", "5m")
         finally:
             yield Sleep("clean up", "30s")
 
@@ -532,7 +532,7 @@ def test_a_retried_run_takes_its_singleton_key_again() -> None:
     @app.workflow(on=OnEvent("go"), singleton=Singleton())
     def w(ctx: Context[Data]) -> Steps[None]:
         yield Run("break", broken)
-        yield Sleep("s", "1h")
+        yield Sleep("s", "5m")
 
     async def scenario(engine: Engine) -> None:
         first = await engine.start("w")

@@ -5,7 +5,8 @@
 `dev`           `dev` and `worker`; `service` an engine for a `target`, until a signal
 `feed`          what the engine does, printed; `narrator` puts it into words
 `sending`       `send`, `invoke`
-`runs`          `runs …`, `why`; `events` is `events …`
+`runs`          `runs …`, `why`; `bulk` is what `--all` does there; `events` is `events …`
+`workflows`     `workflows …`; `upkeep` is `purge` and `doctor`
 `store_client`  how those open a store; `options` what is typed, `output` what is printed
 ==============  ======================================================================
 

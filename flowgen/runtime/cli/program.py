@@ -22,6 +22,8 @@ from .faults import BAD_INPUT, BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, Re
 from .output import note, printable, say_json
 from .runs import runs, why
 from .sending import invoke, send
+from .upkeep import doctor, purge
+from .workflows import workflows
 
 
 @click.group()
@@ -30,7 +32,7 @@ def flowgen() -> None:
     """Durable workflows as plain Python generators."""
 
 
-for command in (dev, worker, send, invoke, runs, why, events):
+for command in (dev, worker, send, invoke, runs, why, events, workflows, purge, doctor):
     flowgen.add_command(command)
 
 

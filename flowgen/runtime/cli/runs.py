@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from .bulk import Filter, bulk_options, do_all, one_or_all
 from .faults import Fault
 from .options import db_option, json_option, limit_option
 from .output import escaped, json_text, printable, say, say_json, say_page, shortened, when
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..store import Loaded
     from .narrator import Note
 
-STATUSES = "scheduled running waiting cancelling parked completed failed cancelled skipped".split()
+STATUSES = "scheduled blocked collecting running waiting cancelling parked completed failed cancelled skipped".split()
 _LONG = 200
 
 
@@ -128,35 +129,52 @@ def _story(shown: _Shown) -> list[str]:
 
 
 @runs.command()
-@click.argument("run")
+@click.argument("run", required=False)
 @click.option("--reason", default="cancelled by request", show_default=True, help="Why; its body gets to see it.")
+@bulk_options
 @db_option
 @json_option
-def cancel(run: str, reason: str, db: str, as_json: bool) -> None:
-    """Cancel an open run; it ends when its clean-up has run."""
+def cancel(run: str | None, reason: str, bulk: Filter, db: str, as_json: bool) -> int | None:
+    """Cancel an open run, or --all that a filter selects; each ends when its clean-up has run."""
+    run = one_or_all(run, bulk)
+    if run is None:
+        return do_all("cancel", bulk, db, as_json, reason=reason)
     ask(db, lambda engine: engine.cancel(run, reason=reason))
     _answer(f"run {run} is being cancelled", as_json, run=run, status="cancelling")
+    return None
 
 
 @runs.command()
-@click.argument("run")
+@click.argument("run", required=False)
+@bulk_options
 @db_option
 @json_option
-def retry(run: str, db: str, as_json: bool) -> None:
-    """Let a failed or parked run go on from where it failed, on today's code."""
+def retry(run: str | None, bulk: Filter, db: str, as_json: bool) -> int | None:
+    """Let a failed or parked run go on from where it failed, on today's code; or --all that a filter selects."""
+    run = one_or_all(run, bulk)
+    if run is None:
+        return do_all("retry", bulk, db, as_json)
     ask(db, lambda engine: engine.retry(run))
     _answer(f"run {run} is due again, from where it failed", as_json, run=run)
+    return None
 
 
 @runs.command()
-@click.argument("run")
+@click.argument("run", required=False)
 @click.option("--from-step", metavar="STEP", help="Keep the outcomes of the steps before this one.")
+@bulk_options
 @db_option
 @json_option
-def rerun(run: str, from_step: str | None, db: str, as_json: bool) -> None:
-    """Start a fresh run with the same event, and print its id."""
+def rerun(run: str | None, from_step: str | None, bulk: Filter, db: str, as_json: bool) -> int | None:
+    """Start a fresh run with the same event, and print its id; or one for each of --all that a filter selects."""
+    run = one_or_all(run, bulk)
+    if run is None:
+        if from_step is not None:
+            raise Fault("usage", "--from-step goes with one run, not with --all")
+        return do_all("rerun", bulk, db, as_json)
     created = ask(db, lambda engine: engine.rerun(run, from_step=from_step))
     _answer(created, as_json, run=created, rerun_of=run)
+    return None
 
 
 @runs.command()
