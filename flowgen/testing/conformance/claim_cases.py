@@ -248,8 +248,8 @@ async def a_parked_run_is_cancelled_codeless(world: World) -> None:
 
 @case
 async def who_has_the_code_is_never_given_a_run_codeless(world: World) -> None:
-    """However old the cancel is, a worker that offers the workflow gets the run as usual."""
-    await world.create()
+    """However old the cancel is, and however low its rank, a worker that offers the workflow gets the run as usual."""
+    await world.create(priority=-600)
     await world.cancel()
     world.pass_time(2 * CODELESS_AFTER)
     (claimed,) = (await world.claim()).runs

@@ -17,7 +17,7 @@ from .world import Unavailable, WorldClock
 
 case = Collection()
 
-EXAMPLES = 60
+EXAMPLES = 80
 FRAGMENTS = 12
 
 PRELUDE: tuple[Operation, ...] = (
@@ -150,6 +150,19 @@ def _die(workers: list[int], limit: int) -> list[Operation]:
     return [op for worker in workers for op in (model.Claim(worker, limit=limit), model.Pass(1))]
 
 
+def _drain(run: int, message: int, cancel: bool, write: model.Write) -> list[Operation]:
+    """A run is told something, and its owner reads it."""
+    write = attrs.evolve(write, run=run, fence=0, position=0, drain="all")
+    return [model.Tell(run, message, cancel), model.Claim(0), write]
+
+
+def _collect(run: int, event: int, due: int, write: model.Write) -> list[Operation]:
+    """A run collects an event, and its owner opens it once it is due."""
+    write = attrs.evolve(write, run=run, fence=0, position=0, drain="all", stored="open")
+    collecting: list[Operation] = [model.Create(run, stored="collecting", due=0), model.Accept(event)]
+    return [*collecting, model.Tell(run, event, event=event, due=due), model.Pass(due), model.Claim(1), write]
+
+
 def _contend(runs: list[int], write: model.Write, leases: int) -> list[Operation]:
     """Some runs that have a slot give it back, after a while."""
     writes = [attrs.evolve(write, run=run, fence=0, position=0, release=True) for run in runs]
@@ -162,6 +175,8 @@ FRAGMENT: st.SearchStrategy[list[Operation]] = st.one_of(
     st.builds(_cancel, _run, _few, st.sampled_from([0, 0, 6, 7]), _writes),
     st.builds(_wait, _run, _few, _few, st.integers(0, 2)),
     st.builds(_die, st.lists(_few, min_size=1, max_size=5), st.sampled_from([1, 10])),
+    st.builds(_drain, _run, _few, st.booleans(), _writes),
+    st.builds(_collect, st.sampled_from([3, 4]), _few, st.sampled_from([0, 1]), _writes),
     st.builds(_contend, st.lists(_run, min_size=1, max_size=3), _writes, st.sampled_from([0, 0, 1])),
 )
 

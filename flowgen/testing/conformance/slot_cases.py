@@ -168,8 +168,16 @@ async def looking_again_comes_to_rest(world: World) -> None:
         world.pass_time(LEASE // 2)
         await world.store.extend("w1", [Lease(APP, "a", row.fence)], LEASE)
         await world.claim("w2", limits=(1,))
-        time = await world.look_again("w2", (1,))
-        world.expect("later", time is not None and await world.now() < time <= await world.now() + LEASE, True)
+        await _looks_later(world)
+    await _give_back(world, row)
+    world.expect("the next", await world.claimed("w2", limits=(1,)), ["b"])
+    await world.claim("w2", limits=(1,))
+    await _looks_later(world)
+
+
+async def _looks_later(world: World) -> None:
+    time = await world.look_again("w2", (1,))
+    world.expect("later", time is not None and await world.now() < time <= await world.now() + LEASE, True)
 
 
 @case
