@@ -111,7 +111,7 @@ class Drive:
         One cancel scope serves all the bodies that are awaited alone, one after the other (a scope for
         each costs as much as the step); once it was used, the next body gets a new one.
         """
-        inputs: list[Input] | None = await self._translate(self._mail)
+        inputs: list[Input] | None = [*await self._translate(self._mail), *await self._time_passed()]
         while not self._stopped and not self.released:
             self._interrupted = self._in_body = False
             with trio.CancelScope() as self._scope:
@@ -252,7 +252,7 @@ class Drive:
         self.owned, mail = rebuilt
         self._resumed = self._rebuilt = True
         self._fresh_mail = False
-        return await self._translate(mail)
+        return [*await self._translate(mail), *await self._time_passed()]
 
     # -- inputs -----------------------------------------------------------------------------------
 
@@ -337,15 +337,10 @@ class Drive:
             inputs = self._take_arrived()
             if self._fresh_mail:
                 inputs += await self._read_mail()
-            deadline = self.owned.next_deadline()
-            if (
-                deadline is not None
-                and deadline <= self._environment.now()
-                and await self._worker.store_now() >= deadline
-            ):
-                inputs.append(TimePassed())
+            inputs += await self._time_passed()
             if inputs:
                 return inputs
+            deadline = self.owned.next_deadline()
             self._wake = trio.Event()
             if self._arrived or self._fresh_mail:
                 continue
@@ -353,6 +348,14 @@ class Drive:
             with trio.move_on_after(seconds if seconds is not None else float("inf")):
                 await self._wake.wait()
             self._wake = None
+
+    async def _time_passed(self) -> list[Input]:
+        """Whether a deadline has come, by the store's clock. It must be seen before bodies begin or the run is released:
+        one that was claimed without its slots would be given back, and be due again at once."""
+        deadline = self.owned.next_deadline() if self.owned.position else None
+        if deadline is None or deadline > self._environment.now() or await self._worker.store_now() < deadline:
+            return []
+        return [TimePassed()]
 
     async def _read_mail(self) -> list[Input]:
         self._fresh_mail = False
