@@ -2,7 +2,7 @@
 
 Some rules are checked while things happen, in `world`: histories are dense, only grow, and only under the
 fence of the owner (I6, I20, I21); times never go back and never run ahead of the store; there is one
-outcome a step (I12) and one end a life (I7); no body begins after its outcome was recorded, and no attempt
+outcome a step (I12) and one end a life (I7); no slot has more holders than its limit (I24); no body begins after its outcome was recorded, and no attempt
 before its time (I12, I26). The others are checked here, on the finished trace. The numbers are those of
 the reliability notes.
 """
@@ -133,6 +133,16 @@ def _comes_to_rest(trace: Trace) -> Iterator[str]:
             yield f"{run.name} is {run.status} at rest"
 
 
+def _holds_no_slot(trace: Trace) -> Iterator[str]:
+    """I24: at rest nobody holds a slot, nor waits for one."""
+    for run in trace.runs if trace.finished else ():
+        row = run.recorded.row
+        if row.slots and row.owner is not None:
+            yield f"{run.name} holds {', '.join(map(repr, row.slots))} at rest"
+        if row.blocked_on is not None:
+            yield f"{run.name} is blocked on {row.blocked_on!r} at rest"
+
+
 def _acts_on_what_it_records(trace: Trace) -> Iterator[str]:
     """I11: each recorded outcome of a body comes from a body that ran."""
     ran = {(execution.run, execution.step) for execution in trace.executions if execution.ended is not None}
@@ -142,4 +152,4 @@ def _acts_on_what_it_records(trace: Trace) -> Iterator[str]:
                 yield f"{run.name}: step {record.step!r} has an outcome, but its body never ran to its end"
 
 
-_OF_TRACE: tuple[Callable[[Trace], Iterator[str]], ...] = (_comes_to_rest, _acts_on_what_it_records)
+_OF_TRACE: tuple[Callable[[Trace], Iterator[str]], ...] = (_comes_to_rest, _holds_no_slot, _acts_on_what_it_records)
