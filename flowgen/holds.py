@@ -1,7 +1,8 @@
 """The unique keys that a run lets go of when it ends: its row names them (`RunRow.holds`).
 
 Every road to an end leads through here: the body's, a cancel before the start, an end without code. A
-singleton's key may belong to somebody else by now, who waits for this very end; so what is written
+singleton's key may belong to somebody else by now, who waits for this very end; and the key of a run that
+collects is touched by each event that enters, which must not be lost in a run that ends. So what is written
 depends on the key as it was read, and its version guards it.
 """
 
@@ -35,7 +36,7 @@ def let_go(row: RunRow, facts: Facts) -> LetGo | Questions:
         if held is None:
             continue
         if not name.startswith(singleton.PREFIX):
-            let.drop.append(DropKey(row.app, name, row.id))
+            let.drop += [DropKey(row.app, name, row.id, held.version)] if held.holder == row.id else []
             continue
         change = singleton.let_go(row.app, held, row.id)
         if isinstance(change, TakeKey):

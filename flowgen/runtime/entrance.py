@@ -93,9 +93,10 @@ class Entrance:
         `exists` is told of each run, event or key that was to be made and is there already.
         """
         for attempt in range(_TRIES):
-            facts = Facts(self._worker.routes)
-            while isinstance(decision := decide(loaded, facts), Questions):
-                await self._worker.patiently(partial(answer, self._store, decision, facts))
+            decided = await self._decide(loaded, decide)
+            if decided is None:
+                return False
+            loaded, decision = decided
             if isinstance(decision, Begin):
                 return True
             try:
@@ -115,6 +116,20 @@ class Entrance:
             return False
         log.warning("run %s: others keep changing what it depends on; it is tried again later", loaded.row.id)
         return False
+
+    async def _decide(self, loaded: Loaded, decide: Decide) -> tuple[Loaded, Transition | Begin] | None:
+        """A decision with all that it asks for, and the run as it was for it; None if it is not ours any more.
+
+        The mail of a run that collects is read after its key: else it could lack an event that the key counts.
+        """
+        facts = Facts(self._worker.routes)
+        while isinstance(decision := decide(loaded, facts), Questions):
+            await self._worker.patiently(partial(answer, self._store, decision, facts))
+            again = await self._load(loaded.row) if loaded.row.stored == "collecting" else loaded
+            if again is None:
+                return None
+            loaded = again
+        return loaded, decision
 
     async def _load(self, row: RunRow) -> Loaded | None:
         """A run that is still ours, whole; None if it is not."""
