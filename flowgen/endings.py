@@ -112,8 +112,13 @@ def cancel_run_without_code(
     records.append(EndCancelled(at, why, cleaned_up=False))
     drained = max([row.drained, *(m.number for m in mail)])
     failure = Failure("RunCancelledError", f"run {row.id} was cancelled: {why}")
-    callers = tuple(m.message.body.parent for m in mail if isinstance(m.message.body, EventCollected))
-    ended = _Ended(tuple(records), drained, "cancelled", why, failure, tuple(p for p in callers if p is not None))
+    if row.stored != "collecting":
+        return _end(row, events, history, _Ended(tuple(records), drained, "cancelled", why, failure), facts, at)
+    collected = [m.message.body for m in mail if isinstance(m.message.body, EventCollected)]
+    events = tuple(body.event for body in collected)
+    callers = tuple(body.parent for body in collected if body.parent is not None)
+    opening = Opening(events, callers=callers)
+    ended = _Ended(tuple(records), drained, "cancelled", why, failure, callers, opening)
     return _end(row, events, history, ended, facts, at)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from .admission import NEVER, Gate, Start, delay_of, due_of
+from .admission import NEVER, Gate, Start, cancel_waits, delay_of, due_of
 from .collecting import collection_of
 from .endings import cancel_reason, cancel_run_without_code, skip_run
 from .errors import ExpressionError
@@ -93,12 +93,14 @@ def _close(row: RunRow, mail: Sequence[Mail], facts: Facts, now: int) -> Transit
         return _collect_on(row, held, due_at)
     route = facts.table.find(row.app, row.workflow) or Route(row.app, Definition(row.workflow))
     collected = [m.message.body for m in mail if isinstance(m.message.body, EventCollected)]
+    collected.sort(key=lambda body: body.event.position or 0)
     callers = tuple(body.parent for body in collected if body.parent is not None)
     if route.definition.policies.debounce is not None:
         del collected[:-1]
     events = tuple(body.event for body in collected)
     gate = Gate(facts, now)
-    opening = _opening(gate, Start(route, events[-1], row.id), events, callers, now)
+    start = Start(route, events[-1], row.id)
+    opening = _opening(gate, start, events, callers)
     if gate.questions:
         return gate.questions
     drained = _read(row, mail)
@@ -121,16 +123,14 @@ def _close(row: RunRow, mail: Sequence[Mail], facts: Facts, now: int) -> Transit
         f"{row.id}/{row.fence}/{row.length}",
         progress,
         messages=tuple(gate.messages),
-        open_waits=tuple(gate.open_waits),
+        open_waits=(*gate.open_waits, *cancel_waits(start, events[-1], now)),
         take=tuple(gate.take.values()),
         drop=(DropKey(row.app, name, row.id, held.version if held is not None and ours else None),),
         cells=tuple(gate.cells.values()),
     )
 
 
-def _opening(
-    gate: Gate, start: Start, events: tuple[AcceptedEvent, ...], callers: tuple[Parent, ...], now: int
-) -> Opening | str:
+def _opening(gate: Gate, start: Start, events: tuple[AcceptedEvent, ...], callers: tuple[Parent, ...]) -> Opening | str:
     try:
         opening = gate.opening(start, events, event_document(events[-1]))
     except ExpressionError as error:
