@@ -47,11 +47,16 @@ class Aftermath:
     gate: Gate
 
 
+def is_followed(row: RunRow, facts: Facts) -> bool:
+    """Whether anything at all follows from the end of a run. From most ends nothing does."""
+    return bool(row.holds) or facts.table.hears_of_ends(row.app, row.workflow)
+
+
 def aftermath(
     row: RunRow, trigger: AcceptedEvent | None, ended: Ended, facts: Facts, now: int
 ) -> Aftermath | Questions | None:
     """What follows from the end of a run that `trigger` had started; None if nothing does."""
-    if not row.holds and not facts.table.hears_of_ends(row.app, row.workflow):
+    if not is_followed(row, facts):
         return None
     keys = let_go(row, facts)
     if isinstance(keys, Questions):

@@ -12,7 +12,7 @@ import attrs
 
 from . import singleton
 from .admission import Start, cancel_waits, slots_of
-from .aftermath import Aftermath, Ended, aftermath
+from .aftermath import Aftermath, Ended, aftermath, is_followed
 from .effects import callers_of, direct_event, to_parent
 from .ends import BodyCancelled, BodyEnd, BodyRaised, BodyRestarted, BodyReturned
 from .errors import ExpressionError
@@ -48,6 +48,8 @@ class Finish:
         if isinstance(self._end, BodyRestarted):
             unknown = {(self._row.app, name) for name in self._row.holds} - self._pen.facts.keys.keys()
             return Questions(keys=unknown) if unknown else None
+        if not is_followed(self._row, self._pen.facts):
+            return None
         after = self._aftermath()
         return after if isinstance(after, Questions) else None
 
@@ -58,7 +60,8 @@ class Finish:
             successor = self._restart(end.data)
             pen.record(EndCompleted(pen.at, NULL, successor))
             return Closing("completed", None, successor)
-        self._follow(self._aftermath())
+        if is_followed(self._row, pen.facts):
+            self._follow(self._aftermath())
         match end:
             case BodyReturned(data):
                 pen.record(EndCompleted(pen.at, data))
@@ -103,7 +106,8 @@ class Finish:
     def _tell(self, body: ChildCompleted | ChildFailed) -> None:
         """Tell the steps that wait for this end."""
         row, life = self._row, self._pen.interpreter.life
-        self._pen.effect.messages += [to_parent(row, parent, life, body) for parent in callers_of(row)]
+        for parent in callers_of(row):
+            self._pen.effect.messages.append(to_parent(row, parent, life, body))
 
     # -- restart ----------------------------------------------------------------------------------
 
