@@ -84,7 +84,7 @@ class Ready:
         return self.now if start_at is None else start_at
 
     def _free_at(self, slot: str, row: RunRow) -> int | None:
-        """When there may be room in a slot, at the latest: whatever its limit is, when the first of its holders is gone.
+        """When there may be room in a slot, at the latest: when the first holder is gone, whatever its limit is.
 
         Who holds a slot that is shared by the workflows of an app is not known here.
         """
