@@ -126,13 +126,18 @@ class Connection:
 
     async def _claim(self, who: Who, limit: int, lease: int) -> Claims:
         claims = await self._store.claim(who, limit, lease)
-        self._world.claimed(self._life, claims)
+        self._world.claimed(self._life, claims, who.limits)
         return claims
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         if leases and self._meets("lost_lease"):
             await self._lose_lease(lease / 1_000_000)
-        return await self._ask("extend", lambda: self._store.extend(worker, leases, lease))
+        return await self._ask("extend", lambda: self._extend(worker, leases, lease))
+
+    async def _extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
+        extended = await self._store.extend(worker, leases, lease)
+        self._world.extended(leases, extended, lease)
+        return extended
 
     async def _lose_lease(self, lease: float) -> None:
         seconds = self._dice.between("lost_lease", 1.0, 3.0) * lease

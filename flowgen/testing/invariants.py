@@ -2,9 +2,9 @@
 
 Some rules are checked while things happen, in `world`: histories are dense, only grow, and only under the
 fence of the owner (I6, I20, I21); times never go back and never run ahead of the store; there is one
-outcome a step (I12) and one end a life (I7); no slot has more holders than its limit (I24); no body begins after its outcome was recorded, and no attempt
-before its time (I12, I26). The others are checked here, on the finished trace. The numbers are those of
-the reliability notes.
+outcome a step (I12) and one end a life (I7); no slot has more holders than its limit (I24); no body begins
+after its outcome was recorded, and no attempt before its time (I12, I26). The others are checked here, on
+the finished trace. The numbers are those of the reliability notes.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Refuses to know how engines work: it sees transitions, claims and bodies.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,8 +19,8 @@ import attrs
 from ..app import App
 from ..errors import NotFound
 from ..history import ENDS, OUTCOMES, Record, Retried, Started, effective
-from ..runs import MAX_STRIKES, CancelRequested, RunRow
-from ..runtime.store import Claims
+from ..runs import MAX_STRIKES, TERMINAL, CancelRequested, RunRow
+from ..runtime.store import Claims, Extended, Lease
 from ..transition import NewRun, Progress, Transition
 from ..tree import Step
 from .clock import VirtualClock
@@ -53,6 +53,8 @@ class Seen:
     fence: int = 0
     strikes: int = 0
     parked: bool = False
+    holding: tuple[str, ...] = ()
+    leased_until: int = 0
 
 
 class World:
@@ -143,8 +145,8 @@ class World:
         if progress.stored == "parked" and not seen.parked:
             self.note(life.name, f"{seen.name} is parked: {(progress.reason or '').splitlines()[0]}")
         seen.parked = progress.stored == "parked"
-        if progress.release or progress.stored != "open":
-            seen.owner = None
+        if progress.release or progress.stored in TERMINAL or progress.stored == "parked":
+            seen.owner, seen.holding = None, ()
 
     def _check_owner(self, life: Life, seen: Seen, progress: Progress) -> None:
         """Only the owner appends, under its fence; to a run without one only a reopening does."""
@@ -180,8 +182,10 @@ class World:
 
     # -- claims -----------------------------------------------------------------------------------
 
-    def claimed(self, life: Life, claims: Claims) -> None:
-        """The store gave runs to an engine."""
+    def claimed(
+        self, life: Life, claims: Claims, limits: Mapping[tuple[str, str], tuple[int, ...]] | None = None
+    ) -> None:
+        """The store gave runs to an engine, which has these limits of their slots."""
         for claim in claims.runs:
             seen = self.runs[claim.row.id]
             if claim.row.fence <= seen.fence:
@@ -189,7 +193,26 @@ class World:
             seen.fence, seen.owner, seen.strikes = claim.row.fence, life, claim.row.strikes
             how = ", taking it over" if claim.took_over else ""
             how += ", without its code" if claim.codeless else ""
+            how += ", without a slot" if claim.slotless else ""
             self.note(life.name, f"{seen.name} is claimed{how}")
+            seen.holding = () if claim.slotless or claim.codeless else claim.row.slots
+            seen.leased_until = claim.row.due_at or 0
+            self._check_slots(seen, (limits or {}).get((claim.row.app, claim.row.workflow), ()), claims.now)
+
+    def extended(self, leases: Sequence[Lease], extended: Extended, lease: int) -> None:
+        """The store extended leases of an engine."""
+        for held, mail in zip(leases, extended.mail, strict=True):
+            seen = self.runs.get(held.run)
+            if seen is not None and mail is not None and seen.fence == held.fence:
+                seen.leased_until = extended.now + lease
+
+    def _check_slots(self, seen: Seen, limits: tuple[int, ...], now: int) -> None:
+        """I24: a slot is held under live leases by as many runs as its limit at the most. Only claims add holders."""
+        live = [other for other in self.runs.values() if other.holding and other.leased_until > now]
+        for slot, limit in zip(seen.holding, limits, strict=False):
+            holders = [other.name for other in live if other.row.app == seen.row.app and slot in other.holding]
+            if len(holders) > limit:
+                self.broken(f"slot {slot!r} is held by {', '.join(holders)}; its limit is {limit}")
 
     def may_fail(self, life: Life) -> bool:
         """Whether an engine may come to harm without a run of it failing for too many strikes."""

@@ -97,7 +97,11 @@ BROKEN = {
         attrs.evolve(TRACE, executions=()),
         "'double' has an outcome, but its body never ran",
     ),
-    "a run without an end": (with_records(lambda records: records[:-1]), "work#0 is completed at rest"),
+    "a run without an end": (
+        with_records(lambda records: records[:-1]),
+        "it is completed, but its history ends with NoneType",
+    ),
+    "an open run at rest": (with_row(stored="open", started_at=1), "work#0 is waiting at rest"),
     "another state": (with_row(stored="failed"), "it is failed, but its history ends with EndCompleted"),
     "an open run with an end": (with_row(stored="open"), "it is open, but its history ends with EndCompleted"),
     "another length": (with_row(length=3), "its row says life 0 and 3 records, its history 0 and 7"),
@@ -109,6 +113,8 @@ BROKEN = {
     "an early timer": (with_records(early), "sleep 'nap' is over 1 µs early"),
     "a cancel unheeded": (with_records(unheeded), "a cancel was accepted, but it ended with EndCompleted"),
     "an owner after the end": (with_row(owner="w1"), "it has ended, but its row says"),
+    "a slot held at rest": (with_row(slots=("k",), owner="w1"), "work#0 holds 'k' at rest"),
+    "a run blocked at rest": (with_row(slots=("k",), blocked_on="k"), "work#0 is blocked on 'k' at rest"),
     "unread mail": (
         with_run(lambda run: attrs.evolve(run, recorded=attrs.evolve(run.recorded, mail=MAIL))),
         "it has ended, but its row says",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from flowgen import App, Run
 from flowgen.history import EndCompleted, Record, Retried, Started, StepSucceeded
 from flowgen.outcome import NULL
 from flowgen.runs import CancelRequested, Message, RunRow
-from flowgen.runtime.store import Claimed, Claims
+from flowgen.runtime.store import Claimed, Claims, Extended, Lease
 from flowgen.testing.clock import START, VirtualClock
 from flowgen.testing.faults import Dice, Faults
 from flowgen.testing.world import Life, World
@@ -48,6 +49,43 @@ def outcome(step: str = "a", at: int = START) -> StepSucceeded:
 
 STARTED = Started(START, "")
 DONE = EndCompleted(START)
+
+
+def slotted(*claims: tuple[str, dict[str, Any]]) -> World:
+    """A world in which runs that name the slot "k" are claimed one after the other; its limit is 1."""
+    made = World([App("shop")], VirtualClock(), Dice(Faults(), seed=0))
+    limits = {("shop", "work"): (1,)}
+    for number, (run, options) in enumerate(claims):
+        row = RunRow("shop", run, "work", START, seed=0, slots=("k",), due_at=START + 10, fence=number + 1)
+        made.committed(A, Transition(run, create=(NewRun(attrs.evolve(row, fence=0), ()),)))
+        now = options.pop("now", START)
+        made.claimed(A, Claims((Claimed(row, **options),), now), limits)
+    return made
+
+
+def test_a_slot_above_its_limit_is_seen() -> None:
+    """I24: two runs under live leases in a slot for one are a violation, which names them and the limit."""
+    assert slotted(("r1", {}), ("r2", {})).violations == ["slot 'k' is held by work#0, work#1; its limit is 1"]
+
+
+def test_who_holds_no_slot_is_not_counted() -> None:
+    """Runs claimed slotless or codeless hold nothing, nor does one that was given back or whose lease has ended."""
+    assert slotted(("r1", {"slotless": True}), ("r2", {"codeless": True}), ("r3", {})).violations == []
+    assert slotted(("r1", {}), ("r2", {"now": START + 10})).violations == []
+    made = slotted(("r1", {}))
+    write(made, A, STARTED, release=True)
+    made.claimed(A, Claims((Claimed(attrs.evolve(made.runs["r1"].row, fence=2)),), START), {("shop", "work"): (1,)})
+    assert made.violations == []
+
+
+def test_an_extended_lease_holds_its_slot() -> None:
+    """I24: a lease that was extended counts until its new end."""
+    made = slotted(("r1", {}))
+    made.extended([Lease("shop", "r1", 1)], Extended((0,), START), 20)
+    row = RunRow("shop", "r2", "work", START, seed=0, slots=("k",), due_at=START + 30, fence=1)
+    made.committed(A, Transition("r2", create=(NewRun(attrs.evolve(row, fence=0), ()),)))
+    made.claimed(A, Claims((Claimed(row),), START + 15), {("shop", "work"): (1,)})
+    assert made.violations == ["slot 'k' is held by work#0, work#1; its limit is 1"]
 
 
 def test_what_an_owner_writes_is_written_down() -> None:

@@ -312,6 +312,8 @@ class Duel:
             case _:
                 first, second = [await self._transition(operation, side) for side in self._sides]
                 await self._commit(first, second)
+                for number in (0, 3):
+                    await self._look_again(_who(9, number), seen_all=False)
 
     async def _both(self, verb: str, *args: Any) -> object:
         return self._compare(verb, *[await _answer(side, verb, *args) for side in self._sides])
@@ -522,13 +524,17 @@ def _who(worker: int, number: int) -> Who:
     return Who(f"w{worker}", offers(number), {(app, w): LIMITS[n] for app in APPS for n, w in enumerate(WORKFLOWS)})
 
 
+def _settled_row(row: RunRow) -> RunRow:
+    return row if row.blocked_on is None else attrs.evolve(row, blocked_on="one of its slots")
+
+
 def _settled(answer: object) -> object:
     """An answer without what the contract leaves open."""
     match answer:
-        case RunRow(blocked_on=str()):
-            return attrs.evolve(answer, blocked_on="one of its slots")
+        case RunRow():
+            return _settled_row(answer)
         case Loaded():
-            return attrs.evolve(answer, row=_settled(answer.row))
+            return attrs.evolve(answer, row=_settled_row(answer.row))
         case Refused():
             return told(answer)
         case Claims():

@@ -151,9 +151,9 @@ def _die(workers: list[int], limit: int) -> list[Operation]:
 
 
 def _drain(run: int, message: int, cancel: bool, write: model.Write) -> list[Operation]:
-    """A run is told something, and its owner reads it."""
+    """A run is told something, and its owner reads it; then a worker without code looks for what it can end."""
     write = attrs.evolve(write, run=run, fence=0, position=0, drain="all")
-    return [model.Tell(run, message, cancel), model.Claim(0), write]
+    return [model.Tell(run, message, cancel), model.Claim(0), write, model.Claim(3, 3)]
 
 
 def _collect(run: int, event: int, due: int, write: model.Write) -> list[Operation]:
