@@ -144,7 +144,7 @@ class Draft:
             ):
                 self._take_early(body, request)
             case CancelRequested(reason):
-                self._cancel(reason)
+                self._cancel(reason)  # even if the body has ended: it was accepted before that is committed
             case SignalArrived(wait, step_id, data):
                 if (step := pending.get(step_id)) is not None and _waits_as(step, wait):
                     self._pen.succeed(step, data)
@@ -159,13 +159,14 @@ class Draft:
                 if (step := pending.get(step_id)) is not None and _invoked(step, child):
                     self._pen.fail(step, _of_child(failure))
             case EventMatched(step="", event=event):
-                self._cancel(cancelled_by(event))
+                if self._interpreter.end is None:
+                    self._cancel(cancelled_by(event))
             case EventMatched() | EventCollected() | Freed():
                 """The shell has turned a match into `EventFound`; the others were for before the start."""
 
     def _cancel(self, reason: str) -> None:
         """Accept a cancel; a second one changes nothing."""
-        if self._interpreter.cancelling is None and self._interpreter.end is None:
+        if self._interpreter.cancelling is None:
             self._pen.record(CancelAccepted(self._pen.at, reason, self._pen.at + CLEANUP_TIMEOUT))
 
     def _take_early(
@@ -226,7 +227,7 @@ class Draft:
     def _time_passed(self) -> None:
         interpreter = self._interpreter
         row = self._owned.row
-        if row.deadline is not None and row.deadline <= self._pen.at:
+        if row.deadline is not None and row.deadline <= self._pen.at and interpreter.end is None:
             self._cancel(overdue(row))
         for scope, until in sorted(interpreter.cleaning.items(), key=lambda item: (item[1], item[0])):
             if until <= self._pen.at and scope in interpreter.cleaning:
