@@ -232,12 +232,12 @@ async def plan(tmp_path: Path, verb: str, words: str) -> str:
         ("claim", "delete from held where app", "PRIMARY KEY (app=? AND slot=? AND until<?)"),
         ("claim", "from held where app = ? and slot = ? order", "PRIMARY KEY (app=? AND slot=?)"),
         ("claim", "workflow > ? order by workflow", "runs_blocked (app=? AND blocked_on=? AND workflow>?)"),
-        ("claim", "order by place, created_at, id limit 1", "runs_blocked (app=? AND blocked_on=? AND workflow=?)"),
+        ("claim", "order by place, id limit 1", "runs_blocked (app=? AND blocked_on=? AND workflow=?)"),
         ("give slots back", "delete from held where run", "held_by_run (run=?)"),
         (
             "give slots back",
-            "(place, created_at, id) > (?, ?, ?)",
-            "runs_blocked (app=? AND blocked_on=? AND workflow=? AND (place,created_at,id)>(?,?,?))",
+            "(place, id) > (?, ?)",
+            "runs_blocked (app=? AND blocked_on=? AND workflow=? AND (place,id)>(?,?))",
         ),
         (
             "claim of parked runs",

@@ -81,11 +81,11 @@ _PROMOTE: Final = (
 )
 
 QUEUED: Final = (
-    f"select place, {_COLUMNS} null, line, slots, place, created_at, id from runs "  # noqa: S608
-    "where app = ? and blocked_on = ? and workflow = ? and (place, created_at, id) > (?, ?, ?) "
-    "order by place, created_at, id limit 1"
+    f"select place, {_COLUMNS} null, line, slots from runs "  # noqa: S608
+    "where app = ? and blocked_on = ? and workflow = ? and (place, id) > (?, ?) "
+    "order by place, id limit 1"
 )
-"""The next of a queue, as a candidate; and where it stands there."""
+"""The next of a queue, as a candidate."""
 
 
 class Pushed:

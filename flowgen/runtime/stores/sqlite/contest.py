@@ -47,7 +47,7 @@ class Contest:
     limits: dict[Slot, dict[str, int | None]] = attrs.Factory(dict)
     blocked: list[tuple[Candidate, Standing, str]] = attrs.Factory(list)
     seen: set[int] = attrs.Factory(set)
-    passed: dict[Queue, tuple[int, int, str]] = attrs.Factory(dict)
+    passed: dict[Queue, tuple[int, str]] = attrs.Factory(dict)
 
     @property
     def over(self) -> bool:
@@ -109,13 +109,13 @@ class Contest:
             self._push_next((candidate.app, name, candidate.workflow))
 
     def _push_next(self, queue: Queue) -> None:
-        place = self.passed.get(queue, (-(2**63), 0, ""))
+        place = self.passed.get(queue, (-(2**63), ""))
         columns: Any
         while (columns := self.tx.one(QUEUED, (*queue, *place))) is not None:
-            place = columns[-3:]
+            place = columns[0], columns[2]
             self.passed[queue] = place
             if columns[4] not in self.seen:
-                self.pushed.push(columns[:-3])
+                self.pushed.push(columns)
                 return
 
     # -- in the end -----------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ create index runs_plain on runs (app, workflow, rank, id) where line = 0 and ran
 create index runs_later on runs (app, workflow, rank) where line = 1;
 create index runs_ranked on runs (app, workflow, rank, id) where line = 2 and stored <> 'parked';
 create index runs_parked on runs (app, workflow, digest, line, rank, id) where stored = 'parked';
-create index runs_blocked on runs (app, blocked_on, workflow, place, created_at, id) where blocked_on is not null;
+create index runs_blocked on runs (app, blocked_on, workflow, place, id) where blocked_on is not null;
 create index runs_looking on runs (looks_from) where ended_at is null;
 
 create table held (

@@ -43,7 +43,6 @@ class Standing:
     wanted_at: int | None
     mail: int
     drained: int
-    created_at: int
     blocked_on: str | None
     place: int
     line: int
@@ -62,11 +61,11 @@ class Standing:
 
 
 _STANDING: Final = (
-    "select key, id, stored, owner, due_at, deadline, started_at, wanted_at, mail, drained, created_at, blocked_on, "
+    "select key, id, stored, owner, due_at, deadline, started_at, wanted_at, mail, drained, blocked_on, "
     "place, line, rank from runs "
 )
 _BY_KEY: Final = _STANDING + "where key = ?"
-_FIRST: Final = _STANDING + "where app = ? and blocked_on = ? and workflow = ? order by place, created_at, id limit 1"
+_FIRST: Final = _STANDING + "where app = ? and blocked_on = ? and workflow = ? order by place, id limit 1"
 _NEXT_QUEUE: Final = (
     "select workflow from runs where app = ? and blocked_on = ? and workflow > ? order by workflow limit 1"
 )
