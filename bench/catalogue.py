@@ -67,6 +67,27 @@ def _sequence(budget: float) -> tuple[Measure, ...]:
     )
 
 
+def _ratio(name: str, budget: float) -> Measure:
+    return Measure(name, "× that of few", budget)
+
+
+_SLEEPING = (
+    Measure("rate", "runs/s", 5_000, more_is_better=True, ratio="rate"),
+    Measure("resident", "MB", 100),
+    Measure("idle", "% of a core", 1),
+)
+_MATCHING = (Measure("find", "ms", 0.2), _ratio("growth", 1.5))
+_FINISHED = tuple(_ratio(verb, 1.5) for verb in ("claim", "list", "list_some", "show"))
+_KEYS = (
+    Measure("claim", "µs"),
+    _ratio("growth", 1.5),
+    Measure("drained", "runs/s", more_is_better=True, ratio="rate"),
+)
+_PRIORITY = (Measure("claim", "µs"), _ratio("growth", 1.5))
+_LATE = (Measure("p99", "s late", 1), Measure("worst", "s late"))
+_LATE_AT_ONCE = (Measure("p99", "s late"), Measure("worst", "s late"))
+_TICKING = "10,000 schedules due"
+
 _MANY = "200 runs × 10 steps"
 
 CATALOGUE: tuple[Workload, ...] = (
@@ -115,6 +136,8 @@ CATALOGUE: tuple[Workload, ...] = (
         (Measure("first_progress", "s after the kill", 2.2), Measure("all_complete", "s after the kill")),
         peers=True,
     ),
+    Workload("W6", "batches", "sleeping", "100,000 runs fall asleep, events in batches of 100, SQLite", _SLEEPING),
+    Workload("W6", "senders", "sleeping", "100,000 runs fall asleep, events from 32 senders, SQLite", _SLEEPING),
     Workload(
         "W7",
         "typed",
@@ -143,6 +166,16 @@ CATALOGUE: tuple[Workload, ...] = (
         "the same from SQLite, results restored to classes",
         (Measure("rate", "records/s", more_is_better=True),),
     ),
+    Workload("W8", "sqlite", "matching", "one event against 100,000 open waits with match, SQLite", _MATCHING),
+    Workload("W8", "memory", "matching", "one event against 100,000 open waits with match, memory", _MATCHING),
+    Workload("W9", "sqlite", "finished", "claim, list, show beside 1,000,000 finished runs, SQLite", _FINISHED),
+    Workload("W11", "spread", "ticking", f"{_TICKING} within one minute, SQLite", _LATE),
+    Workload("W11", "spread-memory", "ticking", f"{_TICKING} within one minute, memory", _LATE),
+    Workload("W11", "at-once", "ticking", f"{_TICKING} in one instant, SQLite", _LATE_AT_ONCE),
+    Workload("W12", "keys", "contention", "64 runs for each of 1,000 keys of a Concurrency(1), SQLite", _KEYS),
+    Workload("W12", "keys-memory", "contention", "64 runs for each of 1,000 keys, memory", _KEYS),
+    Workload("W12", "priority", "contention", "100,000 due runs with priorities, SQLite", _PRIORITY),
+    Workload("W12", "priority-memory", "contention", "100,000 due runs with priorities, memory", _PRIORITY),
 )
 
 

@@ -24,8 +24,14 @@ EACH_KIND = [
     "W3 async",
     "W4 async",
     "W5 async",
+    "W6 batches",
     "W7 typed",
     "W7 sqlite",
+    "W8 memory",
+    "W9 sqlite",
+    "W11 spread-memory",
+    "W12 keys-memory",
+    "W12 priority-memory",
 ]
 
 
