@@ -14,19 +14,17 @@ from flowgen.decisions import (
     ClaimAtOnce,
     accept_events,
     cancel_run,
-    cancel_without_code,
     deliver,
-    fail_run,
-    lose_worker,
-    park,
     rerun,
     retry_run,
     send_signal,
     start_run,
 )
+from flowgen.endings import cancel_run_without_code, fail_run, lose_worker, park
 from flowgen.errors import InvalidInput, NondeterminismError, NotFound, WrongState
 from flowgen.events import AcceptedEvent, accept_event
 from flowgen.facts import Facts, Questions
+from flowgen.flow_control import CancelOn, Concurrency, Policies, RateLimit, Singleton, Throttle, Timeouts
 from flowgen.history import (
     CancelAccepted,
     EndCancelled,
@@ -57,7 +55,7 @@ from flowgen.runs import (
     SignalArrived,
 )
 from flowgen.signals import Waiter
-from flowgen.transition import Key, Wait
+from flowgen.transition import Key, TakeKey, Transition, Wait
 from flowgen.workflow import Definition, TriggerDefinition
 from tests.bodies import SECOND, START, act, replay
 from tests.owner import Owner, check_history
@@ -69,6 +67,12 @@ TABLE = RouteTable(
     ]
 )
 FULFIL = ("shop", "fulfil")
+
+
+def decided(decision: Transition | Questions) -> Transition:
+    """What was decided, when nothing had to be asked."""
+    assert isinstance(decision, Transition)
+    return decision
 
 
 def step(name: str) -> Run[Any]:
@@ -128,7 +132,10 @@ def test_a_worker_does_not_take_what_it_does_not_offer() -> None:
 
 def test_starting_a_run_directly() -> None:
     """Its event is the engine's own, with the data given."""
-    transition = start_run("shop", "child", "r1", Json(b'{"n":1}'), Facts(TABLE), START, "q1")
+    started = start_run("shop", "child", "r1", Json(b'{"n":1}'), Facts(TABLE), START, "q1")
+    assert isinstance(started, tuple)
+    run, transition = started
+    assert run == "r1"
     (new,) = transition.create
     assert (transition.id, new.row.id, new.row.parent) == ("q1", "r1", None)
     assert (new.events[0].name, bytes(new.events[0].data)) == ("flowgen/run.invoked", b'{"n":1}')
@@ -225,7 +232,7 @@ def failed(body: Any, *inputs: Any, **options: Any) -> Owner:
 
 def retried(owner: Owner) -> Retried:
     """What `retry` writes on it; the owner is then one who claimed the run again."""
-    transition = retry_run(owner.row, owner.history, owner.at + SECOND)
+    transition = decided(retry_run(owner.row, owner.history, Facts(TABLE), owner.at + SECOND))
     assert transition.progress is not None
     (record,) = transition.progress.records
     assert isinstance(record, Retried)
@@ -285,7 +292,7 @@ def test_a_body_that_raised_by_itself_is_retried_from_its_end() -> None:
         raise ValueError("bug")
 
     owner = failed(raises, ("ok", "a"))
-    record = retry_run(owner.row, owner.history, START).progress.records[0]  # type: ignore[union-attr]
+    record = decided(retry_run(owner.row, owner.history, Facts(TABLE), START)).progress.records[0]  # type: ignore[union-attr]
     assert record == Retried(owner.at, 1, 1, ())
     owner.history.append(record)
     owner.row = attrs.evolve(owner.row, stored="open", life=1)
@@ -346,7 +353,7 @@ def test_a_run_that_compensated_is_not_retried() -> None:
 
     owner = failed(body, ("fail", "charge"), ("ok", "refund"))
     with pytest.raises(WrongState, match="after step 'charge' failed, 'refund' was recorded.*use rerun"):
-        retry_run(owner.row, owner.history, START)
+        decided(retry_run(owner.row, owner.history, Facts(TABLE), START))
 
 
 @pytest.mark.parametrize("stored", ["open", "completed", "cancelled", "skipped"])
@@ -354,13 +361,13 @@ def test_only_failed_and_parked_runs_are_retried(stored: Any) -> None:
     """The refusal names the state."""
     row = RunRow("shop", "r1", "fulfil", START, 7, stored=stored)
     with pytest.raises(WrongState, match="only a failed or parked run can be retried"):
-        retry_run(row, [Started(START, "")], START)
+        decided(retry_run(row, [Started(START, "")], Facts(TABLE), START))
 
 
 def test_a_parked_run_is_tried_again_as_it_is() -> None:
     """No record: history is what it was, and any code may try."""
     row = RunRow("shop", "r1", "fulfil", START, 7, stored="parked", digest="code-1", fence=3, length=5, life=2)
-    progress = retry_run(row, [], START + 1).progress
+    progress = decided(retry_run(row, [], Facts(TABLE), START + 1)).progress
     assert progress is not None
     assert (progress.records, progress.reopen, progress.due_at, progress.life) == ((), True, START + 1, 2)
 
@@ -369,7 +376,7 @@ def test_a_run_whose_worker_was_lost_is_retried_from_its_end() -> None:
     """The step that was open is executed again; waits that were closed are opened again."""
     owner = Owner(three)
     owner.ok("a", 1)
-    lost = lose_worker(owner.row, owner.history, owner.at).progress
+    lost = decided(lose_worker(owner.row, owner.events, owner.history, Facts(TABLE), owner.at)).progress
     assert lost is not None
     owner.history.extend(lost.records)
     owner.row.stored = "failed"
@@ -379,13 +386,37 @@ def test_a_run_whose_worker_was_lost_is_retried_from_its_end() -> None:
     assert list(owner.executing) == ["b"]
 
 
+def test_a_retried_run_takes_the_key_that_it_let_go_of() -> None:
+    """In the commit that reopens it; what the key is like is asked first."""
+    owner = failed(three, ("fail", "a"))
+    owner.row.holds = ("single/fulfil/",)
+    asked = retry_run(owner.row, owner.history, Facts(TABLE), START)
+    assert isinstance(asked, Questions)
+    assert asked.keys == {("shop", "single/fulfil/")}
+    free = Facts(TABLE, keys={("shop", "single/fulfil/"): None})
+    transition = decided(retry_run(owner.row, owner.history, free, START))
+    assert transition.take == (TakeKey("shop", "single/fulfil/", owner.row.id, "[]"),)
+    held = Facts(TABLE, keys={("shop", "single/fulfil/"): Key("single/fulfil/", "other")})
+    with pytest.raises(WrongState, match="run other is open, and has its singleton key"):
+        retry_run(owner.row, owner.history, held, START)
+
+
+def test_a_retried_run_wants_its_slots() -> None:
+    """It is blocked like any run until they are free."""
+    owner = failed(three, ("fail", "a"))
+    owner.row.slots = ("fulfil#0/",)
+    progress = decided(retry_run(owner.row, owner.history, Facts(TABLE), START)).progress
+    assert progress is not None
+    assert progress.wants
+
+
 # -- rerun -----------------------------------------------------------------------------------------
 
 
 def test_a_rerun_starts_afresh_with_the_same_event_and_seed() -> None:
     """A new run with another id, that draws the same numbers."""
     owner = failed(three, ("ok", "a"), ("fail", "b"))
-    (new,) = rerun(owner.row, owner.events, owner.history, "r2", START + 9).create
+    (new,) = decided(rerun(owner.row, owner.events, owner.history, "r2", Facts(TABLE), START + 9)).create
     assert (new.row.id, new.row.seed, new.row.workflow, new.row.due_at) == ("r2", 7, owner.row.workflow, START + 9)
     assert (new.events, new.records, new.row.stored) == (owner.events, (), "open")
 
@@ -393,11 +424,11 @@ def test_a_rerun_starts_afresh_with_the_same_event_and_seed() -> None:
 def test_a_rerun_from_a_step_keeps_the_outcomes_before_it() -> None:
     """They are copied without their fingerprints, so that other arguments do not park the run."""
     owner = failed(three, ("ok", "a"), ("ok", "b"), ("fail", "c"))
-    (new,) = rerun(owner.row, owner.events, owner.history, "r2", START + 9, from_step="c").create
+    (new,) = decided(rerun(owner.row, owner.events, owner.history, "r2", Facts(TABLE), START + 9, from_step="c")).create
     assert [type(r).__name__ for r in new.records] == ["Started", "StepSucceeded", "StepSucceeded"]
     assert {r.at for r in new.records} == {START + 9}
     assert all(r.digest == "" for r in new.records[1:])  # type: ignore[union-attr]
-    assert (new.row.length, new.row.started_at) == (3, START + 9)
+    assert (new.row.length, new.row.started_at) == (3, None), "whoever claims it first starts it"
     assert list(replay(three, new.records).pending) == ["c"]
 
 
@@ -416,11 +447,11 @@ def test_a_rerun_leaves_out_what_had_no_outcome() -> None:
     owner.ok("b")
     owner.pass_time()
     owner.fail("c", retriable=False)
-    (new,) = rerun(owner.row, owner.events, owner.history, "r2", START, from_step="c").create
+    (new,) = decided(rerun(owner.row, owner.events, owner.history, "r2", Facts(TABLE), START, from_step="c")).create
     check_history(list(new.records))
     assert [getattr(r, "step", "") for r in new.records] == ["", "a", "t", "b", "t"]
     assert list(replay(body, new.records).pending) == ["c"]
-    (before,) = rerun(owner.row, owner.events, owner.history, "r3", START, from_step="t").create
+    (before,) = decided(rerun(owner.row, owner.events, owner.history, "r3", Facts(TABLE), START, from_step="t")).create
     assert [getattr(r, "step", "") for r in before.records] == ["", "a"]
 
 
@@ -430,7 +461,7 @@ def test_a_rerun_from_a_step_of_a_retried_run() -> None:
     retried(owner)
     owner.decide()
     owner.ok("b", 2)
-    (new,) = rerun(owner.row, owner.events, owner.history, "r2", START, from_step="b").create
+    (new,) = decided(rerun(owner.row, owner.events, owner.history, "r2", Facts(TABLE), START, from_step="b")).create
     assert [getattr(r, "step", "") for r in new.records] == ["", "a"]
 
 
@@ -438,7 +469,67 @@ def test_a_rerun_from_an_unknown_step_names_those_there_are() -> None:
     """The message lists the steps, each once."""
     owner = failed(three, ("ok", "a"), ("fail", "b"))
     with pytest.raises(InvalidInput, match="has no step 'z'; its steps are: 'a', 'b'$"):
-        rerun(owner.row, owner.events, owner.history, "r2", START, from_step="z")
+        decided(rerun(owner.row, owner.events, owner.history, "r2", Facts(TABLE), START, from_step="z"))
+
+
+def controlled(**policies: Any) -> Facts:
+    """Facts about `fulfil` with this flow control, in an untouched store."""
+    table = RouteTable([Route("shop", Definition("fulfil", policies=Policies(**policies)))])
+    names = ["single/fulfil/", "throttle/fulfil/"]
+    return Facts(table, dict.fromkeys([("shop", name) for name in names]), dict.fromkeys([("shop", n) for n in names]))
+
+
+def rerun_of(facts: Facts, from_step: str | None = None) -> Transition | Questions:
+    """A rerun of a run of `fulfil` that has completed step `a` and failed at `b`."""
+    owner = failed(three, ("ok", "a"), ("fail", "b"))
+    owner.row.workflow = "fulfil"
+    return rerun(owner.row, owner.events, owner.history, "r2", facts, START, from_step)
+
+
+def test_a_rerun_is_opened_but_not_routed() -> None:
+    """Singleton, throttle, slots and timeouts have their say; rate limit, idempotency and debounce had it."""
+    facts = controlled(
+        singleton=Singleton(),
+        throttle=Throttle(1, per="1m"),
+        concurrency=(Concurrency(3),),
+        timeouts=Timeouts(start="1h"),
+        rate_limit=RateLimit(1, per="1h"),
+        idempotency="event.name",
+    )
+    transition = decided(rerun_of(facts, "b"))
+    (new,) = transition.create
+    assert [take.name for take in transition.take] == ["single/fulfil/"]
+    assert [cell.name for cell in transition.cells] == ["throttle/fulfil/"]
+    assert (new.row.slots, new.row.wants, new.row.holds) == (("fulfil#0/",), True, ("single/fulfil/",))
+    assert (new.row.deadline, new.row.seed, len(new.records)) == (START + 3_600 * SECOND, 7, 2)
+
+
+def test_a_rerun_is_skipped_while_another_run_is_the_single_one() -> None:
+    """It is there, says why, and has neither history nor keys."""
+    facts = controlled(singleton=Singleton())
+    facts.keys["shop", "single/fulfil/"] = Key("single/fulfil/", "other")
+    transition = decided(rerun_of(facts, "b"))
+    (new,) = transition.create
+    assert (new.row.stored, new.row.reason) == ("skipped", "run other is open (singleton)")
+    assert (new.records, new.row.length, transition.take) == ((), 0, ())
+
+
+def test_the_cancel_on_of_a_rerun_looks_at_events_from_now_on() -> None:
+    """The event that cancelled the first run is before that."""
+    facts = controlled(cancel_on=(CancelOn("stop"),))
+    asked = rerun_of(facts)
+    assert isinstance(asked, Questions)
+    assert asked.positions == {None}
+    facts.positions[None] = 41
+    (wait,) = decided(rerun_of(facts)).open_waits
+    assert (wait.event, wait.step, wait.after, wait.run) == ("stop", "", 41, "r2")
+
+
+def test_a_run_that_collects_cannot_be_rerun() -> None:
+    """It has no events yet."""
+    row = RunRow("shop", "r1", "fulfil", START, 7, stored="collecting")
+    with pytest.raises(WrongState, match="has no events yet: it is collecting"):
+        rerun(row, (), [], "r2", Facts(TABLE), START)
 
 
 # -- owners that do not drive the code ---------------------------------------------------------------
@@ -475,7 +566,7 @@ def test_a_run_that_killed_its_workers_fails_alone() -> None:
     """What it holds is let go of, its parent is told, and the message says what happened."""
     owner = holding()
     owner.row.strikes = MAX_STRIKES
-    transition = lose_worker(owner.row, owner.history, owner.at)
+    transition = decided(lose_worker(owner.row, owner.events, owner.history, Facts(TABLE), owner.at))
     progress = transition.progress
     assert progress is not None
     (end,) = progress.records
@@ -494,7 +585,9 @@ def test_a_cancelled_run_that_nobody_can_drive_ends_and_says_so() -> None:
     """Its mail is drained, the reason kept, and the terminal record says that no clean-up ran."""
     owner = holding()
     mail = [Mail(4, Message("m", "shop", owner.row.id, CancelRequested("why")))]
-    transition = cancel_without_code(owner.row, owner.history, mail, owner.at + SECOND)
+    transition = decided(
+        cancel_run_without_code(owner.row, owner.events, owner.history, mail, Facts(TABLE), owner.at + SECOND)
+    )
     progress = transition.progress
     assert progress is not None
     assert progress.records == (
@@ -517,7 +610,9 @@ def test_a_run_that_was_being_cancelled_keeps_its_reason() -> None:
 
     owner = Owner(body)
     owner.cancel("the first")
-    progress = cancel_without_code(owner.row, owner.history, [], owner.at).progress
+    progress = decided(
+        cancel_run_without_code(owner.row, owner.events, owner.history, [], Facts(TABLE), owner.at)
+    ).progress
     assert progress is not None
     assert progress.records == (EndCancelled(owner.at, "the first", cleaned_up=False),)
 
@@ -527,9 +622,9 @@ def test_a_run_without_history_begins_before_it_ends() -> None:
     row = RunRow("shop", "r1", "fulfil", START, 7, fence=1)
     mail = [Mail(1, Message("m", "shop", "r1", CancelRequested("why")))]
     for transition in (
-        cancel_without_code(row, [], mail, START),
-        fail_run(row, [], Failure("UndecodableError", "no"), START),
-        lose_worker(row, [], START),
+        decided(cancel_run_without_code(row, (), [], mail, Facts(TABLE), START)),
+        decided(fail_run(row, (), [], Failure("UndecodableError", "no"), Facts(TABLE), START)),
+        decided(lose_worker(row, (), [], Facts(TABLE), START)),
     ):
         progress = transition.progress
         assert progress is not None
@@ -543,8 +638,8 @@ def test_the_time_of_an_end_is_not_before_its_history() -> None:
     owner = Owner(three)
     owner.at = START
     for transition in (
-        lose_worker(owner.row, owner.history, 5),
-        fail_run(owner.row, owner.history, Failure("E", ""), 5),
+        decided(lose_worker(owner.row, owner.events, owner.history, Facts(TABLE), 5)),
+        decided(fail_run(owner.row, owner.events, owner.history, Failure("E", ""), Facts(TABLE), 5)),
     ):
         assert transition.progress is not None
         check_history([*owner.history, *transition.progress.records])
@@ -554,7 +649,7 @@ def test_an_event_that_does_not_fit_fails_the_run() -> None:
     """With the failure as it came."""
     row = RunRow("shop", "r1", "fulfil", START, 7, fence=1)
     failure = Failure("UndecodableError", "it is no Order")
-    progress = fail_run(row, [Started(START, "x")], failure, START).progress
+    progress = decided(fail_run(row, (), [Started(START, "x")], failure, Facts(TABLE), START)).progress
     assert progress is not None
     assert progress.records == (EndFailed(START, failure),)
     assert progress.reason == "UndecodableError: it is no Order"

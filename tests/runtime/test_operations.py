@@ -545,10 +545,11 @@ def test_a_retried_run_takes_its_singleton_key_again() -> None:
         assert (await engine.retry_all()).refused == 1
         await trio.sleep(2 * 3600)
         await engine.retry(first)
+        assert (await engine.store.find_keys("t", ["single/w/"]))["single/w/"].holder == first
         with pytest.raises(RunSkipped, match=f"run {first} is open"):
             await engine.result(await engine.start("w"), timeout="1s")
         await engine.result(first, timeout="2h")
-        assert (await engine.store.find_keys("t", ["single/w/null"])) == {}
+        assert (await engine.store.find_keys("t", ["single/w/"])) == {}
 
     play(app, scenario)
 
