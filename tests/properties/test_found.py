@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from flowgen import All, App, Backoff, Context, Event, OnEvent, Run, Sleep, Steps, WaitFor, step_info
-from flowgen.testing import Faults, check_invariants, simulate
+from flowgen import All, App, Backoff, Context, Event, OnEvent, Run, RunCancelled, Sleep, Steps, WaitFor, step_info
+from flowgen.testing import Cancel, Faults, Start, check_invariants, simulate
 
 app = App("found")
 
@@ -94,3 +94,20 @@ def test_an_attempt_needs_a_lease_in_force(seed: int) -> None:
     check_invariants(trace)
     assert trace.run("retried").result == 62
     assert not any(body.zombie for body in trace.executions)
+
+
+@app.workflow
+def cleans_up(ctx: Context) -> Steps[int]:
+    try:
+        return (yield from Run("work", ponder, 60))
+    except RunCancelled:
+        yield Run("clean up", ponder, 20)
+        raise
+
+
+def test_a_second_cancel_stops_no_clean_up() -> None:
+    """The body of a clean-up step goes on when another cancel comes, and the run ends as soon as it has ended."""
+    trace = simulate(app, [Start(cleans_up), ("5s", Cancel("cleans-up")), ("10s", Cancel("cleans-up"))])
+    check_invariants(trace)
+    (clean_up,) = trace.executed("clean up")
+    assert clean_up.ended_at == trace.run("cleans-up").recorded.row.ended_at == trace.started_at + 25_000_000
