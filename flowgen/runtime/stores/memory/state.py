@@ -156,7 +156,7 @@ class State:
         """Hold the slots that the owner of a run got, and stand in the queue where it is blocked."""
         row, key, slots = run.row, run.key, self.slots
         heads = tuple(slots.heads(row.app, row.slots))
-        if run.holding and row.owner is not None and row.due_at is not None:
+        if run.holding and row.owner is not None and row.due_at is not None and row.due_at > self.highest:
             slots.hold(key, run.holding, row.due_at)
         else:
             slots.let_go(key, row.slots, self.highest)
