@@ -65,9 +65,10 @@ class Row:
 
     def codeless_at(self, deadline: int | None) -> int | None:
         """When any worker may end the run: a while after its unread cancel or deadline, and after its last lease."""
-        since = earliest(self.cancel_at if self.cancel > self.drained else None, deadline)
-        if self.ended or since is None:
+        cancelled = self.cancel > self.drained
+        if not (cancelled or deadline is not None) or self.ended:
             return None
+        since = earliest(self.cancel_at if cancelled else None, deadline) or 0
         lease_end = self.due_at if self.owner is not None and self.due_at is not None else 0
         return max(since, lease_end) + CODELESS_AFTER
 
