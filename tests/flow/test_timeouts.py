@@ -184,5 +184,3 @@ def test_no_run_outlives_its_limits(seed: int, workers: int, faults: Faults, wor
         else:
             assert run.status == "completed"
             assert run.history[-1].at < row.started_at + 31_000_000
-
-
