@@ -19,6 +19,7 @@ from . import singleton
 from .acceptance import accept
 from .admission import Gate, Start
 from .effects import direct_event
+from .endings import cancelled_by
 from .errors import InvalidInput, NotFound, WrongState
 from .events import AcceptedEvent
 from .facts import Facts, Questions
@@ -46,7 +47,7 @@ from .runs import (
 from .signals import decode_waiter, deliver_signal
 from .transition import Key, NewRun, Progress, TakeKey, Transition, Wait
 from .values import decode
-from .waits import matches
+from .waits import cancels_in_time, matches
 from .workflow import Definition
 
 
@@ -170,17 +171,22 @@ def send_signal(app: str, signal: str, data: Json, held: Key | None, request: st
 def deliver(event: AcceptedEvent, waits: Iterable[Wait], page: int, last: bool) -> Transition | None:
     """Put an event into the mailboxes of the waits that it matches; the last page marks it routed.
 
-    A message's id is (wait, event), so finding a wait twice is one message. None: nothing to write.
+    A message's id is (wait, event), so finding a wait twice is one message. A wait of a `cancel_on` gets a cancel
+    like any other, so that it, too, beats a completion that is not committed yet. None: nothing to write.
     """
     messages = tuple(
-        Message(derived_id(event.id, wait.id), wait.app, wait.run, EventMatched(wait.id, wait.step, event))
+        Message(derived_id(event.id, wait.id), wait.app, wait.run, _delivered(event, wait))
         for wait in waits
-        if (wait.step != "" or event.accepted_at <= wait.expires_at)
+        if (wait.step or cancels_in_time(wait, event))
         and matches(wait.where, decode(wait.scope) if wait.scope is not None else None, event)
     )
     if not messages and not last:
         return None
     return Transition(f"{event.id}/deliver/{page}", messages=messages, routed=(event.id,) if last else ())
+
+
+def _delivered(event: AcceptedEvent, wait: Wait) -> EventMatched | CancelRequested:
+    return EventMatched(wait.id, wait.step, event) if wait.step else CancelRequested(cancelled_by(event))
 
 
 # -- retry and rerun ------------------------------------------------------------------------------

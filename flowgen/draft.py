@@ -23,7 +23,7 @@ from collections.abc import Collection
 import msgspec
 
 from .context import LogLine
-from .endings import cancelled_by, overdue
+from .endings import overdue
 from .ends import BodyEnd
 from .facts import Facts, Questions
 from .fibers import CLEANUP_TIMEOUT
@@ -158,9 +158,6 @@ class Draft:
             case ChildFailed(child, step_id, failure):
                 if (step := pending.get(step_id)) is not None and _invoked(step, child):
                     self._pen.fail(step, _of_child(failure))
-            case EventMatched(step="", event=event):
-                if self._interpreter.end is None:
-                    self._cancel(cancelled_by(event))
             case EventMatched() | EventCollected() | Freed():
                 """The shell has turned a match into `EventFound`; the others were for before the start."""
 

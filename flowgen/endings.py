@@ -38,7 +38,6 @@ from .runs import (
     CancelRequested,
     ChildFailed,
     EventCollected,
-    EventMatched,
     Mail,
     Message,
     Parent,
@@ -132,13 +131,10 @@ def skip_run(
 
 
 def cancel_reason(row: RunRow, mail: Sequence[Mail], now: int) -> str | None:
-    """Why a run is to be cancelled: somebody asked, an event of its `cancel_on` came, its own deadline passed."""
+    """Why a run is to be cancelled: somebody or something asked for it, or its own deadline passed."""
     for item in mail:
-        match item.message.body:
-            case CancelRequested(reason):
-                return reason
-            case EventMatched(step="", event=event):
-                return cancelled_by(event)
+        if isinstance(item.message.body, CancelRequested):
+            return item.message.body.reason
     if row.deadline is not None and row.deadline <= now:
         return overdue(row)
     return None

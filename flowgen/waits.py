@@ -12,12 +12,18 @@ from .commands.waits import WHERE_VARIABLES
 from .errors import ExpressionError
 from .events import AcceptedEvent, event_document
 from .expression import Expression
+from .transition import Wait
 
 
 @lru_cache(maxsize=4096)
 def where_expression(text: str) -> Expression:
     """The compiled `where` of a wait: it sees the trigger as `event` and what arrives as `async`."""
     return Expression(text, WHERE_VARIABLES, "where of a WaitFor")
+
+
+def cancels_in_time(wait: Wait, event: AcceptedEvent) -> bool:
+    """Whether an event comes before the time of a `cancel_on` is over; one of the future comes at its `ts`."""
+    return max(event.accepted_at, event.ts) <= wait.expires_at
 
 
 def matches(wait_where: str | None, scope: dict[str, Any] | None, event: AcceptedEvent) -> bool:

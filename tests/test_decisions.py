@@ -203,6 +203,20 @@ def test_finding_a_wait_twice_is_one_message() -> None:
     assert other.messages[0].id != once.messages[0].id
 
 
+def test_an_event_cancels_like_anybody() -> None:
+    """A wait of a `cancel_on` gets a request to cancel, unless its time was over when the event came, by its `ts`."""
+    event = accepted("order/paid")
+    cancelling = attrs.evolve(wait("a"), step="", expires_at=max(event.accepted_at, event.ts))
+    (message,) = deliver(event, [cancelling], 0, True).messages  # type: ignore[union-attr]
+    assert isinstance(message.body, CancelRequested)
+    assert event.id in message.body.reason
+    for late in (
+        attrs.evolve(event, accepted_at=cancelling.expires_at + 1),
+        attrs.evolve(event, ts=cancelling.expires_at + 1),
+    ):
+        assert deliver(late, [cancelling], 0, False) is None
+
+
 def test_a_page_without_matches_is_written_only_if_it_is_the_last() -> None:
     """There is nothing to write for it."""
     event = accepted("order/paid")

@@ -27,7 +27,7 @@ from ..facts import Facts
 from ..history import WaitTerms
 from ..outcome import Outcome, Raised
 from ..owned import BodyEnded, Decision, EventFound, Input, LookedBack, Owned, TimePassed
-from ..runs import Body, CancelRequested, EventMatched, Mail
+from ..runs import CancelRequested, EventMatched, Mail
 from ..transition import Progress, Transition
 from ..tree import Step
 from ..values import decode
@@ -297,7 +297,7 @@ class Drive:
         if loaded is None or not self._in_body:
             return
         drained = self.owned.drained
-        if any(item.number > drained and _cancels(item.message.body) for item in loaded.mail):
+        if any(item.number > drained and isinstance(item.message.body, CancelRequested) for item in loaded.mail):
             self._interrupt()
 
     def _start(self, steps: Sequence[Step]) -> None:
@@ -352,8 +352,11 @@ class Drive:
             self._wake = None
 
     async def _time_passed(self) -> list[Input]:
-        """Whether a deadline has come, by the store's clock. It must be seen before bodies begin or the run is released:
-        one that was claimed without its slots would be given back, and be due again at once."""
+        """Whether a deadline has come, by the store's clock.
+
+        It must be seen before bodies begin or the run is released: one that was claimed without its slots would be
+        given back, and be due again at once.
+        """
         deadline = self.owned.next_deadline() if self.owned.position else None
         if deadline is None or deadline > self._environment.now() or await self._worker.store_now() < deadline:
             return []
@@ -421,10 +424,6 @@ class Drive:
         return await self._worker.patiently(
             lambda: self._store.events(terms.event, since, terms.path, terms.value, until)
         )
-
-
-def _cancels(body: Body) -> bool:
-    return isinstance(body, CancelRequested) or (isinstance(body, EventMatched) and body.step == "")
 
 
 def hand_back(owned: Owned, now: int) -> Transition:

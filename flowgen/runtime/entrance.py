@@ -30,7 +30,7 @@ from ..schedules import tick
 from ..transition import Transition, Wait
 from ..unstarted import Begin, before_start
 from ..values import decode
-from ..waits import matches
+from ..waits import cancels_in_time, matches
 from .lookup import answer
 from .store import Claimed, Duplicate, LeaseLost, Loaded, Refused
 
@@ -165,7 +165,7 @@ class Entrance:
         while True:
             page = await self._worker.patiently(partial(self._store.events, wait.event, since, wait.path, wait.value))
             for event in page:
-                if event.accepted_at <= wait.expires_at and matches(wait.where, scope, event):
+                if cancels_in_time(wait, event) and matches(wait.where, scope, event):
                     return event
             if not page:
                 return None
