@@ -31,7 +31,7 @@ from flowgen import (
     Timeouts,
 )
 from flowgen.errors import InvalidInput, NotFound, StoreError, WrongState
-from flowgen.runtime import Engine, open_engine
+from flowgen.runtime import Engine, open_engine, start_engine
 from flowgen.runtime.bulk import SHOWN
 from flowgen.runtime.environment import Environment
 from flowgen.runtime.store import PAGE
@@ -134,8 +134,8 @@ def test_another_engine_hears_of_a_pause_and_of_its_end() -> None:
             await trio.sleep(2 * 3600)
             assert (await client.run(run)).status == "scheduled"
             await client.resume("shop/order")
-            await trio.sleep(2 * 3600)
-            assert (await client.run(run)).status == "completed"
+            await trio.sleep(1)
+            assert (await client.run(run)).status == "waiting", "it is begun at once, not when somebody happens to look"
 
     trio.run(main, clock=clock)
 
@@ -203,6 +203,23 @@ def test_workflows_tell_triggers_policies_and_next_ticks() -> None:
         ] == [f"2026-01-0{day}T00:00:00+00:00" for day in (1, 2, 3)]
 
     play(app, scenario)
+
+
+def test_the_blocking_client_has_the_same_verbs() -> None:
+    """For scripts and programs without trio."""
+    with start_engine(make_app()) as client:
+        client.pause("order")
+        run = client.start("order")
+        assert [w.paused for w in client.workflows() if w.id == "order"] == [True]
+        assert client.run(run).reason == "its workflow is paused"
+        client.resume("order")
+        assert client.cancel_all(workflow="order").done == 1
+        assert client.cancel_all(workflow="order", dry_run=False, reason="enough").done == 1
+        with pytest.raises(RunCancelledError, match="enough"):
+            client.result(run, timeout="5s")
+        assert client.rerun_all(status="cancelled").done == 1
+        assert client.retry_all().selected == 0
+        assert client.purge("0s") == 1
 
 
 # -- bulk ---------------------------------------------------------------------------------------------
