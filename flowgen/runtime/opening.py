@@ -51,9 +51,10 @@ async def open_engine(
 
     `lease` is how long a run stays with an engine that died, `max_runs` how many runs it drives at
     once, `grace` how long running steps may go on when the block is left, and `spin_limit` how long
-    a body may hold the event loop. With a `retention` such as `"30d"`, runs that ended longer ago are deleted, and
-    the events that nobody needs any more; without, all are kept. `work=False` gives a client that drives
-    nothing. `environment` and `executor` are for simulations: where time and chance come from, and what runs the bodies.
+    a body may hold the event loop. With a `retention` such as `"30d"`, runs that ended longer ago are deleted,
+    and the events that nobody needs any more; without, all are kept. `work=False` gives a client that drives
+    nothing. `environment` and `executor` are for simulations: where time and chance come from, and what runs
+    the bodies.
 
     ::
 

@@ -34,7 +34,7 @@ from .store import Loaded
 
 @attrs.frozen
 class Surroundings:
-    """What stands around a run: its workflow (None: nobody offers it), if that is paused, and the keys that it holds."""
+    """What stands around a run: its workflow (None: nobody offers it), if that is paused, and the keys it holds."""
 
     route: Route | None
     paused: bool = False
