@@ -14,13 +14,29 @@ import pytest
 import flowgen
 import flowgen.runtime
 import flowgen.testing
-from flowgen import commands, errors, events, fibers, misuse, retry, runs, values, workflow
+from flowgen import (
+    acceptance,
+    admission,
+    collecting,
+    commands,
+    errors,
+    events,
+    fibers,
+    misuse,
+    retry,
+    runs,
+    schedules,
+    values,
+    workflow,
+)
 from flowgen.acceptance import DEDUPE_WINDOW
 from flowgen.app import App
 from flowgen.commands import base, waits
 from flowgen.context import Context
 from flowgen.duration import DAY, HOUR, MAX_DURATION, MINUTE
 from flowgen.expression import compiled
+from flowgen.flow_control import options as flow_options
+from flowgen.flow_control import policies
 from flowgen.runtime import Client, Engine, RunInfo, engine, executor, opening, worker
 from flowgen.runtime import store as contract
 from flowgen.values import arguments
@@ -110,6 +126,14 @@ LIMITS = {
     ),
     "runs or events in a page": (str(contract.PAGE),),
     "an event's id": (f"{DEDUPE_WINDOW // HOUR} h",),
+    "events that start runs": (f"{acceptance.STARTS_AT_ONCE:,}",),
+    "limits of concurrency": (str(policies.MAX_CONCURRENCY), str(policies.MAX_CANCEL_ON)),
+    "limit of a concurrency": (f"{flow_options.MAX_LIMIT:,}",),
+    "limit of a rate limit": (f"{flow_options.MAX_RATE_LIMIT:,}",),
+    "events of a batch": (f"{flow_options.MAX_BATCH:,}", f"{collecting.MAX_BATCH_BYTES >> 20} MiB"),
+    "priority": (f"-{flow_options.MAX_PRIORITY} to {flow_options.MAX_PRIORITY}",),
+    "an idempotency key": (f"{admission.ONCE_FOR // HOUR} h",),
+    "missed ticks": (str(schedules.AT_ONCE), f"{schedules.LATE // MINUTE} min"),
     "deaths of its process": (f"{runs.MAX_STRIKES} in a row",),
 }
 
