@@ -115,7 +115,7 @@ async def _check(store: Store, ticks: Ticks, schedules: int) -> None:
     expect(len(counts) == schedules and set(counts.values()) == {1}, "a schedule did not tick exactly once")
     seen, cursor = 0, None
     while True:
-        page = await store.find_runs(RunFilter(app="bench"), cursor)
+        page = await store.find_runs(RunFilter(), cursor)
         seen, cursor = seen + len(page.items), page.cursor
         if cursor is None:
             break
