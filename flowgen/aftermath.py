@@ -31,11 +31,13 @@ _ENCODE = msgspec.json.Encoder()
 
 @attrs.frozen
 class Ended:
-    """How a run ended: its terminal state, with the result or the failure."""
+    """How a run ended: its terminal state, with the result or the failure. `step` is the one whose uncaught failure
+    it was."""
 
     stored: str
     result: Json | None = None
     failure: Failure | None = None
+    step: str | None = None
 
 
 @attrs.define
@@ -110,6 +112,11 @@ def _data(row: RunRow, trigger: AcceptedEvent | None, ended: Ended) -> dict[str,
     if ended.result is not None:
         data["result"] = ended.result
     if ended.failure is not None:
-        failure = ended.failure
-        data["error"] = {"type": failure.type, "message": failure.message, "trace": failure.trace}
+        data["error"] = _error(ended.failure) | {"step": ended.step}
     return data
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    """A failure, and what it was raised from."""
+    cause = _error(failure.cause) if failure.cause is not None else None
+    return {"type": failure.type, "message": failure.message, "trace": failure.trace, "cause": cause}

@@ -83,8 +83,8 @@ class Finish:
         match self._end:
             case BodyReturned(data):
                 ended = Ended("completed", result=data)
-            case BodyRaised(failure, _):
-                ended = Ended("failed", failure=failure)
+            case BodyRaised(failure, step):
+                ended = Ended("failed", failure=failure, step=step)
             case BodyCancelled(cause):
                 ended = Ended("cancelled", failure=self._cancelled(cause))
             case BodyRestarted():

@@ -23,7 +23,7 @@ WORK = Definition("work", policies=Policies(on_failure="ops/handler"))
 HANDLER = Definition("handler")
 TRIGGER = accept_event(Event("go", {"n": 1}), "event1", START)
 ROW = RunRow("shop", "run1", "work", START, 7)
-FAILED = Ended("failed", failure=Failure("ValueError", "no", trace="a trace"))
+FAILED = Ended("failed", failure=Failure("ValueError", "no", "a trace", Failure("OSError", "disk")), step="charge")
 
 
 def table(*more: Route, work: Definition = WORK) -> RouteTable:
@@ -61,7 +61,13 @@ def test_a_failure_starts_its_handler_with_all_there_is_to_know() -> None:
                 "workflow_id": "work",
                 "run_id": "run1",
                 "event": {"name": "go", "data": {"n": 1}, "id": "event1", "ts": START // 1000},
-                "error": {"type": "ValueError", "message": "no", "trace": "a trace"},
+                "error": {
+                    "type": "ValueError",
+                    "message": "no",
+                    "trace": "a trace",
+                    "cause": {"type": "OSError", "message": "disk", "trace": "", "cause": None},
+                    "step": "charge",
+                },
             },
         )
     ]
