@@ -78,6 +78,10 @@ class VirtualClock(trio.abc.Clock):
         """Let so much time pass at once."""
         self.elapsed += parse_duration(duration, "VirtualClock.advance", maximum=MAX_SPAN)
 
+    def run_on(self) -> None:
+        """From here on time passes by itself."""
+        self._jumps = True
+
     def jump_to(self, deadline: float) -> None:
         """Go to a trio deadline, at once; one that has passed changes nothing."""
         self.elapsed = max(self.elapsed, self.micros(deadline))

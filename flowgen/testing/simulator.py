@@ -136,6 +136,7 @@ class Simulation:
                 finished = await self._pass_time(client)
                 trace = await self._trace(finished)
                 nursery.cancel_scope.cancel()
+                self._clock.run_on()  # an engine that gives its runs back may still sit out a fault
             return trace
         finally:
             with trio.CancelScope(shield=True):
