@@ -42,7 +42,7 @@ def _app(schedules: int, jitter: str | int) -> App:
         return str(ctx.event.data["tick"])
 
     for number in range(schedules):
-        app.workflow(body, on=noon, id=f"at-noon-{number}")
+        app.workflow(on=noon, id=f"at-noon-{number}")(body)
     return app
 
 
