@@ -6,6 +6,7 @@ import re
 import runpy
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from flowgen.history import StepSucceeded
+from flowgen.runtime.stores import SqliteStore
 from flowgen.testing import Faults, Trace, check_invariants
 from flowgen.values import decode
 
@@ -160,6 +162,15 @@ def test_the_story_ends_well(program: str) -> None:
 def test_the_story_ends_as_well_while_engines_die(program: str, seed: int) -> None:
     """Crashes, lost leases and repeated commits change nothing about the end."""
     trace = import_module(f"patterns.{program}").story(seed=seed, workers=2, faults=FAULTS)
+    check_invariants(trace)
+    CHECKS[program](trace)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_story_ends_as_well_on_a_file(program: str, tmp_path: Path) -> None:
+    """The stores do not differ in what comes of it."""
+    store = partial(SqliteStore, tmp_path / "store.db", inline=True)
+    trace = import_module(f"patterns.{program}").story(seed=1, workers=2, faults=FAULTS, store=store)
     check_invariants(trace)
     CHECKS[program](trace)
 
