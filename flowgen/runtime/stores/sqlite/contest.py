@@ -63,7 +63,7 @@ class Contest:
         standing = slots.standing(self.tx.connection, candidate.key)
         limits = self._limits(candidate)
         if candidate.codeless:
-            self._left(candidate, standing, dict.fromkeys(limits))
+            self._left(candidate, standing, limits)
             return False
         full = next((slot for slot, limit in limits.items() if not self._room((candidate.app, slot), limit)), None)
         self._note(candidate, limits, full)
@@ -141,10 +141,11 @@ class Contest:
             slots.relist(self.tx, now_there, now_there.chores_at)
 
     def settle(self, freed: set[Slot]) -> None:
-        """List the heads of all queues that this claim changed; `freed` are slots that it took from dead holders."""
+        """List the heads of all queues that this claim changed; `freed` are slots that it took from dead holders.
+
+        In those of them that it did not look at, the heads are listed for the end of that lease already.
+        """
         for slot, limits in self.limits.items():
             rooms = {workflow: self._room(slot, limit) for workflow, limit in limits.items()}
             expired = slots.drop_expired(self.tx, *slot)
             slots.refresh(self.tx, *slot, rooms, freed=expired or slot in freed)
-        for slot in freed - self.limits.keys():
-            slots.refresh(self.tx, *slot, freed=True)
