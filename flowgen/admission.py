@@ -13,6 +13,8 @@ Rules
 * A key whose expression fails concerns its own start alone: that one is skipped with the error, and counted, before
   it has used anything up or entered a collecting run.
 * An idempotency key is taken only if the start then passes the rate limit; what was a duplicate uses nothing up.
+* A run that collects belongs to all whose events it has: the step that happens to open it does not know it by its id,
+  so that giving up on it cancels nothing.
 * What must be known of the store is asked for first (`Questions`), never read.
 
 Pure: time, ids and facts are arguments. Refuses to know how events are accepted (`acceptance`), and who
@@ -159,9 +161,10 @@ class Gate:
     def _collect(self, start: Start, policy: Any, document: dict[str, Any]) -> Admitted:
         name = collecting.collecting_key(start.workflow, key_text(policy.key, document))
         held = self._key(start.app, name)
-        joined = collecting.join(policy, start.app, name, held, start.event, start.run_id, start.parent, self._now)
+        run = start.run_id if start.parent is None else derived_id(start.run_id, "collecting")
+        joined = collecting.join(policy, start.app, name, held, start.event, run, start.parent, self._now)
         if joined.opened:
-            row = RunRow(start.app, start.run_id, start.workflow, self._now, seed_of(start.run_id), "collecting")
+            row = RunRow(start.app, run, start.workflow, self._now, seed_of(run), "collecting")
             row.due_at, row.holds = joined.due_at, (name,)
             self.create.append(NewRun(row, ()))
         self._take(joined.take)

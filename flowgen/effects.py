@@ -54,12 +54,7 @@ class Effects:
         for app, child in self.cancels:
             target = facts.successors.get((app, child))
             if target is not None:
-                reason = f"its parent {row.id} gave up on it"
-                messages.append(
-                    Message(
-                        derived_id(child, "cancel", row.id), app, target, CancelRequested(reason), must_be_open=True
-                    )
-                )
+                messages.append(given_up(row, app, child, target, must_be_open=True))
         opened = {wait.id for wait in self.open_waits} & set(self.close_waits)
         transition.create = tuple(self.create)
         transition.accept = tuple(self.accept)
@@ -95,6 +90,12 @@ def direct_run(
         app, run_id, workflow, now, seed_of(run_id) if seed is None else seed, due_at=now, parent=parent, since=since
     )
     return NewRun(row, (event,))
+
+
+def given_up(row: RunRow, app: str, child: str, target: str, *, must_be_open: bool = False) -> Message:
+    """The message by which a run cancels what it has invoked as `child`, and what may be `target` by now."""
+    reason = f"its parent {row.id} gave up on it"
+    return Message(derived_id(child, "cancel", row.id), app, target, CancelRequested(reason), must_be_open)
 
 
 def to_parent(row: RunRow, parent: Parent, life: int, body: ChildCompleted | ChildFailed) -> Message:

@@ -8,9 +8,10 @@ cancelled.
 from __future__ import annotations
 
 from .admission import Gate
-from .effects import Effects
+from .effects import Effects, given_up
 from .errors import UndecodableError
 from .facts import Facts
+from .flow_control import Policies
 from .history import (
     InvokeTerms,
     Record,
@@ -131,10 +132,18 @@ class Pen:
         self.effect.drop.append(DropKey(self.owned.row.app, signal_key(terms.signal), terms.wait))
 
     def _cancel_child(self, terms: InvokeTerms) -> None:
-        """Tell the child; one that this very transition would create is not created at all."""
+        """Tell the child. One that this very transition would create is not created.
+
+        Except if it has flow control: then it may hold keys, and others may have had to make room for it.
+        """
         if terms.on_cancel != "cancel":
             return
-        born = [new for new in self.effect.create if new.row.id != terms.child]
-        if len(born) == len(self.effect.create):
-            self.effect.cancels.append((terms.app, terms.child))
-        self.effect.create = born
+        effect = self.effect
+        others = [new for new in effect.create if new.row.id != terms.child]
+        route = self.facts.table.find(terms.app, terms.workflow)
+        if len(others) == len(effect.create):
+            effect.cancels.append((terms.app, terms.child))
+        elif route is not None and route.definition.policies != Policies():
+            effect.messages.append(given_up(self.owned.row, terms.app, terms.child, terms.child))
+        else:
+            effect.create = others
