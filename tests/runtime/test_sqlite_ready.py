@@ -73,6 +73,19 @@ async def test_who_takes_over_holds_once(world: World) -> None:
     assert await world.claimed("w3", limits=(2,)) == ["b"]
 
 
+async def test_who_takes_over_without_a_slot_holds_none(world: World) -> None:
+    """What a dead owner held is not held again when the lease of a slotless one is extended."""
+    await wants(world, "a", slots=("k", "j"))
+    await world.claim(limits=(1, 1))
+    await wants(world, "b")
+    world.pass_time(LEASE)
+    claims = await world.claim("w2", limits=(1, 1))
+    assert [(claimed.row.id, claimed.slotless) for claimed in claims.runs] == [("b", False), ("a", True)]
+    await world.raw.extend("w2", [Lease(APP, "a", claims.runs[1].row.fence)], 9 * LEASE)
+    await wants(world, "c", slots=("j",))
+    assert await world.claimed("w3", limits=(1,)) == ["c"]
+
+
 async def test_a_codeless_end_of_the_head_lets_the_next_in(world: World) -> None:
     """The slot that was free for the head of a queue is free for the next one when the head is ended codeless."""
     await wants(world, "holder")
