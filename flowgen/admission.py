@@ -226,6 +226,16 @@ class Gate:
             wants=bool(slots),
         )
 
+    def next_turn(self, start: Start) -> int:
+        """When a start that was missed may happen after all, by its throttle. Raises `ExpressionError`."""
+        limit = start.policies.throttle
+        name = self._throttle_name(start, start.policies, event_document(start.event))
+        if limit is None or name is None:
+            return self._now
+        said = limits.throttle(self._state(start.app, name), self._now, limit.limit, limit.per, limit.burst)
+        self._keep(start.app, name, said)
+        return self._now if said.at is None else said.at
+
     def _throttle_name(self, start: Start, policies: Policies, document: dict[str, Any]) -> str | None:
         if policies.throttle is None:
             return None

@@ -26,6 +26,10 @@ from .transition import DropKey, Key, Opening, Progress, TakeKey, Transition
 from .workflow import Definition
 
 
+MISSED = 5_000_000
+"""A start that is so many microseconds late was missed: all engines were down, or busy."""
+
+
 @attrs.frozen
 class Begin:
     """Nothing is in the way: the run may start."""
@@ -56,7 +60,32 @@ def before_start(
         start_at -= NEVER
     if start_at is not None and start_at > now:
         return _put_back(row, events, mail, start_at)
+    if start_at is not None and start_at < now - MISSED and (anew := _turn_anew(row, events, mail, facts, now)):
+        return anew
     return _put_back(row, events, mail, None) if slotless else Begin()
+
+
+def _turn_anew(
+    row: RunRow, events: tuple[AcceptedEvent, ...], mail: Sequence[Mail], facts: Facts, now: int
+) -> Transition | Questions | None:
+    """Nobody was there at its time: a throttled start takes its turn again, so that what waited is spread, too."""
+    route = facts.table.find(row.app, row.workflow)
+    if route is None or route.definition.policies.throttle is None:
+        return None
+    gate = Gate(facts, now)
+    try:
+        start_at = gate.next_turn(Start(route, events[-1], row.id))
+    except ExpressionError:
+        return None
+    if gate.questions:
+        return gate.questions
+    if start_at > now:
+        transition = _put_back(row, events, mail, start_at)
+    else:  # it keeps its lease, and begins once this is noted
+        progress = Progress(row.app, row.id, row.fence, row.length, (), row.drained, life=row.life)
+        transition = Transition(f"{row.id}/{row.fence}/{row.length}/turn", progress)
+    transition.cells = tuple(gate.cells.values())
+    return transition
 
 
 def _put_back(row: RunRow, events: tuple[AcceptedEvent, ...], mail: Sequence[Mail], start_at: int | None) -> Transition:
