@@ -116,9 +116,8 @@ def test_it_starts_each_at_the_earliest_time_that_it_may(
 def test_it_loses_nothing_and_keeps_its_spacing(
     seed: int, workers: int, times: list[float], burst: int, faults: Faults
 ) -> None:
-    """Under any faults each event is one run that completes, turns are in order of creation and as far apart as said.
-
-    Nobody starts before its turn. (Engines that are down start what has become due since when they are up again.)
+    """Under any faults each event is one run that completes, turns are as far apart as said, and nobody starts before
+    its turn. (What was missed, because no engine was there at its turn, may get another one.)
     """
     events = [(f"{int(time * 1000)}ms", go(n)) for n, time in enumerate(times)]
     trace = played(
@@ -128,8 +127,7 @@ def test_it_loses_nothing_and_keeps_its_spacing(
     rows = [run.recorded.row for run in runs(trace)]
     turns = [row.start_at if row.start_at is not None else row.created_at for row in rows]
     assert all(row.started_at is not None and row.started_at >= turn for row, turn in zip(rows, turns, strict=True))
-    delayed = [turn for row, turn in zip(rows, turns, strict=True) if row.start_at is not None]
-    assert delayed == sorted(set(delayed))
     slack = SECOND // 2  # how much later than decided a run is created when answers are late
+    turns.sort()
     for first, last in zip(turns, turns[burst:], strict=False):
         assert last - first >= 10 * SECOND - slack
