@@ -205,7 +205,7 @@ BUGS = (
         name="lost-wake-up",
         promise="a release with unread mail makes the run due at once",
         file="flowgen/runtime/stores/memory/commits.py",
-        find='at_once = progress.stored == "parked" or row.mail > row.drained',
+        find='at_once = progress.stored == "parked" or awaited > row.drained',
         replace='at_once = progress.stored == "parked"',
         tests=("tests/conformance/test_stores.py",),
     ),
