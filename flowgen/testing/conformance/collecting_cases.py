@@ -151,6 +151,23 @@ async def a_run_collects_for_as_long_as_it_says_so(world: World) -> None:
 
 
 @case
+async def what_it_has_collected_does_not_make_a_run_due(world: World) -> None:
+    """It is given back with its events unread, and is due when that says; at once if there is a cancel."""
+    world.needs_clock()
+    row = await world.own(stored="collecting")
+    await world.collect(await world.event("e1"))
+    due_at = await world.now() + SECOND
+    await world.store.commit(world.progress(row, release=True, stored="collecting", due_at=due_at))
+    world.expect("it waits", (await world.fresh(row)).due_at, due_at)
+    world.pass_time(SECOND)
+    claimed = (await world.claim()).runs[0]
+    await world.tell("r1", "c1", CancelRequested("stop"))
+    later = await world.now() + SECOND
+    await world.store.commit(world.progress(claimed.row, release=True, stored="collecting", due_at=later))
+    world.expect("it is to be cancelled", (await world.fresh(row)).due_at, await world.now())
+
+
+@case
 async def what_collects_is_not_released_by_its_state(world: World) -> None:
     """To say that a run goes on collecting does not give it back: only the release does."""
     row = await world.own(stored="collecting")

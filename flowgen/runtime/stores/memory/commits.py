@@ -306,7 +306,8 @@ def _settle(state: State, run: Run, progress: Progress, now: int) -> bool:
         for id in list(run.waits):
             _close_wait(state, run, id)
     elif _releases(progress) or progress.reopen:
-        at_once = progress.stored == "parked" or row.mail > row.drained
+        awaited = row.cancel if row.stored == "collecting" else row.mail
+        at_once = progress.stored == "parked" or awaited > row.drained
         _give_back(state, run, progress, now if at_once else progress.due_at, now)
         row.ended_at = None
         if progress.reopen:
