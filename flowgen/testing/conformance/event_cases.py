@@ -15,10 +15,12 @@ case = Collection()
 
 @case
 async def an_accepted_event_is_read_back(world: World) -> None:
-    """All of an event survives, with the position that acceptance gave it."""
+    """All of an event survives, with the position that acceptance gave it, and that it was deferred."""
     event = await world.event("e1", data={"b": 1, "a": [10**30, "é"]}, key="cart-7", digest="abc", ts=5)
+    event = attrs.evolve(event, deferred=True)
     (position,) = await world.accept(event)
     kept = attrs.evolve(event, position=position)
+    world.expect("among what is not routed", await world.store.unrouted(), (kept,))
     world.expect("by its id", await world.store.event("e1"), kept)
     world.expect("by its name", await world.store.events("paid", 0), (kept,))
     world.expect("one that is not there", await world.store.event("e2"), None)

@@ -107,18 +107,18 @@ def mail_of(run: str, key: int, number: int, seal: int, body: bytes) -> Mail:
     return Mail(number, decode_message(body))
 
 
-EVENT: Final = "select position, id, name, ts, accepted_at, user_key, digest, checksum, data from events "
+EVENT: Final = "select position, id, name, ts, accepted_at, user_key, digest, deferred, checksum, data from events "
 NUMBERED_EVENT: Final = (
-    "select position, id, name, ts, accepted_at, user_key, digest, checksum, data, number from events "
+    "select position, id, name, ts, accepted_at, user_key, digest, deferred, checksum, data, number from events "
 )
 
 
 def event_of(columns: Columns) -> AcceptedEvent:
     """The event in a row of `EVENT`."""
-    position, id, name, ts, accepted_at, key, digest, seal, data = columns
+    position, id, name, ts, accepted_at, key, digest, deferred, seal, data = columns
     if checksum(id, 0, data) != seal:
         raise StoreError(f"event {id} is damaged: the checksum of its data is wrong; restore a backup")
-    return AcceptedEvent(id, name, Json(data), ts, accepted_at, key, position, digest)
+    return AcceptedEvent(id, name, Json(data), ts, accepted_at, key, position, digest, bool(deferred))
 
 
 WAIT: Final = (

@@ -249,6 +249,7 @@ alter table runs add column place integer;
 alter table runs add column line integer not null default 0;
 alter table runs add column rank integer;
 update runs set rank = due_at where ended_at is null;
+alter table events add column deferred integer not null default 0;
 
 drop index runs_due;
 drop index runs_parked;

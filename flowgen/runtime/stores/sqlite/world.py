@@ -129,11 +129,12 @@ def accept(tx: Transaction, events: Iterable[AcceptedEvent]) -> None:
             tx.position += 1
         position = None if future else tx.position
         tx.execute(
-            "insert into events (id, position, name, ts, accepted_at, user_key, digest, routed, checksum, data) "
-            "values (?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+            "insert into events "
+            "(id, position, name, ts, accepted_at, user_key, digest, deferred, routed, checksum, data) values "
+            "(?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
             (
                 *(event.id, position, event.name, event.ts, event.accepted_at, event.key, event.digest),
-                *(checksum(event.id, 0, event.data), event.data),
+                *(event.deferred, checksum(event.id, 0, event.data), event.data),
             ),
         )
         if position is not None:
