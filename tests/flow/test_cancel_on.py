@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,10 +164,9 @@ def test_a_successor_is_cancelled_by_what_its_own_event_says() -> None:
     app = App("flow")
 
     @app.workflow(on=OnEvent("go"), cancel_on=STOP)
-    def work(ctx: Context) -> Steps[None]:
+    def work(ctx: Context) -> Steps[Any]:
         yield Sleep("a while", "30s")
-        if ctx.event.data["k"] == "a":
-            return Restart({"k": "b"})
+        return Restart({"k": "b"}) if ctx.event.data["k"] == "a" else None
 
     trace = played(app, [at(0, go(1, k="a")), at(40, stop("b"))])
     assert statuses(trace) == ["completed", "cancelled"]

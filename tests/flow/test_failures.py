@@ -122,7 +122,7 @@ def test_a_run_that_restarted_fails_as_its_successor() -> None:
     app = App("flow")
 
     @app.workflow(on=OnEvent("go"), on_failure="handler")
-    def work(ctx: Context) -> Steps[None]:
+    def work(ctx: Context) -> Steps[Any]:
         yield Sleep("a while", 1)
         if "n" in ctx.event.data:
             return Restart({})

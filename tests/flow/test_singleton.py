@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import trio
 from hypothesis import given, settings
@@ -146,7 +147,7 @@ def test_a_successor_takes_the_key() -> None:
     app = App("flow")
 
     @app.workflow(on=OnEvent("go"), singleton=SKIP)
-    def work(ctx: Context) -> Steps[int]:
+    def work(ctx: Context) -> Steps[Any]:
         n = ctx.event.data["n"]
         yield Sleep("a while", "10s")
         return Restart({"n": n - 1}) if n else n
@@ -162,7 +163,7 @@ def test_a_successor_is_replaced_like_any_run() -> None:
     app = App("flow")
 
     @app.workflow(on=OnEvent("go"), singleton=REPLACE)
-    def work(ctx: Context) -> Steps[int]:
+    def work(ctx: Context) -> Steps[Any]:
         yield Sleep("a while", "10s")
         return Restart({"n": 1}) if not ctx.event.data.get("last") else 7
 
