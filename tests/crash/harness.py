@@ -4,7 +4,7 @@ The parent has imported everything and forks a child for each life of the engine
 milliseconds. In the child the store does its writes on the calling thread, so the commit that dies is
 the one that was counted. "While it is written" is in the `xSync` of the write-ahead log: the bytes are
 in the file and not yet durable. The next life opens the file with a clock that is further on, so leases
-of the dead have run out and nobody waits.
+of the dead have run out and nobody waits. Each life begins a moment before a full hour, for those who tick then.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,10 +23,12 @@ import apsw
 import attrs
 import trio
 
+from flowgen import App
 from flowgen.history import OUTCOMES
 from flowgen.runtime import Engine, open_engine
+from flowgen.runtime.checkup import check_up
 from flowgen.runtime.environment import Environment
-from flowgen.runtime.store import RunFilter
+from flowgen.runtime.store import Loaded, RunFilter
 from flowgen.runtime.stores import SqliteStore
 from flowgen.transition import Transition
 
@@ -43,6 +46,9 @@ LIVES = 6
 LEASE = "60s"
 SHIFT = 3600 * 1_000_000
 """Each life begins so many microseconds later than the one before: all leases and back-offs are over."""
+BEFORE_THE_HOUR = 30_000
+ORIGIN = time.time_ns() // 1000 // SHIFT * SHIFT - BEFORE_THE_HOUR
+"""When the first life begins, by its clock."""
 
 
 class _KillFile(apsw.VFSFile):
@@ -94,13 +100,15 @@ class Recorded:
     starts: Counter[tuple[str, str]]
 
 
-def life(database: Path, number: int, scenario: Scenario, kill: tuple[int, Phase] | None) -> End:
+def life(
+    database: Path, number: int, scenario: Scenario, kill: tuple[int, Phase] | None, app: App = workflows.app
+) -> End:
     """One life of the engine in a forked child, and how it ended."""
     child = os.fork()
     if child == 0:
         code = _FAILED
         try:
-            code = trio.run(_live, database, number, scenario, kill)
+            code = trio.run(_live, database, number, scenario, kill, app)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -113,13 +121,13 @@ def life(database: Path, number: int, scenario: Scenario, kill: tuple[int, Phase
     return "spared" if code == _SPARED else "lived"
 
 
-async def _live(database: Path, number: int, scenario: Scenario, kill: tuple[int, Phase] | None) -> int:
+async def _live(database: Path, number: int, scenario: Scenario, kill: tuple[int, Phase] | None, app: App) -> int:
     _VFS.append(_KillVFS())
-    store = SqliteStore(database, _clock(number), inline=True, vfs=VFS_NAME)
+    clock = _LifeClock(number)
+    store = SqliteStore(database, clock, inline=True, vfs=VFS_NAME)
     used: Any = store if kill is None else KillingStore(store, *kill)
-    async with open_engine(
-        workflows.app, used, lease=LEASE, grace="0s", environment=Environment(threads=False)
-    ) as engine:
+    async with open_engine(app, used, lease=LEASE, grace="0s", environment=Environment(threads=False)) as engine:
+        clock.begin()
         with trio.fail_after(20):
             await scenario(engine)
     return _SPARED if isinstance(used, KillingStore) and used.count >= used.at else 0
@@ -128,8 +136,65 @@ async def _live(database: Path, number: int, scenario: Scenario, kill: tuple[int
 _VFS: list[_KillVFS] = []
 
 
-def _clock(number: int) -> Callable[[], int]:
-    return lambda: time.time_ns() // 1000 + number * SHIFT
+class _LifeClock:
+    """The clock of one life: it stands still until the engine is open, however long that takes."""
+
+    def __init__(self, number: int) -> None:
+        self._from = ORIGIN + number * SHIFT
+        self._begun: int | None = None
+
+    def begin(self) -> None:
+        self._begun = time.monotonic_ns()
+
+    def __call__(self) -> int:
+        return self._from if self._begun is None else self._from + (time.monotonic_ns() - self._begun) // 1000
+
+
+async def load_all(store: Any) -> list[Loaded]:
+    """Everything about every run of a store, schedules excepted; the newest first."""
+    loaded = []
+    cursor = None
+    while True:
+        page = await store.find_runs(RunFilter(), cursor)
+        loaded += [await store.load(row.app, row.id) for row in page.items]
+        cursor = page.cursor
+        if cursor is None:
+            return loaded
+
+
+@attrs.frozen
+class Ended:
+    """A run at the end of all lives. `first` and `last` say when its first and last records were written.
+
+    They are numbers, which grow with each commit of the store: the times of two records may be a few
+    milliseconds off, because an engine estimates the store's clock.
+    """
+
+    run: Loaded
+    first: int
+    last: int
+
+
+_SPANS = "select r.id, min(h.number), max(h.number) from history h join runs r on r.key = h.run group by r.id"
+
+
+def examined(database: Path) -> list[Ended]:
+    """All runs of a store that no engine uses any more, and in which the doctor finds no difference."""
+
+    async def examine() -> list[Loaded]:
+        store = SqliteStore(database, inline=True)
+        await store.open()
+        try:
+            report = await check_up(store)
+            assert not report.findings, report.findings
+            return await load_all(store)
+        finally:
+            await store.close()
+
+    runs = trio.run(examine)
+    with closing(apsw.Connection(str(database))) as connection:
+        spans = {run: (first, last) for run, first, last in connection.execute(_SPANS)}
+    return [Ended(run, *spans.get(run.row.id, (0, 0))) for run in runs]
 
 
 def recorded(database: Path) -> Recorded:
@@ -139,16 +204,10 @@ def recorded(database: Path) -> Recorded:
     async def read() -> None:
         store = SqliteStore(database, inline=True)
         await store.open()
-        cursor = None
-        while True:
-            page = await store.find_runs(RunFilter(), cursor)
-            for row in page.items:
-                loaded = await store.load(row.app, row.id)
-                assert loaded is not None
-                settled.update((row.id, r.step) for r in loaded.records if isinstance(r, OUTCOMES) and r.kind == "run")
-            cursor = page.cursor
-            if cursor is None:
-                break
+        for loaded in await load_all(store):
+            settled.update(
+                (loaded.row.id, r.step) for r in loaded.records if isinstance(r, OUTCOMES) and r.kind == "run"
+            )
         await store.close()
 
     if database.exists():
@@ -158,23 +217,33 @@ def recorded(database: Path) -> Recorded:
     return Recorded(frozenset(settled), starts)
 
 
-def survive(directory: Path, scenario: Scenario, at: int, phase: Phase) -> bool:
+def survive(
+    directory: Path,
+    scenario: Scenario,
+    at: int,
+    phase: Phase,
+    app: App = workflows.app,
+    holds: Callable[[list[Ended]], None] = lambda runs: None,
+) -> bool:
     """Kill at commit `at` in `phase`, then go on until the end. False if the run has no such commit.
 
-    Asserts that no step body was started again after its outcome was in the store.
+    Asserts that no step body was started again after its outcome was in the store, that the doctor finds
+    nothing in what is there at the end, and what `holds` asserts of it.
     """
     database = directory / f"{phase}-{at}.db"
     workflows.journal = str(directory / f"{phase}-{at}.journal")
-    end = life(database, 0, scenario, (at, phase))
+    end = life(database, 0, scenario, (at, phase), app)
     if end != "killed":
+        holds(examined(database))
         return end == "spared"
     before = recorded(database)
     for number in range(1, LIVES):
-        if life(database, number, scenario, None) == "lived":
+        if life(database, number, scenario, None, app) == "lived":
             break
     else:
         raise AssertionError(f"the runs did not end in {LIVES} lives")
     after = recorded(database)
     again = {key for key in before.settled if after.starts[key] > before.starts[key]}
     assert not again, f"killed {phase} commit {at}: recorded steps ran again: {sorted(again)}"
+    holds(examined(database))
     return True
