@@ -104,7 +104,7 @@ async def _working(
 ) -> AsyncIterator[Worker]:
     """A registered worker with its router, heartbeat and listener, running until the block is left."""
     worker = Worker(apps, store, environment, committer, executor, lease=lease, max_runs=max_runs)
-    router = Router(store, environment, committer)
+    router = Router(store, environment, committer, lambda: worker.routes)
     for app in apps.values():
         offers = tuple(
             Offer(w.id, worker.offers[app.name, w.id], encode_definition(w.definition()))

@@ -1,7 +1,7 @@
 """The router: brings accepted events to the waits that they match.
 
-Starting runs is part of accepting an event; delivery to waits is always a later commit, made here, in
-pages; the event stays unrouted until the last page, so a crash repeats it, and a message's id makes
+Starting runs is part of accepting an event, except for those of the future and for what is too much for one
+commit: those start here, in pages. Delivery to waits is always a later commit, made here, in pages; the event stays unrouted until the last page, so a crash repeats it, and a message's id makes
 the repetition harmless.
 
 What is urgent goes first. Runs that begin here together with their event have a moment to themselves
@@ -12,6 +12,7 @@ nothing is urgent to nobody: such marks are collected for a while and committed 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -21,10 +22,11 @@ from ..decisions import deliver, start_runs
 from ..errors import StoreError
 from ..events import AcceptedEvent
 from ..facts import Facts, Questions
+from ..routing import RouteTable
 from ..transition import Transition
 from .committer import Committer
 from .environment import Environment
-from .lookup import answer, load_routes
+from .lookup import answer
 from .store import Committed, Refused, Store
 
 log = logging.getLogger("flowgen")
@@ -37,10 +39,13 @@ _PAUSE = 0.2
 
 
 class Router:
-    """Routes the events of a store; any number of processes may do so at once."""
+    """Routes the events of a store; any number of processes may do so at once. `routes` gives the table in force."""
 
-    def __init__(self, store: Store, environment: Environment, committer: Committer) -> None:
+    def __init__(
+        self, store: Store, environment: Environment, committer: Committer, routes: Callable[[], RouteTable]
+    ) -> None:
         self._store = store
+        self._routes = routes
         self._environment = environment
         self._committer = committer
         self._wake = trio.Event()
@@ -84,25 +89,26 @@ class Router:
             await trio.sleep(COURTESY_SECONDS)
             self._after_runs = False
         events = [event for event in await self._store.unrouted() if event.id not in self._unmarked]
+        await self._start([event for event in events if is_delayed(event) or event.deferred])
         for event in events:
             await self._deliver(event)
         if len(self._unmarked) >= 400:
             await self._mark()
         return bool(events)
 
-    async def _start(self, event: AcceptedEvent) -> None:
-        """Create the runs of an event that accepting it did not start: each once, in pages.
+    async def _start(self, events: Sequence[AcceptedEvent]) -> None:
+        """Create the runs of events that accepting them did not start: each once, in pages.
 
         What another router, or this one before a crash, has started already is known by its link to the event.
         """
-        table = await load_routes(self._store)
-        starts = starts_of(event, table)
+        table = self._routes()
+        starts = [start for event in events for start in starts_of(event, table)]
         while starts:
-            done = await self._started(event)
-            starts = [start for start in starts if (start.app, start.workflow) not in done]
-            page, later = starts[:STARTS_AT_ONCE], starts[STARTS_AT_ONCE:]
-            if page and await self._start_page(page, Facts(table)):
-                starts = later
+            page = starts[:STARTS_AT_ONCE]
+            done = {event: await self._started(event) for event in {start.event.id for start in page}}
+            left = [start for start in page if (start.app, start.workflow) not in done[start.event.id]]
+            if not left or await self._start_page(left, Facts(table)):
+                del starts[: len(page)]
 
     async def _start_page(self, page: list[Start], facts: Facts) -> bool:
         """Start some runs in one commit; False if others were faster, with anything that it depends on."""
@@ -117,20 +123,18 @@ class Router:
             return False
         return True
 
-    async def _started(self, event: AcceptedEvent) -> set[tuple[str, str]]:
+    async def _started(self, event: str) -> set[tuple[str, str]]:
         """The workflows of which this event has started a run."""
         started: set[tuple[str, str]] = set()
         cursor: str | None = None
         while True:
-            page = await self._store.started_by(event.id, cursor)
+            page = await self._store.started_by(event, cursor)
             started |= {(row.app, row.workflow) for row in page.items}
             cursor = page.cursor
             if cursor is None:
                 return started
 
     async def _deliver(self, event: AcceptedEvent) -> None:
-        if is_delayed(event) or event.deferred:
-            await self._start(event)
         cursor: str | None = None
         number = 0
         while True:
