@@ -25,7 +25,6 @@ from .runs import EventCollected, Freed, Mail, Parent, RunRow
 from .transition import DropKey, Key, Opening, Progress, TakeKey, Transition
 from .workflow import Definition
 
-
 MISSED = 5_000_000
 """A start that is so many microseconds late was missed: all engines were down, or busy."""
 

@@ -1,8 +1,8 @@
 """The router: brings accepted events to the waits that they match.
 
 Starting runs is part of accepting an event, except for those of the future and for what is too much for one
-commit: those start here, in pages. Delivery to waits is always a later commit, made here, in pages; the event stays unrouted until the last page, so a crash repeats it, and a message's id makes
-the repetition harmless.
+commit: those start here, in pages. Delivery to waits is always a later commit, made here, in pages; the event
+stays unrouted until the last page, so a crash repeats it, and a message's id makes the repetition harmless.
 
 What is urgent goes first. Runs that begin here together with their event have a moment to themselves
 before the event is looked at: most are short, and a result is on its way. Marking an event that matches
