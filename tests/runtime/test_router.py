@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from flowgen import App, Context, Event, OnEvent, Run, Sleep, Steps, WaitFor
@@ -36,6 +37,7 @@ async def _seconds_to_routing(app: App, event: Event[Any]) -> float:
     """Virtual seconds from sending an event until its routing begins."""
     store = _Watched()
     async with open_engine(app, store, grace="0s", environment=Environment(seed=1, threads=False)) as engine:
+        await trio.testing.wait_all_tasks_blocked()  # its first look is over
         began = trio.current_time()
         await engine.send(event)
         await store.looked.wait()
