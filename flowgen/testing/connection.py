@@ -32,6 +32,7 @@ from ..runtime.store import (
     Extended,
     Extender,
     Lease,
+    LeaseLost,
     Loaded,
     Page,
     Refused,
@@ -106,8 +107,18 @@ class Connection:
         try:
             return await self._apply(transition)
         except Refused as refused:
-            self._world.broken(f"commit {transition.id} was accepted, and refused when it was repeated: {refused!r}")
+            if not self._moved_on(transition, refused):
+                self._world.broken(
+                    f"commit {transition.id} was accepted, and refused when it was repeated: {refused!r}"
+                )
             return committed
+
+    def _moved_on(self, transition: Transition, refused: Refused) -> bool:
+        """Whether the run was given back without a record, and claimed since: then nothing tells the repetition."""
+        progress = transition.progress
+        if progress is None or progress.records or not progress.release:
+            return False
+        return isinstance(refused, LeaseLost) and self._world.runs[progress.run].fence > progress.fence
 
     async def _deliver_late(self, transition: Transition) -> None:
         """A copy of a commit that got lost on its way, and arrives after all. Whatever comes of it, nobody hears."""
