@@ -1,9 +1,9 @@
 """Which runs a worker may be given, in their order.
 
-That is a merge of lists, each of them in order in an index: for each workflow that it offers the runs that are
-plainly due and those that have a rank (see `row`), the same for each digest that parked runs of it, and the
-runs that any worker may end. Lists are stepped through only as far as runs are taken, so a claim costs what
-it gives. While it looks nothing is written; runs that become ready because of what it gave are `Pushed` to it.
+That is a merge, each part of it in order in an index: the runs that are plainly due and those that have a rank
+(see `row`), as far as it offers them (`ready`), and the runs that any worker may end. They are stepped through
+only as far as runs are taken, so a claim costs what it gives, and not what is offered. While it looks nothing
+is written; runs that become ready because of what it gave are `Pushed` to it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import attrs
 
 from ....runs import SUSPECT_STRIKES
 from ...store import Who
-from .row import RANKED
+from .ready import CANDIDATE, FOREVER, ReadyOrder
+from .row import LATER, PLAIN, RANKED
 from .rows import Columns
 from .transaction import Transaction
 
-_LAST: Final = 2**63 - 1
-
 PROMOTED_AT_MOST: Final = 500
-"""A claim ranks so many runs of a workflow whose time has come: the next one goes on."""
+"""A claim ranks so many runs whose time has come: the next one goes on."""
 
 
 @attrs.define(order=True)
@@ -44,44 +43,18 @@ class Candidate:
     slots: str | None = attrs.field(order=False)
 
 
-_COLUMNS: Final = "app, id, 0, key, owner, strikes, workflow, "
-_PLAIN: Final = (
-    f"select rank, {_COLUMNS} null, line, slots from runs "  # noqa: S608
-    "where app = ? and workflow = ? and line = 0 and stored <> 'parked' and rank <= ? order by rank, id"
-)
-_RANKED: Final = (
-    f"select rank, {_COLUMNS} null, line, slots from runs "  # noqa: S608
-    "where app = ? and workflow = ? and line = 2 and stored <> 'parked' order by rank, id"
-)
-_LATER: Final = (
-    f"select rank, {_COLUMNS} iif(stored = 'parked', digest, null), line, slots from runs "  # noqa: S608
-    "where app = ? and workflow = ? and line = 1 order by rank"
-)
-_PARKED: Final = (
-    f"select rank, {_COLUMNS} digest, line, slots from runs "  # noqa: S608
-    "where app = ? and workflow = ? and stored = 'parked' and digest is ? and line = ? and rank <= ? order by rank, id"
-)
 _CODELESS: Final = (
     "select codeless_at, app, id, 1, key, owner, strikes, workflow, iif(stored = 'parked', digest, null), line, slots "
     "from runs where codeless_at <= ? order by codeless_at, app, id"
 )
-_NEXT_DIGEST: Final = (
-    "select digest from runs where app = ? and workflow = ? and stored = 'parked' and digest > ? "
-    "order by digest limit 1"
-)
-_ANY: Final = (
-    "select exists (select 1 from runs indexed by runs_parked where stored = 'parked'), "
-    "exists (select 1 from runs indexed by runs_ranked where line = 2 and stored <> 'parked'), "
-    "exists (select 1 from runs indexed by runs_later where line = 1)"
-)
 _PROMOTE: Final = (
     "update runs set line = 2, rank = iif(owner is null, coalesce(place, rank - priority * 1000000), "
     "rank - priority * 1000000) where key in "
-    "(select key from runs where app = ? and workflow = ? and line = 1 and rank <= ? order by rank limit ?)"
+    "(select key from runs where line = 1 and rank <= ? order by rank limit ?)"
 )
 
 QUEUED: Final = (
-    f"select place, {_COLUMNS} null, line, slots from runs "  # noqa: S608
+    f"select place, {CANDIDATE}from runs "
     "where app = ? and blocked_on = ? and workflow = ? and (place, id) > (?, ?) "
     "order by place, id limit 1"
 )
@@ -116,64 +89,27 @@ class Lists:
         self._connection = connection
         self._who = who
         self.suspect = suspect_of(connection, who.worker)
-        self._any_parked, self._any_ranked, self._any_later = connection.execute(_ANY).get
+        self._order = ReadyOrder(connection, who.offers)
 
     def promote(self, tx: Transaction) -> None:
         """Rank the runs whose time has come."""
-        if self._any_later:
-            for app, workflow in self._who.offers:
-                tx.execute(_PROMOTE, (app, workflow, tx.now, PROMOTED_AT_MOST))
-                self._any_ranked = True
+        tx.execute(_PROMOTE, (tx.now, PROMOTED_AT_MOST))
 
     def ready(self, now: int, pushed: Pushed) -> Iterator[tuple[Candidate, int]]:
         """What is ready, by rank, each with the strikes that it has once it is claimed."""
-        lists = [self._codeless(now), *self._plain(now), *self._ranked()]
-        return self._claimable(pushed.merged(heapq.merge(*lists)))
+        lists = heapq.merge(self._codeless(now), self._order.line(PLAIN, now), self._order.line(RANKED))
+        return self._claimable(pushed.merged(lists))
 
     def first_time(self) -> int | None:
         """The first time at which something is ready; 0 if it is so already, but stands there by its rank."""
-        if next(self._claimable(heapq.merge(*self._ranked())), None) is not None:
+        if next(self._claimable(self._order.line(RANKED)), None) is not None:
             return 0
-        lists = [self._codeless(_LAST), *self._plain(_LAST), *self._later()]
-        first, _ = next(self._claimable(heapq.merge(*lists)), (None, 0))
+        lists = heapq.merge(self._codeless(FOREVER), self._order.line(PLAIN), self._order.line(LATER))
+        first, _ = next(self._claimable(lists), (None, 0))
         return first.rank if first is not None else None
 
     def _codeless(self, until: int) -> Iterator[Columns]:
         return self._connection.execute(_CODELESS, (until,))
-
-    def _plain(self, until: int) -> Iterator[Iterator[Columns]]:
-        for app, workflow in self._who.offers:
-            yield self._connection.execute(_PLAIN, (app, workflow, until))
-        for name in self._parked():
-            yield self._connection.execute(_PARKED, (*name, 0, until))
-
-    def _ranked(self) -> Iterator[Iterator[Columns]]:
-        if self._any_ranked:
-            for app, workflow in self._who.offers:
-                yield self._connection.execute(_RANKED, (app, workflow))
-        for name in self._parked():
-            yield self._connection.execute(_PARKED, (*name, RANKED, _LAST))
-
-    def _later(self) -> Iterator[Iterator[Columns]]:
-        if self._any_later:
-            for (app, workflow), offered in self._who.offers.items():
-                rows = self._connection.execute(_LATER, (app, workflow))
-                yield (columns for columns in rows if columns[8] is None or columns[8] != offered)
-
-    def _parked(self) -> Iterator[tuple[str, str, str]]:
-        """The workflows that are offered, with the digests that parked runs of them, other than the one offered."""
-        if self._any_parked:
-            for (app, workflow), offered in self._who.offers.items():
-                for digest in self._digests(app, workflow):
-                    if digest != offered:
-                        yield app, workflow, digest
-
-    def _digests(self, app: str, workflow: str) -> Iterator[str]:
-        """The digests that parked runs of a workflow: one step down the index each."""
-        digest = self._connection.execute(_NEXT_DIGEST, (app, workflow, "")).get
-        while digest is not None:
-            yield digest
-            digest = self._connection.execute(_NEXT_DIGEST, (app, workflow, digest)).get
 
     def _claimable(self, candidates: Iterable[Columns]) -> Iterator[tuple[Candidate, int]]:
         """Those that this worker may have: none without its code that it could have with it, no second suspect."""

@@ -122,9 +122,9 @@ def children(connection: apsw.Connection, app: str, run: str, cursor: str | None
     return _page(rows, PAGE, run_of, _app_and_id)
 
 
-_IN_STATUS: Final = (
-    "select * from runs where stored = ?6 and (created_at, app, id) < (?1, ?2, ?3) and created_at >= ?4 "
-    "order by created_at desc, app desc, id desc limit ?5"
+_IN_APP: Final = (
+    "select * from runs where app = ?7 and stored = ?6 and created_at <= ?1 and created_at >= ?4 "
+    "and (created_at, app, id) < (?1, ?2, ?3) order by created_at desc, id desc limit ?5"
 )
 _IN_WORKFLOW: Final = (
     "select * from runs where app = ?7 and workflow = ?8 and stored = ?6 and created_at <= ?1 and created_at >= ?4 "
@@ -133,18 +133,16 @@ _IN_WORKFLOW: Final = (
 
 
 def find_runs(connection: apsw.Connection, where: RunFilter, cursor: str | None, limit: int) -> Page[RunRow]:
-    """Runs, newest first: the lists of each status, and of each workflow if one is asked for, merged."""
+    """Runs, newest first: the lists of each app and status, or of one workflow in them, merged."""
     limit = min(limit, PAGE)
     newest: tuple[int, str, str] = _decoded(cursor, tuple[int, str, str]) if cursor is not None else (_LAST, "", "")
     if where.before is not None:
         newest = min(newest, (where.before, "", ""))
     bounds = (*newest, where.after if where.after is not None else 0, limit + 1)
     statuses = STATUSES if where.status is None else _OPEN if where.status == "open" else (where.status,)
-    if where.app is None and where.workflow is None:
-        lists = [connection.execute(_IN_STATUS, (*bounds, status)) for status in statuses]
-    else:
-        named = list(_workflows(connection, where.app, where.workflow))
-        lists = [connection.execute(_IN_WORKFLOW, (*bounds, status, *name)) for name in named for status in statuses]
+    query, name = (_IN_APP, ()) if where.workflow is None else (_IN_WORKFLOW, (where.workflow,))
+    apps = _apps(connection) if where.app is None else [where.app]
+    lists = [connection.execute(query, (*bounds, status, app, *name)) for app in apps for status in statuses]
     merged = heapq.merge(*lists, key=_by_creation, reverse=True)
     return _page(merged, limit, run_of, _by_creation)
 
@@ -153,20 +151,15 @@ def _by_creation(columns: Columns) -> tuple[int, str, str]:
     return columns[4], columns[1], columns[2]
 
 
-def _workflows(connection: apsw.Connection, app: str | None, workflow: str | None) -> Iterator[tuple[str, str]]:
-    """The (app, workflow) pairs that have runs: one step down the index each."""
-    if app is not None and workflow is not None:
-        yield app, workflow
-        return
-    found = ("", "")
-    while found is not None:
-        found = connection.execute(_NEXT_WORKFLOW, found).get or connection.execute(_NEXT_APP, found[:1]).get
-        if found is not None and app in (None, found[0]) and workflow in (None, found[1]):
-            yield found
+def _apps(connection: apsw.Connection) -> Iterator[str]:
+    """The apps that have runs: one step down the index each."""
+    app = connection.execute(_NEXT_APP, ("",)).get
+    while app is not None:
+        yield app
+        app = connection.execute(_NEXT_APP, (app,)).get
 
 
-_NEXT_WORKFLOW: Final = "select app, workflow from runs where app = ? and workflow > ? order by workflow limit 1"
-_NEXT_APP: Final = "select app, workflow from runs where app > ? order by app, workflow limit 1"
+_NEXT_APP: Final = "select app from runs where app > ? order by app limit 1"
 
 
 # -- events and waits -------------------------------------------------------------------------------

@@ -254,12 +254,15 @@ alter table events add column deferred integer not null default 0;
 drop index runs_due;
 drop index runs_parked;
 drop index runs_looking;
-create index runs_plain on runs (app, workflow, rank, id) where line = 0 and rank is not null and stored <> 'parked';
-create index runs_later on runs (app, workflow, rank) where line = 1;
-create index runs_ranked on runs (app, workflow, rank, id) where line = 2 and stored <> 'parked';
+drop index runs_by_status;
+create index runs_plain on runs (rank, app, id) where line = 0 and rank is not null and stored <> 'parked';
+create index runs_later on runs (rank, app, id) where line = 1;
+create index runs_ranked on runs (rank, app, id) where line = 2 and stored <> 'parked';
+create index runs_ready on runs (app, workflow, line, rank, id) where rank is not null and stored <> 'parked';
 create index runs_parked on runs (app, workflow, digest, line, rank, id) where stored = 'parked';
 create index runs_blocked on runs (app, blocked_on, workflow, place, id) where blocked_on is not null;
 create index runs_looking on runs (looks_from) where ended_at is null;
+create index runs_by_app on runs (app, stored, created_at, id);
 
 create table held (
     app text not null,
