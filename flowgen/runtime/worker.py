@@ -434,12 +434,15 @@ class Worker:
                 drive.mail_came()
 
     async def _verify_lost(self, drive: Drive) -> None:
-        """A lease could not be extended: the run has just been given back, or its bodies must stop."""
+        """A lease could not be extended: the run has just been given back, or its bodies must stop.
+
+        They must, too, when others have ended the run or given it back since: nobody owns it, and not by our doing.
+        """
         row = drive.owned.row
         loaded = await self.patiently(lambda: self.store.load(row.app, row.id, 1 << 60))
         if drive.released or self.drives.get((row.app, row.id)) is not drive:
             return
-        if loaded is None or loaded.row.owner is not None:
+        if loaded is None or loaded.row.owner is not None or loaded.row.fence != row.fence:
             log.warning("run %s: its lease has expired; its bodies are stopped", row.id)
             drive.stop()
 

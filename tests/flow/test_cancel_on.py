@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flowgen import App, Context, Event, OnEvent, Restart, Run, RunCancelled, Sleep, Steps
@@ -209,7 +209,14 @@ def test_it_is_as_the_model_says(seed: int, sent: list[Sent], workers: int) -> N
     assert statuses(trace) == model(sent), trace.timeline()
 
 
+LOST_AND_ENDED = [(5, "go", "b"), *[(second, "stop", "a") for second in (11, 11, 18)], (24, "stop", "b")]
+LOST_AND_ENDED += [(28, "stop", "a"), (30, "stop", "b"), (36, "stop", "a"), (39, "stop", "b")]
+LOST_AND_ENDED += [(49, "stop", "b"), (59, "stop", "b")]
+"""A worker has lost the run and stopped its body for the cancel, while another one ended the run: it has to let go."""
+
+
 @given(seed=SEEDS, sent=SENT, faults=FAULTS, workers=st.integers(1, 3), collect=st.booleans())
+@example(1056, LOST_AND_ENDED, Faults(0.03, 0.2, 0.1, 0.03, 0.2), 3, False)
 @settings(max_examples=50)
 def test_no_fault_lets_a_cancelled_run_complete(
     seed: int, sent: list[Sent], faults: Faults, workers: int, collect: bool
