@@ -4,6 +4,9 @@ A run may be claimed only to be ended, put back or opened: it collects, it is a 
 come, nobody can drive it. Those decisions are made and committed here. Any other is replayed into a live
 generator, unless the worker has kept the one that its claim continues.
 
+Runs that hold the same unique key take turns in this process. Each writes the key, so of a hundred that a singleton
+replaced at once one would be let through and the others refused, a hundred times over.
+
 Refuses to know: when to claim, and what becomes of a run once it is driven.
 """
 
@@ -13,6 +16,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -52,6 +56,7 @@ class Entrance:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._store = worker.store
+        self._turns: WeakValueDictionary[tuple[str, ...], trio.Lock] = WeakValueDictionary()
 
     async def enter(self, claimed: Claimed, cached: Owned | None) -> Entered | None:
         """A claimed run, ready to go on; None if all that there was to do with it is done."""
@@ -92,6 +97,14 @@ class Entrance:
 
         `exists` is told of each run, event or key that was to be made and is there already.
         """
+        row = loaded.row
+        if not row.holds:
+            return await self._settle_in_turn(loaded, decide, exists)
+        turn = self._turns.setdefault((row.app, *row.holds), trio.Lock())
+        async with turn:
+            return await self._settle_in_turn(loaded, decide, exists)
+
+    async def _settle_in_turn(self, loaded: Loaded, decide: Decide, exists: Callable[[str], None]) -> bool:
         for attempt in range(_TRIES):
             decided = await self._decide(loaded, decide)
             if decided is None:
