@@ -60,6 +60,7 @@ def test_a_path_leads_into_an_event(text: str, path: tuple[str, ...]) -> None:
         ("event", "'event' is no path into an event"),
         ("data." + "x" * 1000, "1,005 characters; a path has at most 1,000"),
         (5, "5 is no path"),
+        (["data"], "['data'] is no path"),
     ],
 )
 def test_a_bad_path_says_where_and_what_to_write(text: Any, message: str) -> None:

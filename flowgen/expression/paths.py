@@ -24,7 +24,6 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_$@-]+")
 _write_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
-@lru_cache(maxsize=4096)
 def parse_path(text: str, what: str = "path") -> Path:
     """The segments of a path into an event: `data.order_id`, with or without `event.` or `async.` before it.
 
@@ -32,6 +31,11 @@ def parse_path(text: str, what: str = "path") -> Path:
     """
     if not isinstance(text, str):
         raise DefinitionError(f'{what}: {text!r:.100} is no path; write it like "data.order_id"')
+    return _parsed(text, what)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str, what: str) -> Path:
     if len(text) > MAX_PATH:
         raise DefinitionError(f"{what}: {len(text):,} characters; a path has at most {MAX_PATH:,}")
     segments = text.split(".")
