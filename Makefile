@@ -31,7 +31,7 @@ demo: $(READY)
 	PYTHONPATH=examples $(BIN)/python -m shop.demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py $(ARGS)

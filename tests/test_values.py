@@ -756,7 +756,7 @@ class Charge:
         (len, Any),
         (json.dumps, Any),
     ],
-    ids=str,
+    ids=lambda given: getattr(given, "__name__", type(given).__name__),
 )
 def test_the_return_annotation_of_anything_that_can_be_called(function: Callable[..., Any], annotation: Any) -> None:
     """Functions, async ones, partials, methods, callable objects and classes; `Any` where nothing is said."""
