@@ -20,9 +20,11 @@ from ..duration import MAX_SPAN, parse_duration
 from ..errors import DefinitionError, InvalidInput, NotFound
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts, Questions
+from ..flow_control import Policies
 from ..history import Record
 from ..outcome import Json
 from ..routing import RouteTable
+from ..runs import EventCollected
 from ..signals import signal_key
 from ..transition import NewRun, Transition
 from ..values import encode
@@ -31,7 +33,7 @@ from .committer import Committer
 from .environment import Environment
 from .info import Page, RunInfo
 from .listing import Listing
-from .lookup import Started, answer, load_routes
+from .lookup import Started, answer, load_routes, rows_started_by
 from .naming import TAIL, Names, Target, workflow_id
 from .results import Results
 from .retention import purge
@@ -95,13 +97,17 @@ class Engine:
 
     async def start(self, workflow: Target, data: Any = None, *, run_id: str | None = None) -> str:
         """Start one run directly and give its id. With a `run_id` that exists for the same workflow and
-        data, that run is meant: starting it again changes nothing."""
+        data, that run is meant: starting it again changes nothing. A debounce or a batch that is open takes the data
+        in; then its id is given, the first time and again."""
         app, name = await self._names.workflow(workflow)
         routes = await self._routes()
         run = _check_run_id(run_id) if run_id is not None else self._environment.new_id()
         payload = _encode_data(data if data is not None else {}, f"the data of workflow {name!r}")
         request = self._environment.new_id()
+        again = run_id is not None and _collects(routes, app, name)
         for _ in range(_TRIES):
+            if again and (collector := await self._collector(app, name, run, payload)) is not None:
+                return collector
             facts = Facts(routes)
             claim = self.worker.claim_at_once() if self.worker is not None else None
             now = self._environment.now()
@@ -111,8 +117,10 @@ class Engine:
             try:
                 await self._commit_created(transition, claim.claimed if claim is not None else [])
             except Duplicate as duplicate:
-                if duplicate.name == run:
+                if duplicate.name == run and not again:
                     return await self._same_run(app, name, run, payload)
+                if duplicate.name == run and await self._collector(app, name, run, payload) is None:
+                    raise _run_id_used(run) from None
                 await trio.sleep(self._environment.luck() * 0.01)
             except Refused:
                 await trio.sleep(self._environment.luck() * 0.01)
@@ -124,8 +132,24 @@ class Engine:
         """A run whose id exists, if it is of the same workflow and data."""
         loaded = await self.store.load(app, run, TAIL)
         if loaded is None or loaded.row.workflow != workflow or bytes(loaded.events[0].data) != bytes(payload):
-            raise InvalidInput(f"run id {run!r} is already used, by another workflow or with other data")
+            raise _run_id_used(run)
         return run
+
+    async def _collector(self, app: str, workflow: str, run: str, payload: Json) -> str | None:
+        """The run into which an earlier start with this run id was collected, if it had the same data.
+
+        A debounce may have dropped that data by now.
+        """
+        for row in await rows_started_by(self.store, run):
+            loaded = await self.store.load(row.app, row.id, TAIL)
+            if loaded is None or (row.app, row.workflow) != (app, workflow):
+                continue
+            collected = (mail.message.body for mail in loaded.mail)
+            events = (*loaded.events, *(body.event for body in collected if isinstance(body, EventCollected)))
+            if any(event.id == run and bytes(event.data) != bytes(payload) for event in events):
+                raise InvalidInput(f"run id {run!r} is already used, with other data, in run {row.id}")
+            return row.id
+        return None
 
     async def started(self, event: str) -> list[str]:
         """The ids of the runs that an accepted event has started, at most one a workflow.
@@ -412,6 +436,17 @@ def _encode_data(data: Any, what: str) -> Json:
         shown = bytes(payload)[:50].decode(errors="ignore")
         raise InvalidInput(f"{what}: {shown} must be an object, because it becomes ctx.event.data; wrap it")
     return payload
+
+
+def _run_id_used(run: str) -> InvalidInput:
+    return InvalidInput(f"run id {run!r} is already used, by another workflow or with other data")
+
+
+def _collects(routes: RouteTable, app: str, workflow: str) -> bool:
+    """Whether runs of a workflow collect their events."""
+    route = routes.find(app, workflow)
+    policies = route.definition.policies if route is not None else Policies()
+    return policies.debounce is not None or policies.batch is not None
 
 
 def _check_run_id(run_id: Any) -> str:

@@ -37,6 +37,7 @@ from flowgen import (
     step_info,
 )
 from flowgen.errors import EventConflict, InvalidInput, NotFound, WrongState
+from flowgen.flow_control import Batch, Debounce
 from flowgen.history import EndFailed, Retried, StepSucceeded
 from flowgen.runtime import Engine, open_engine
 
@@ -467,6 +468,48 @@ async def test_start_with_a_run_id_is_idempotent(opened: OpenApp) -> None:
             await engine.start(flow, {"n": 2}, run_id="mine")
         with pytest.raises(NotFound, match="no workflow 'other'"):
             await engine.start("start/other")
+
+
+COLLECTING = [({"batch": Batch(3, wait="1h")}, [1, 2, 3]), ({"debounce": Debounce("1s")}, [3])]
+
+
+@pytest.mark.parametrize(("option", "collected"), COLLECTING, ids=["batch", "debounce"])
+async def test_start_with_a_run_id_is_collected_once(
+    opened: OpenApp, option: dict[str, Any], collected: list[int]
+) -> None:
+    """What was collected into another run is not started again: neither while that collects, nor later."""
+    app = App("start")
+
+    @app.workflow(**option)
+    def flow(ctx: Context[Data]) -> Steps[list[int]]:
+        return (yield from Run(list, [event.data["n"] for event in ctx.events]))
+
+    async with opened(app) as engine:
+        for n, run in [(1, "one"), (2, "two"), (2, "two"), (1, "one"), (3, "three"), (2, "two")]:
+            assert await engine.start(flow, {"n": n}, run_id=run) == "one"
+        with pytest.raises(InvalidInput, match="run id 'three' is already used, with other data, in run one"):
+            await engine.start(flow, {"n": 4}, run_id="three")
+        assert await engine.result("one") == collected
+        assert await engine.start(flow, {"n": 2}, run_id="two") == "one"
+        assert len((await engine.runs()).items) == 1
+
+
+async def test_a_run_id_of_another_workflow_is_refused_by_a_batch(opened: OpenApp) -> None:
+    """A batch does not take over a run that exists."""
+    app = App("start")
+
+    @app.workflow
+    def plain(ctx: Context[Data]) -> Steps[int]:
+        return (yield from Run(add, 1, 1))
+
+    @app.workflow(batch=Batch(3, wait="1h"))
+    def flow(ctx: Context[Data]) -> Steps[int]:
+        return (yield from Run(add, 1, 1))
+
+    async with opened(app) as engine:
+        await engine.start(plain, {}, run_id="mine")
+        with pytest.raises(InvalidInput, match="run id 'mine' is already used"):
+            await engine.start(flow, {}, run_id="mine")
 
 
 async def test_result_times_out_and_a_missing_run_is_not_found(opened: OpenApp) -> None:
