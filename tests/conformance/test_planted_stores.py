@@ -157,7 +157,7 @@ BUGS = (
     bug(
         "a release forgets the unread mail",
         "commits",
-        'progress.stored == "parked" or row.mail > row.drained',
+        'progress.stored == "parked" or awaited > row.drained',
         'progress.stored == "parked"',
         "a release with unread mail is due now",
         "a release sees the mail of its own commit",
@@ -274,9 +274,9 @@ BUGS = (
     ),
     bug(
         "a run is due too early",
-        "order",
-        "first[0] <= now:",
-        "first[0] <= now + 1:",
+        "ownership",
+        "state.lines.promote(now)",
+        "state.lines.promote(now + 1)",
         "what is not due is not claimed",
         "a lease ends at its time",
     ),
@@ -320,8 +320,8 @@ BUGS = (
     bug(
         "a parked run is for everybody",
         "ownership",
-        "if parked_by != digest",
-        "if True",
+        "not (parked and digest == offered)",
+        "True",
         "a parked run is for other code",
         "a parked run whose owner died is still for other code",
     ),
@@ -696,8 +696,8 @@ BUGS = (
     bug(
         "a worker is given another suspect in the next claim",
         "ownership",
-        "return Claiming(who, lease, now, orders, held, held)",
-        "return Claiming(who, lease, now, orders, held, None)",
+        "return Claiming(who, lease, now, held, held)",
+        "return Claiming(who, lease, now, held, None)",
         "a worker is given one suspect at a time",
     ),
     bug(

@@ -6,10 +6,11 @@ Each is a plain structure over values that others own. None of them knows what a
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Hashable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import islice
 from operator import attrgetter
+from typing import Generic, TypeVar
 
 from ....events import AcceptedEvent, event_document
 from ....expression import match_key, parse_path, value_at
@@ -24,21 +25,25 @@ WaitKey = tuple[str, str, str]
 _position = attrgetter("position")
 
 
-class Agenda:
-    """Some runs in the order of a number (a time, a rank), then of app and id.
+Key = TypeVar("Key", bound=Hashable)
+Number = TypeVar("Number")
+
+
+class Ordered(Generic[Key, Number]):
+    """Some runs, or lines of them, in the order of a number (a time, a rank), then of their names.
 
     A heap whose entries go stale when a run gets another number, and are dropped when they are met; it is
     made anew when most of it is stale.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[RunKey, int] = {}
-        self._heap: list[tuple[int, RunKey]] = []
+        self._numbers: dict[Key, Number] = {}
+        self._heap: list[tuple[Number, Key]] = []
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def put(self, run: RunKey, number: int) -> None:
+    def put(self, run: Key, number: Number) -> None:
         """The run has that number, whatever was said before."""
         if self._numbers.get(run) == number:
             return
@@ -48,11 +53,11 @@ class Agenda:
             self._heap = [(number, run) for run, number in self._numbers.items()]
             heapify(self._heap)
 
-    def discard(self, run: RunKey) -> bool:
+    def discard(self, run: Key) -> bool:
         """The run is not listed any more; returns whether it was."""
         return self._numbers.pop(run, None) is not None
 
-    def first(self) -> tuple[int, RunKey] | None:
+    def first(self) -> tuple[Number, Key] | None:
         """The first entry."""
         while self._heap:
             entry = self._heap[0]
@@ -61,9 +66,9 @@ class Agenda:
             heappop(self._heap)
         return None
 
-    def upcoming(self) -> Generator[tuple[int, RunKey], None, None]:
+    def upcoming(self) -> Generator[tuple[Number, Key], None, None]:
         """The entries in order. They stay; nothing may be put or discarded before this is closed."""
-        met: list[tuple[int, RunKey]] = []
+        met: list[tuple[Number, Key]] = []
         try:
             while self._heap:
                 entry = heappop(self._heap)
@@ -73,6 +78,10 @@ class Agenda:
         finally:
             for entry in met:
                 heappush(self._heap, entry)
+
+
+class Agenda(Ordered[RunKey, int]):
+    """Some runs in the order of a time or a rank, then of app and id."""
 
 
 class WaitIndex:

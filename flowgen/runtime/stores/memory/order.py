@@ -7,6 +7,10 @@ have to let others pass. So a run stands in one of two lines, `later` by its rea
 rank; `promote` moves it from the one to the other when its time has come. Each run is moved once, so a claim
 costs what it gives, however many runs are ready or wait.
 
+What a worker offers is known by workflow, so each has such an order of its own, and parked runs have one for
+each digest that parked them. The `Lines` are all of them, by their first runs: a claim or a look costs the same
+however many workflows a worker offers, and passes over one entry for each that has runs and that it does not.
+
 When a run is ready follows from its row, and from when it began to want a slot:
 
 * one that is owned, at the end of its lease: then its owner is gone;
@@ -20,15 +24,20 @@ When a run is ready follows from its row, and from when it began to want a slot:
 from __future__ import annotations
 
 from ....runs import RunRow
-from .indexes import Agenda, RunKey
+from .indexes import Agenda, Ordered, RunKey
 
 SECOND = 1_000_000
+
+LineName = tuple[str, str, bool, str]
+"""App and workflow, whether the runs are parked, and by which digest."""
 
 
 class ReadyOrder:
     """Runs by the time at which they are ready, and those that are by rank."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: Lines, name: LineName) -> None:
+        self.name = name
+        self._lines = lines
         self.later = Agenda()
         self.ready = Agenda()
         self._ranks: dict[RunKey, int] = {}
@@ -42,18 +51,53 @@ class ReadyOrder:
             self.ready.discard(run)
             self._ranks[run] = rank
             self.later.put(run, ready_at)
+        self._lines.note(self)
 
     def discard(self, run: RunKey) -> None:
         """The run is not ready at any time."""
         self.later.discard(run)
         self.ready.discard(run)
         self._ranks.pop(run, None)
+        self._lines.note(self)
 
     def promote(self, now: int) -> None:
         """Rank the runs whose time has come."""
         while (first := self.later.first()) is not None and first[0] <= now:
             self.later.discard(first[1])
             self.ready.put(first[1], self._ranks.pop(first[1]))
+        self._lines.note(self)
+
+
+class Lines:
+    """The ready orders of all workflows, and of those the ones that have runs by their first."""
+
+    def __init__(self) -> None:
+        self.later: Ordered[LineName, tuple[int, RunKey]] = Ordered()
+        self.ready: Ordered[LineName, tuple[int, RunKey]] = Ordered()
+        self._orders: dict[LineName, ReadyOrder] = {}
+
+    def __getitem__(self, name: LineName) -> ReadyOrder:
+        return self._orders[name]
+
+    def of(self, row: RunRow) -> ReadyOrder:
+        """Where a run is listed."""
+        parked = row.stored == "parked"
+        name = (row.app, row.workflow, parked, (row.digest or "") if parked else "")
+        return self._orders.get(name) or self._orders.setdefault(name, ReadyOrder(self, name))
+
+    def note(self, order: ReadyOrder) -> None:
+        """The first runs of that order may have changed."""
+        for lines, runs in ((self.later, order.later), (self.ready, order.ready)):
+            first = runs.first() if runs else None
+            if first is None:
+                lines.discard(order.name)
+            else:
+                lines.put(order.name, first)
+
+    def promote(self, now: int) -> None:
+        """Rank the runs whose time has come."""
+        while (first := self.later.first()) is not None and first[0][0] <= now:
+            self._orders[first[1]].promote(now)
 
 
 def rank(row: RunRow, ready_at: int) -> int:

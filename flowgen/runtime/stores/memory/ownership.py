@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
 from itertools import zip_longest
-from operator import itemgetter
 
 import attrs
 
 from ....runs import SUSPECT_STRIKES, RunRow
 from ...store import PAGE, Claimed, Claims, Extended, Lease, Who
-from .indexes import Agenda, RunKey
-from .order import ReadyOrder, chores_at, earliest
+from .indexes import Agenda, Ordered, RunKey
+from .order import LineName, ReadyOrder, chores_at, earliest
 from .state import Run, State
 
 
@@ -28,38 +27,36 @@ class Claiming:
 
     `held` is the suspect that the worker had before, `suspect` the one that it will name. `blocked` counts
     the runs that were blocked on the way: a claim ends after a page of them. `passed` are runs that are
-    ready, but not for this worker.
+    ready, but not for this worker, `aside` the lines of what it does not offer.
     """
 
     who: Who
     lease: int
     now: int
-    orders: list[ReadyOrder]
     held: RunKey | None
     suspect: RunKey | None
     given: list[Claimed] = attrs.Factory(list)
     passed: list[Run] = attrs.Factory(list)
+    aside: list[LineName] = attrs.Factory(list)
     blocked: int = 0
 
 
 def begin(state: State, who: Who, lease: int) -> Claiming:
     """Begin a claim."""
     now = state.now()
-    orders = _offered(state, who)
-    for order in orders:
-        order.promote(now)
+    state.lines.promote(now)
     held = state.suspect_of(who.worker)
-    return Claiming(who, lease, now, orders, held, held)
+    return Claiming(who, lease, now, held, held)
 
 
 def choose(state: State, claiming: Claiming) -> Claimed | None:
     """The next run of a claim, as it will be; None if there is none. Blocks those on the way that have to wait."""
     while claiming.blocked < PAGE and (first := _first(state, claiming)) is not None:
-        _, key, agenda = first
-        run, codeless = state.runs[key], agenda is state.codeless
+        _, key, order = first
+        run, codeless = state.runs[key], order is None
         strikes = _strikes(state, run, claiming.who.worker, claiming.held)
         if _has_code(claiming.who, run) if codeless else _is_second_suspect(claiming, run, strikes):
-            agenda.discard(key)
+            (state.codeless if order is None else order).discard(key)
             claiming.passed.append(run)
             continue
         full = None if codeless else _full_slot(state, claiming, run.row)
@@ -87,6 +84,8 @@ def end(state: State, claiming: Claiming) -> Claims:
     """The answer of a claim. What was passed over is there for others again."""
     for run in claiming.passed:
         state.list_run(run)
+    for name in claiming.aside:
+        state.lines.note(state.lines[name])
     state.note_alive(claiming.who.worker, claiming.now, claiming.suspect)
     return Claims(tuple(claiming.given), claiming.now, state.generation)
 
@@ -108,10 +107,11 @@ def next_due(state: State, who: Who) -> int | None:
 
     times = [state.events.next_promotion()]
     times.append(_first_time(state, state.codeless, lambda run: not _has_code(who, run)))
-    for order in _offered(state, who):
-        ready = _first_time(state, order.ready, may_have) is not None
-        times.append(state.highest if ready else _first_time(state, order.later, may_have))
-    return earliest(*times)
+    ready = _first_of(state.lines.ready, who, lambda name: _first_time(state, state.lines[name].ready, may_have))
+    if ready is not None:
+        return earliest(state.highest, *times)
+    later = _first_of(state.lines.later, who, lambda name: _first_time(state, state.lines[name].later, may_have))
+    return earliest(later, *times)
 
 
 def extend(state: State, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
@@ -139,12 +139,11 @@ def _extend_one(state: State, held: Lease, now: int, lease: int) -> int | None:
 # -- what a worker may have ---------------------------------------------------------------------------
 
 
-def _offered(state: State, who: Who) -> list[ReadyOrder]:
-    """Where the runs are listed for which a worker has the code; a parked one wants other code."""
-    orders = [state.due[name] for name in who.offers if name in state.due]
-    for name, digest in who.offers.items():
-        orders += [order for parked_by, order in state.parked.get(name, {}).items() if parked_by != digest]
-    return orders
+def _offers(who: Who, line: LineName) -> bool:
+    """Whether a worker has the code for the runs in a line; a parked one wants other code."""
+    app, workflow, parked, digest = line
+    offered = who.offers.get((app, workflow))
+    return offered is not None and not (parked and digest == offered)
 
 
 def _has_code(who: Who, run: Run) -> bool:
@@ -153,14 +152,30 @@ def _has_code(who: Who, run: Run) -> bool:
     return digest is not None and not (run.row.stored == "parked" and run.row.digest == digest)
 
 
-def _first(state: State, claiming: Claiming) -> tuple[int, RunKey, Agenda] | None:
-    """The run that is to be looked at next, and where it is listed."""
-    agendas = [order.ready for order in claiming.orders]
-    firsts = [(*first, agenda) for agenda in agendas if (first := agenda.first()) is not None]
+def _first(state: State, claiming: Claiming) -> tuple[int, RunKey, ReadyOrder | None] | None:
+    """The run that is to be looked at next, and where it is listed; None for the list of the codeless."""
+    ready = state.lines.ready
+    while (head := ready.first()) is not None and not _offers(claiming.who, head[1]):
+        ready.discard(head[1])
+        claiming.aside.append(head[1])
     codeless = state.codeless.first()
-    if codeless is not None and codeless[0] <= claiming.now:
-        firsts.append((*codeless, state.codeless))
-    return min(firsts, key=itemgetter(0, 1), default=None)
+    if codeless is not None and codeless[0] <= claiming.now and (head is None or codeless < head[0]):
+        return (*codeless, None)
+    return (*head[0], state.lines[head[1]]) if head is not None else None
+
+
+def _first_of(
+    lines: Ordered[LineName, tuple[int, RunKey]], who: Who, first_time: Callable[[LineName], int | None]
+) -> int | None:
+    """The first of the times of those lines that a worker has the code for."""
+    found = None
+    with closing(lines.upcoming()) as upcoming:
+        for (number, _), name in upcoming:
+            if found is not None and number >= found:
+                break
+            if _offers(who, name):
+                found = earliest(found, first_time(name))
+    return found
 
 
 def _first_time(state: State, agenda: Agenda, may_have: Callable[[Run], bool]) -> int | None:

@@ -17,7 +17,7 @@ from ....runs import SUSPECT_STRIKES, Message, RunRow
 from ....transition import Cell, Key, Wait
 from ...store import CODELESS_AFTER, Registered, Registration
 from .indexes import Agenda, EventLog, RunKey, WaitIndex
-from .order import ReadyOrder, chores_at, earliest, rank, ready_at
+from .order import Lines, ReadyOrder, chores_at, earliest, rank, ready_at
 from .slots import Slots
 
 Named = tuple[str, str]
@@ -77,8 +77,7 @@ class State:
     by_creation: list[tuple[int, RunKey]] = attrs.Factory(list)
     started: dict[str, dict[RunKey, None]] = attrs.Factory(dict)
     children: dict[RunKey, list[RunKey]] = attrs.Factory(dict)
-    due: dict[Named, ReadyOrder] = attrs.Factory(dict)
-    parked: dict[Named, dict[str | None, ReadyOrder]] = attrs.Factory(dict)
+    lines: Lines = attrs.Factory(Lines)
     codeless: Agenda = attrs.Factory(Agenda)
     slots: Slots = attrs.Factory(Slots)
     waits: WaitIndex = attrs.Factory(WaitIndex)
@@ -173,7 +172,7 @@ class State:
 
     def _list_ready(self, run: Run) -> None:
         ready_at = self._ready_at(run)
-        order = self._order(run.row) if ready_at is not None else None
+        order = self.lines.of(run.row) if ready_at is not None else None
         if run.order is not order and run.order is not None:
             run.order.discard(run.key)
         run.order = order
@@ -194,13 +193,6 @@ class State:
         if run.rank is not None and row.owner is None:
             return run.rank
         return rank(row, ready_at(row, run.wanted_at) or 0)
-
-    def _order(self, row: RunRow) -> ReadyOrder:
-        name = (row.app, row.workflow)
-        if row.stored != "parked":
-            return self.due.get(name) or self.due.setdefault(name, ReadyOrder())
-        orders = self.parked.setdefault(name, {})
-        return orders.get(row.digest) or orders.setdefault(row.digest, ReadyOrder())
 
     def _codeless_at(self, run: Run) -> int | None:
         """When a run may be ended without its code: a while after a cancel or its deadline, and its last lease."""
