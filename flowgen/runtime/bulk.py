@@ -143,15 +143,20 @@ class _Tally:
         self._refusals: list[Refusal] = []
 
     async def take(self, rows: Sequence[RunRow]) -> None:
-        """Steer these runs, `_AT_A_TIME` of them at once."""
+        """Steer these runs, `_AT_A_TIME` of them at once. They are named in their order, whichever was first."""
         limit = trio.CapacityLimiter(_AT_A_TIME)
+        done: set[tuple[str, str]] = set()
         async with trio.open_nursery() as nursery:
             for row in rows:
-                nursery.start_soon(self._take, row, limit, nursery.cancel_scope)
+                nursery.start_soon(self._take, row, limit, nursery.cancel_scope, done)
         if self._broken is not None:
             raise self._broken
+        self._done += len(done)
+        self._runs += [row.id for row in rows if (row.app, row.id) in done][: SHOWN - len(self._runs)]
 
-    async def _take(self, row: RunRow, limit: trio.CapacityLimiter, scope: trio.CancelScope) -> None:
+    async def _take(
+        self, row: RunRow, limit: trio.CapacityLimiter, scope: trio.CancelScope, done: set[tuple[str, str]]
+    ) -> None:
         async with limit:
             try:
                 await self._steer(row)
@@ -162,9 +167,7 @@ class _Tally:
                 else:
                     self._refuse(row, error)
             else:
-                self._done += 1
-                if len(self._runs) < SHOWN:
-                    self._runs.append(row.id)
+                done.add((row.app, row.id))
 
     def _refuse(self, row: RunRow, error: FlowgenError) -> None:
         self._refused += 1
