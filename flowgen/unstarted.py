@@ -67,7 +67,10 @@ def before_start(
 def _turn_anew(
     row: RunRow, events: tuple[AcceptedEvent, ...], mail: Sequence[Mail], facts: Facts, now: int
 ) -> Transition | Questions | None:
-    """Nobody was there at its time: a throttled start takes its turn again, so that what waited is spread, too."""
+    """Nobody was there at its time: a throttled start takes its turn again, so that what waited is spread, too.
+
+    It is given back even if its turn is now: only a release is known again when it is repeated.
+    """
     route = facts.table.find(row.app, row.workflow)
     if route is None or route.definition.policies.throttle is None:
         return None
@@ -78,11 +81,7 @@ def _turn_anew(
         return None
     if gate.questions:
         return gate.questions
-    if start_at > now:
-        transition = _put_back(row, events, mail, start_at)
-    else:  # it keeps its lease, and begins once this is noted
-        progress = Progress(row.app, row.id, row.fence, row.length, (), row.drained, life=row.life)
-        transition = Transition(f"{row.id}/{row.fence}/{row.length}/turn", progress)
+    transition = _put_back(row, events, mail, max(start_at, now))
     transition.cells = tuple(gate.cells.values())
     return transition
 

@@ -93,7 +93,7 @@ class Entrance:
         return await self._settle(loaded, partial(_before_start, claimed.slotless, cancelled))
 
     async def _settle(self, loaded: Loaded, decide: Decide, exists: Callable[[str], None] = lambda name: None) -> bool:
-        """Decide and commit, until that is not refused; True if the run may begin, or is kept.
+        """Decide and commit, until that is not refused; True if it says that the run may begin.
 
         `exists` is told of each run, event or key that was to be made and is there already.
         """
@@ -125,8 +125,6 @@ class Entrance:
                     exists(refused.name)
                 loaded = again
                 continue
-            if decision.progress is not None and not decision.progress.release:
-                return True
             self._worker.note_settled(loaded.row, decision)
             return False
         log.warning("run %s: others keep changing what it depends on; it is tried again later", loaded.row.id)
