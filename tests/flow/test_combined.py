@@ -108,7 +108,12 @@ SENT = st.lists(st.tuples(st.integers(0, 40), st.sampled_from("abc"), st.integer
 
 def all_events(sent: list[Sent]) -> list[tuple[float, Event[dict[str, Any]]]]:
     """The events."""
-    return [at(second, go(n, k=key, id=id, takes=4.1)) for n, (second, key, id) in enumerate(sent)]
+    return [at(time, go(n, k=key, id=id, takes=4.1)) for n, (time, key, id) in enumerate(apart(sent))]
+
+
+def apart(sent: list[Sent]) -> list[tuple[float, str, int]]:
+    """The events at times of which no two, and nothing that follows from them, are equal."""
+    return [(second + n * 0.007, key, id) for n, (second, key, id) in enumerate(sent)]
 
 
 def model(sent: list[Sent]) -> list[list[int]]:
@@ -117,7 +122,7 @@ def model(sent: list[Sent]) -> list[list[int]]:
     starts: list[float] = []
     collecting: dict[str, tuple[float, float, int]] = {}
     opened: list[tuple[float, str, int]] = []
-    for n, (second, key, id) in enumerate(sent):
+    for n, (second, key, id) in enumerate(apart(sent)):
         for other, (_, due, last) in list(collecting.items()):
             if due < second:
                 opened.append((due, other, last))
