@@ -33,12 +33,12 @@ from .errors import ExpressionError
 from .events import AcceptedEvent, event_document
 from .expression import match_key, parse_path, value_at
 from .facts import Facts, Questions
-from .flow_control import CancelOn, Policies, key_text, priority_of
+from .flow_control import CancelOn, Policies, Throttle, key_text, priority_of
 from .ids import derived_id, seed_of
 from .outcome import Json
 from .routing import Route
 from .runs import Message, Parent, RunRow
-from .transition import Cell, Key, NewRun, Opening, TakeKey, Wait
+from .transition import Cell, Key, NewRun, Opening, Progress, TakeKey, Transition, Wait
 from .waits import where_expression
 
 ONCE_FOR = 24 * 3600 * 1_000_000
@@ -103,6 +103,18 @@ class Gate:
         self._facts = facts
         self._now = now
 
+    def transition(self, id: str, progress: Progress | None = None) -> Transition:
+        """The collected effects as a transition; who asks puts in what else it changes."""
+        return Transition(
+            id,
+            progress,
+            create=tuple(self.create),
+            messages=tuple(self.messages),
+            open_waits=tuple(self.open_waits),
+            take=tuple(self.take.values()),
+            cells=tuple(self.cells.values()),
+        )
+
     # -- route ------------------------------------------------------------------------------------
 
     def admit(self, start: Start) -> Admitted:
@@ -114,8 +126,7 @@ class Gate:
         try:
             return self._route(start, policies, document)
         except ExpressionError as error:
-            self._facts.table.errors[start.route.name] += 1
-            return self._skip(start, f"a key could not be worked out: {error}")
+            return self._skip(start, self._without_key(start, error))
 
     def _route(self, start: Start, policies: Policies, document: dict[str, Any]) -> Admitted:
         once = self._once(start, policies, document)
@@ -128,7 +139,7 @@ class Gate:
             limit = policies.rate_limit
             return self._skip(start, f"the rate limit is used up: {limit}")
         if collects is None:
-            admitted = self.open(start, (start.event,), document)
+            admitted = self._open(start, (start.event,), document)
         else:
             admitted = self._collect(start, collects, document)
         if once is not None and admitted.skipped is None:
@@ -175,22 +186,24 @@ class Gate:
 
     def reopen(self, start: Start, events: tuple[AcceptedEvent, ...]) -> Admitted:
         """Create a run with events that were let in before: it is opened, not routed."""
-        try:
-            return self.open(start, events, event_document(start.event))
-        except ExpressionError as error:
-            self._facts.table.errors[start.route.name] += 1
-            return self._skip(start, f"a key could not be worked out: {error}")
+        return self._open(start, events, event_document(start.event))
 
-    def open(self, start: Start, events: tuple[AcceptedEvent, ...], document: dict[str, Any]) -> Admitted:
+    def _open(self, start: Start, events: tuple[AcceptedEvent, ...], document: dict[str, Any]) -> Admitted:
         """Create the run, as far as singleton, throttle and priority have it."""
         opening = self.opening(start, events, document)
         return self._skip(start, opening) if isinstance(opening, str) else self._create(start, opening)
 
     def opening(self, start: Start, events: tuple[AcceptedEvent, ...], document: dict[str, Any]) -> Opening | str:
         """What the run opens with; or why it does not. `document` is that of its last event."""
+        try:
+            return self._opening(start, events, document)
+        except ExpressionError as error:
+            return self._without_key(start, error)
+
+    def _opening(self, start: Start, events: tuple[AcceptedEvent, ...], document: dict[str, Any]) -> Opening | str:
         policies = start.policies
         slots = slots_of(start.workflow, policies, document)
-        throttled = self._throttle_name(start, policies, document)
+        throttled = _throttle_name(start, policies.throttle, document)
         holds: tuple[str, ...] = ()
         start_at: int | None = None
         if policies.singleton is not None:
@@ -204,13 +217,10 @@ class Gate:
             self._take(take)
             holds = (name,)
             start_at = NEVER if after else None
-        if throttled is not None and policies.throttle is not None:
-            limit = policies.throttle
-            said = limits.throttle(self._state(start.app, throttled), self._now, limit.limit, limit.per, limit.burst)
-            self._keep(start.app, throttled, said)
-            assert said.at is not None
-            if said.at > self._now or start_at is not None:
-                start_at = said.at + (start_at or 0)
+        if policies.throttle is not None:
+            turn = self._turn(start.app, policies.throttle, throttled)
+            if turn > self._now or start_at is not None:
+                start_at = turn + (start_at or 0)
         priority, error = priority_of(policies.priority, document)
         if error is not None:
             self._facts.table.errors[start.route.name] += 1
@@ -226,20 +236,24 @@ class Gate:
             wants=bool(slots),
         )
 
-    def next_turn(self, start: Start) -> int:
-        """When a start that was missed may happen after all, by its throttle. Raises `ExpressionError`."""
+    def next_turn(self, start: Start) -> int | None:
+        """When a start that was missed may happen after all, by its throttle; None if it has none that applies."""
         limit = start.policies.throttle
-        name = self._throttle_name(start, start.policies, event_document(start.event))
-        if limit is None or name is None:
-            return self._now
-        said = limits.throttle(self._state(start.app, name), self._now, limit.limit, limit.per, limit.burst)
-        self._keep(start.app, name, said)
-        return self._now if said.at is None else said.at
-
-    def _throttle_name(self, start: Start, policies: Policies, document: dict[str, Any]) -> str | None:
-        if policies.throttle is None:
+        if limit is None:
             return None
-        return f"throttle/{start.workflow}/{key_text(policies.throttle.key, document)}"
+        try:
+            name = _throttle_name(start, limit, event_document(start.event))
+        except ExpressionError as error:
+            self._without_key(start, error)
+            return None
+        return self._turn(start.app, limit, name)
+
+    def _turn(self, app: str, limit: Throttle, name: str) -> int:
+        """When the next start happens under a throttle."""
+        said = limits.throttle(self._state(app, name), self._now, limit.limit, limit.per, limit.burst)
+        self._keep(app, name, said)
+        assert said.at is not None
+        return said.at
 
     def _create(self, start: Start, opening: Opening) -> Admitted:
         row = RunRow(start.app, start.run_id, start.workflow, self._now, seed_of(start.run_id), parent=start.parent)
@@ -256,6 +270,11 @@ class Gate:
         row.parent = start.parent
         self.create.append(NewRun(row, (start.event,)))
         return Admitted(start.run_id, reason)
+
+    def _without_key(self, start: Start, error: ExpressionError) -> str:
+        """Count a key whose expression failed; gives why the run does not open."""
+        self._facts.table.errors[start.route.name] += 1
+        return f"a key could not be worked out: {error}"
 
     # -- what is known, and what this gate has changed of it ------------------------------------------
 
@@ -298,6 +317,11 @@ class Gate:
 
 
 _NONE = Policies()
+
+
+def _throttle_name(start: Start, throttle: Throttle | None, document: dict[str, Any]) -> str:
+    """The cell of a throttle. Raises `ExpressionError`."""
+    return f"throttle/{start.workflow}/{key_text(throttle.key, document)}" if throttle is not None else ""
 
 
 def _check_later_keys(policies: Policies, document: dict[str, Any]) -> None:

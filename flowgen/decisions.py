@@ -76,15 +76,10 @@ def accept_events(
 
 def _admitting(id: str, gate: Gate, now: int, claim: ClaimAtOnce | None) -> Transition:
     """What flow control made of new runs, some of them claimed at once."""
-    create = gate.create if claim is None else [claim.run(new, now) for new in gate.create]
-    return Transition(
-        id,
-        create=tuple(create),
-        messages=tuple(gate.messages),
-        open_waits=tuple(gate.open_waits),
-        take=tuple(gate.take.values()),
-        cells=tuple(gate.cells.values()),
-    )
+    transition = gate.transition(id)
+    if claim is not None:
+        transition.create = tuple([claim.run(new, now) for new in transition.create])
+    return transition
 
 
 def start_runs(id: str, starts: Iterable[Start], facts: Facts, now: int) -> Transition | Questions:
@@ -92,7 +87,7 @@ def start_runs(id: str, starts: Iterable[Start], facts: Facts, now: int) -> Tran
     gate = Gate(facts, now)
     for start in starts:
         gate.admit(start)
-    return gate.questions or _admitting(id, gate, now, None)
+    return gate.questions or gate.transition(id)
 
 
 @attrs.define
@@ -307,7 +302,7 @@ def rerun(
         new.seed, new.since = row.seed, row.since
         records = (Started(now, ""), *copied) if from_step is not None else ()
         new.length = len(records)
-    transition = _admitting(run_id, gate, now, None)
+    transition = gate.transition(run_id)
     transition.create = (NewRun(new, events, records),)
     transition.open_waits = tuple(attrs.evolve(wait, after=facts.positions[None]) for wait in gate.open_waits)
     return transition

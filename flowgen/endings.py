@@ -169,8 +169,8 @@ def _end(
     if isinstance(after, Questions):
         return after
     gate, keys = (after.gate, after.keys) if after is not None else (Gate(facts, now), LetGo())
-    messages: list[Message] = [*keys.messages, *gate.messages]
-    drop: list[DropKey] = list(keys.drop)
+    messages: list[Message] = []
+    drop: list[DropKey] = []
     for request in open_requests(history).values():
         match request.terms:
             case InvokeTerms(app, _, child, _, "cancel"):
@@ -195,17 +195,12 @@ def _end(
         life=row.life,
         opening=ended.opening,
     )
-    return Transition(
-        f"{row.id}/{row.fence}/{row.length}",
-        progress,
-        create=tuple(gate.create),
-        accept=tuple(after.accept) if after is not None else (),
-        messages=tuple(messages),
-        open_waits=tuple(gate.open_waits),
-        take=(*keys.take, *gate.take.values()),
-        drop=tuple(drop),
-        cells=tuple(gate.cells.values()),
-    )
+    transition = gate.transition(f"{row.id}/{row.fence}/{row.length}", progress)
+    transition.accept = tuple(after.accept) if after is not None else ()
+    transition.messages = (*keys.messages, *transition.messages, *messages)
+    transition.take = (*keys.take, *transition.take)
+    transition.drop = (*keys.drop, *drop)
+    return transition
 
 
 def _after(history: Sequence[Record], now: int) -> int:

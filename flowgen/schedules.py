@@ -98,16 +98,9 @@ def tick(
         "schedule",
         opening=Opening(events, holds=row.holds, start_at=following),
     )
-    return Transition(
-        f"{row.id}/{row.fence}/{row.length}",
-        progress,
-        create=tuple(gate.create),
-        accept=tuple(accept),
-        messages=tuple(gate.messages),
-        open_waits=tuple(gate.open_waits),
-        take=tuple(gate.take.values()),
-        cells=tuple(gate.cells.values()),
-    )
+    transition = gate.transition(f"{row.id}/{row.fence}/{row.length}", progress)
+    transition.accept = tuple(accept)
+    return transition
 
 
 def tick_event(route: Route, schedule: ScheduleDefinition, at: int, now: int) -> AcceptedEvent:

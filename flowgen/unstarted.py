@@ -16,12 +16,11 @@ import attrs
 from .admission import NEVER, Gate, Start, cancel_waits, delay_of, due_of
 from .collecting import collection_of
 from .endings import cancel_reason, cancel_run_without_code, skip_run
-from .errors import ExpressionError
 from .events import AcceptedEvent, event_document
 from .facts import Facts, Questions
 from .history import Record
 from .routing import Route
-from .runs import EventCollected, Freed, Mail, Parent, RunRow
+from .runs import EventCollected, Freed, Mail, RunRow
 from .transition import DropKey, Key, Opening, Progress, TakeKey, Transition
 from .workflow import Definition
 
@@ -72,12 +71,9 @@ def _turn_anew(
     It is given back even if its turn is now: only a release is known again when it is repeated.
     """
     route = facts.table.find(row.app, row.workflow)
-    if route is None or route.definition.policies.throttle is None:
-        return None
     gate = Gate(facts, now)
-    try:
-        start_at = gate.next_turn(Start(route, events[-1], row.id))
-    except ExpressionError:
+    start_at = gate.next_turn(Start(route, events[-1], row.id)) if route is not None else None
+    if start_at is None:
         return None
     if gate.questions:
         return gate.questions
@@ -127,7 +123,7 @@ def _close(row: RunRow, mail: Sequence[Mail], facts: Facts, now: int) -> Transit
     events = tuple(body.event for body in collected)
     gate = Gate(facts, now)
     start = Start(route, events[-1], row.id)
-    opening = _opening(gate, start, events, callers)
+    opening = gate.opening(start, events, event_document(events[-1]))
     if gate.questions:
         return gate.questions
     drained = _read(row, mail)
@@ -143,26 +139,13 @@ def _close(row: RunRow, mail: Sequence[Mail], facts: Facts, now: int) -> Transit
         True,
         due_of(opening, now),
         reason=delay_of(opening.start_at),
-        opening=opening,
+        opening=attrs.evolve(opening, callers=callers),
         wants=opening.wants,
     )
-    return Transition(
-        f"{row.id}/{row.fence}/{row.length}",
-        progress,
-        messages=tuple(gate.messages),
-        open_waits=(*gate.open_waits, *cancel_waits(start, events[-1], now)),
-        take=tuple(gate.take.values()),
-        drop=(DropKey(row.app, name, row.id, held.version if held is not None and ours else None),),
-        cells=tuple(gate.cells.values()),
-    )
-
-
-def _opening(gate: Gate, start: Start, events: tuple[AcceptedEvent, ...], callers: tuple[Parent, ...]) -> Opening | str:
-    try:
-        opening = gate.opening(start, events, event_document(events[-1]))
-    except ExpressionError as error:
-        return f"a key could not be worked out: {error}"
-    return opening if isinstance(opening, str) else attrs.evolve(opening, callers=callers)
+    transition = gate.transition(f"{row.id}/{row.fence}/{row.length}", progress)
+    transition.open_waits += tuple(cancel_waits(start, events[-1], now))
+    transition.drop = (DropKey(row.app, name, row.id, held.version if held is not None and ours else None),)
+    return transition
 
 
 def _collect_on(row: RunRow, held: Key, due_at: int) -> Transition:

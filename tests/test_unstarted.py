@@ -134,6 +134,27 @@ def test_who_has_the_key_is_asked_first() -> None:
     assert answer.keys == {("shop", NAME)}
 
 
+def test_a_key_that_fails_at_the_close_is_counted() -> None:
+    """It skips the run, as it would have at acceptance: the policies may be newer than the events."""
+    policies = Policies(debounce=Debounce("1m"), throttle=Throttle(1, "1m", key="event.data.absent + 1"))
+    table = RouteTable([Route("shop", Definition("work", policies=policies))])
+    facts = Facts(table, keys={("shop", NAME): held(1)})
+    run = row(stored="collecting", holds=(NAME,))
+    progress = written(before_start(run, (), mail(EventCollected(event(1))), facts, NOW)).progress
+    assert progress is not None
+    assert progress.stored == "skipped"
+    assert "a key could not be worked out" in str(progress.reason)
+    assert dict(table.errors) == {"shop/work": 1}
+
+
+def test_a_throttle_whose_key_fails_holds_no_missed_start_up() -> None:
+    """The run begins, and the error is counted: it was let in under an older key."""
+    policies = Policies(throttle=Throttle(1, "1m", key="event.data.absent + 1"))
+    table = RouteTable([Route("shop", Definition("work", policies=policies))])
+    assert before_start(row(start_at=START), (event(7),), [], Facts(table), NOW) == Begin()
+    assert dict(table.errors) == {"shop/work": 1}
+
+
 def test_a_batch_opens_with_all_its_events_in_their_order() -> None:
     """Whatever the order of the messages; its key is taken away in the same commit, under the version that was seen."""
     box = mail(*[EventCollected(event(n)) for n in (3, 1, 2)])
