@@ -205,11 +205,6 @@ UPCASTERS: Mapping[int, Upcaster] = {}
 """From each version that was ever released to the one after it."""
 
 
-def upcast_record(data: bytes, version: int, upcasters: Mapping[int, Upcaster] = UPCASTERS) -> bytes:
-    """The bytes in today's format of a record that was written in `version`."""
-    return _lifted(data, [step.record for step in _steps(version, upcasters)])
-
-
 def _steps(version: int, upcasters: Mapping[int, Upcaster]) -> list[Upcaster]:
     if version > FORMAT:
         raise UndecodableError(

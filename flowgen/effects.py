@@ -1,7 +1,7 @@
 """What a decision changes beside its own run's history: runs, events, messages, waits, keys.
 
-`Effects` collects them for one transition. The two functions make what several decisions need: a run that
-no event started, and the message by which a run that ended tells its parent.
+`Effects` collects them for one transition. The functions make what several decisions need: the event of a run that
+no other started, the messages by which a run cancels what it has invoked and tells who has invoked it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import attrs
 
 from .events import AcceptedEvent
 from .facts import Facts, Questions
-from .ids import derived_id, seed_of
+from .ids import derived_id
 from .outcome import Json
 from .runs import CancelRequested, ChildCompleted, ChildFailed, Message, Parent, RunRow
 from .transition import Cell, DropKey, NewRun, TakeKey, Transition, Wait
@@ -70,26 +70,6 @@ class Effects:
 def direct_event(run_id: str, data: Json, now: int, position: int | None = None) -> AcceptedEvent:
     """The event of a run that no event started: by `engine.start`, `Invoke` or `Restart`."""
     return AcceptedEvent(run_id, "flowgen/run.invoked", data, now, now, position=position)
-
-
-def direct_run(
-    app: str,
-    workflow: str,
-    run_id: str,
-    data: Json,
-    now: int,
-    *,
-    parent: Parent | None = None,
-    since: tuple[tuple[str, int], ...] = (),
-    position: int | None = None,
-    seed: int | None = None,
-) -> NewRun:
-    """A run that no event started. `data` is that of its event."""
-    event = direct_event(run_id, data, now, position)
-    row = RunRow(
-        app, run_id, workflow, now, seed_of(run_id) if seed is None else seed, due_at=now, parent=parent, since=since
-    )
-    return NewRun(row, (event,))
 
 
 def given_up(row: RunRow, app: str, child: str, target: str, *, must_be_open: bool = False) -> Message:

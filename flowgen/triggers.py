@@ -136,13 +136,11 @@ def _shown(cron: Cron) -> str:
     return f"OnCron({cron.text!r})"
 
 
-def matches_name(pattern: str, name: str) -> bool:
-    """Whether a name is the pattern, or begins with what comes before its `*`."""
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-
-
 class NameIndex(Generic[T]):
-    """Items by the pattern they wait for; `find` gives those of a name, in the order they were added."""
+    """Items by the pattern they wait for; `find` gives those of a name, in the order they were added.
+
+    A pattern matches the name that it is or, if it ends in `*`, all that begin with what comes before that.
+    """
 
     def __init__(self, entries: Iterable[tuple[str, T]] = ()) -> None:
         self._entries: dict[str, list[tuple[int, T]]] = {}

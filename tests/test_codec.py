@@ -434,28 +434,6 @@ V0 = {
 }
 
 
-def test_a_record_of_an_older_format_is_lifted() -> None:
-    """An upcaster turns yesterday's document into today's; without one the version is named."""
-    old = b'{"kind":"started","time":5,"digest":"d"}'
-    assert codec.decode_record(codec.upcast_record(old, 0, V0)) == Started(5, "d")
-    with pytest.raises(UndecodableError, match="format 0 cannot be read: no upcaster from format 0 on"):
-        codec.upcast_record(old, 0)
-    with pytest.raises(UndecodableError, match="older format is not JSON"):
-        codec.upcast_record(b"{", 0, V0)
-
-
-def test_a_record_of_a_newer_format_is_refused() -> None:
-    """It says which version it is, which ones we read, and what to do; it does not guess."""
-    with pytest.raises(UndecodableError, match=r"format 2, but .* up to 1: upgrade flowgen"):
-        codec.upcast_record(b"{}", 2)
-
-
-def test_a_record_of_this_format_is_not_touched() -> None:
-    """Lifting from today's format is the identity, to the byte."""
-    data = codec.encode_record(RECORDS[0])
-    assert codec.upcast_record(data, codec.FORMAT) is data
-
-
 def test_an_export_of_an_older_format_is_lifted() -> None:
     """Run, events and records of an export are lifted, each in its way."""
     lines = [
@@ -467,6 +445,16 @@ def test_an_export_of_an_older_format_is_lifted() -> None:
     assert exported == Exported(
         RunRow("a", "r", "w", 1, 2), (AcceptedEvent("e", "n", Json(b"{}"), 3, 3),), (Started(5, "d"),)
     )
+    with pytest.raises(UndecodableError, match="format 0 cannot be read: no upcaster from format 0 on"):
+        codec.import_lines(lines)
+    with pytest.raises(UndecodableError, match="line 2: a document of an older format is not JSON"):
+        codec.import_lines([lines[0], "{"], V0)
+
+
+def test_an_export_of_a_newer_format_is_refused() -> None:
+    """It says which version it is, which ones we read, and what to do; it does not guess."""
+    with pytest.raises(UndecodableError, match=r"format 2, but .* up to 1: upgrade flowgen"):
+        codec.import_lines(['{"type":"flowgen-history","version":2}'])
 
 
 # -- export and import ------------------------------------------------------------------------------
