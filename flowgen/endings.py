@@ -43,6 +43,7 @@ from .runs import (
     Parent,
     RunRow,
     Stored,
+    read_through,
 )
 from .signals import signal_key
 from .transition import DropKey, Opening, Progress, Transition
@@ -109,7 +110,7 @@ def cancel_run_without_code(
     if accepted is None:
         records.append(CancelAccepted(at, why, at))
     records.append(EndCancelled(at, why, cleaned_up=False))
-    drained = max([row.drained, *(m.number for m in mail)])
+    drained = read_through(row, mail)
     failure = Failure("RunCancelledError", f"run {row.id} was cancelled: {why}")
     if row.stored != "collecting":
         return _end(row, events, history, _Ended(tuple(records), drained, "cancelled", why, failure), facts, at)

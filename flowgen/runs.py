@@ -10,6 +10,7 @@ The stored status is one of `STORED`; the finer states that users see (`running`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Literal
 
@@ -244,3 +245,8 @@ class Mail:
 
     number: int
     message: Message
+
+
+def read_through(row: RunRow, mail: Iterable[Mail]) -> int:
+    """How much of a run's mail is accounted for with this."""
+    return max([row.drained, *(item.number for item in mail)])

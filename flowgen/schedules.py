@@ -26,7 +26,7 @@ from .facts import Facts, Questions
 from .ids import derived_id, seed_of
 from .outcome import Json
 from .routing import Route
-from .runs import Mail, RunRow
+from .runs import Mail, RunRow, read_through
 from .transition import NewRun, Opening, Progress, TakeKey, Transition
 from .values import decode
 from .workflow import ScheduleDefinition
@@ -92,7 +92,7 @@ def tick(
         row.fence,
         row.length,
         (),
-        max([row.drained, *(item.number for item in mail)]),
+        read_through(row, mail),
         True,
         following + _delay(row.id, schedule, following),
         "schedule",

@@ -20,7 +20,7 @@ from .events import AcceptedEvent, event_document
 from .facts import Facts, Questions
 from .history import Record
 from .routing import Route
-from .runs import EventCollected, Freed, Mail, RunRow
+from .runs import EventCollected, Freed, Mail, RunRow, read_through
 from .transition import DropKey, Key, Opening, Progress, TakeKey, Transition
 from .workflow import Definition
 
@@ -91,7 +91,7 @@ def _put_back(row: RunRow, events: tuple[AcceptedEvent, ...], mail: Sequence[Mai
         row.fence,
         row.length,
         (),
-        _read(row, mail),
+        read_through(row, mail),
         True,
         row.deadline if start_at is None else due_of(opening, start_at),
         reason=delay_of(start_at),
@@ -126,7 +126,7 @@ def _close(row: RunRow, mail: Sequence[Mail], facts: Facts, now: int) -> Transit
     opening = gate.opening(start, events, event_document(events[-1]))
     if gate.questions:
         return gate.questions
-    drained = _read(row, mail)
+    drained = read_through(row, mail)
     if isinstance(opening, str):
         return skip_run(row, Opening(events, callers=callers), drained, opening, facts, now)
     progress = Progress(
@@ -155,7 +155,3 @@ def _collect_on(row: RunRow, held: Key, due_at: int) -> Transition:
     )
     same = TakeKey(row.app, held.name, held.holder, held.detail, held.expires_at, held.version)
     return Transition(f"{row.id}/{row.fence}/{row.length}", progress, take=(same,))
-
-
-def _read(row: RunRow, mail: Sequence[Mail]) -> int:
-    return max([row.drained, *(item.number for item in mail)])
