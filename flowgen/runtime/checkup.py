@@ -30,7 +30,7 @@ from ..routing import RouteTable
 from ..runs import RunRow
 from ..schedules import schedule_key
 from .lookup import load_routes, rows_started_by
-from .store import DamagedRun, Loaded, RunFilter, Store, Who
+from .store import TAIL, DamagedRun, Loaded, RunFilter, Store, Who
 
 DOCTOR = "flowgen doctor"
 """The worker and the code digest in whose name it asks when something is due; it never claims."""
@@ -129,7 +129,7 @@ class _Checkup:
 
     async def _followed(self, app: str, child: str) -> tuple[RunRow, ...]:
         """The runs that an invoke has led to: the child, what it restarted as, or what it was collected into."""
-        loaded = await self._store.load(app, child, 1 << 60)
+        loaded = await self._store.load(app, child, TAIL)
         rows = [loaded.row] if loaded is not None else await rows_started_by(self._store, child)
         for row in rows:
             if row.restarted_as is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import trio
@@ -19,7 +20,7 @@ from ..decisions import Accepted, accept_events, send_signal, start_run
 from ..duration import MAX_SPAN, parse_duration
 from ..errors import DefinitionError, InvalidInput, NotFound
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
-from ..facts import Facts, Questions
+from ..facts import Facts
 from ..flow_control import Policies
 from ..history import Record
 from ..outcome import Json
@@ -33,12 +34,12 @@ from .committer import Committer
 from .environment import Environment
 from .info import Page, RunInfo
 from .listing import Listing
-from .lookup import Started, answer, load_routes, rows_started_by
-from .naming import TAIL, Names, Target, workflow_id
+from .lookup import Started, informed, load_routes, rows_started_by
+from .naming import Names, Target, workflow_id
 from .results import Results
 from .retention import purge
 from .steering import Steering
-from .store import Duplicate, Loaded, Refused, Store
+from .store import TAIL, Duplicate, Loaded, Refused, Store
 from .why import Surroundings, why, why_event
 from .worker import Worker
 from .workflows import WorkflowInfo, workflow_info
@@ -85,8 +86,7 @@ class Engine:
             facts = Facts(await self._routes())
             claim = self.worker.claim_at_once() if self.worker is not None else None
             now = self._environment.now()
-            while isinstance(decision := accept_events(accepted, facts, now, claim), Questions):
-                await answer(self.store, decision, facts)
+            decision = await informed(self.store, facts, partial(accept_events, accepted, facts, now, claim))
             try:
                 await self._commit_accepted(decision, claim.claimed if claim is not None else [])
             except Refused:
@@ -111,9 +111,8 @@ class Engine:
             facts = Facts(routes)
             claim = self.worker.claim_at_once() if self.worker is not None else None
             now = self._environment.now()
-            while isinstance(decision := start_run(app, name, run, payload, facts, now, request, claim), Questions):
-                await answer(self.store, decision, facts)
-            started, transition = decision
+            decide = partial(start_run, app, name, run, payload, facts, now, request, claim)
+            started, transition = await informed(self.store, facts, decide)
             try:
                 await self._commit_created(transition, claim.claimed if claim is not None else [])
             except Duplicate as duplicate:

@@ -7,6 +7,8 @@ try reads them again. `Started` keeps what can never change: which runs an event
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from typing import TypeVar
 
 from ..acceptance import is_delayed
 from ..codec import decode_definition
@@ -14,7 +16,9 @@ from ..facts import Facts, Questions
 from ..routing import Route, RouteTable
 from ..runs import EventCollected, RunRow
 from ..transition import Transition
-from .store import Page, Store
+from .store import TAIL, Page, Store
+
+Decision = TypeVar("Decision")
 
 _EVENTS = 1000
 """The runs of so many events are remembered."""
@@ -28,6 +32,13 @@ async def load_routes(store: Store) -> RouteTable:
     routes = [Route(item.app, decode_definition(bytes(item.definition))) for item in registrations.items]
     paused = frozenset((item.app, item.workflow) for item in registrations.items if item.paused)
     return RouteTable(routes, registrations.generation, paused)
+
+
+async def informed(store: Store, facts: Facts, decide: Callable[[], Decision | Questions]) -> Decision:
+    """What is decided once `facts` hold all that the decision must know; it is asked again until they do."""
+    while isinstance(decision := decide(), Questions):
+        await answer(store, decision, facts)
+    return decision
 
 
 async def answer(store: Store, questions: Questions, facts: Facts) -> None:
@@ -59,7 +70,7 @@ async def answer(store: Store, questions: Questions, facts: Facts) -> None:
 async def open_successor(store: Store, app: str, run: str) -> str | None:
     """The run that `run` has become by restarts, if that one is open."""
     while True:
-        loaded = await store.load(app, run, start=1 << 60)
+        loaded = await store.load(app, run, TAIL)
         if loaded is None:
             return None
         if loaded.row.open:

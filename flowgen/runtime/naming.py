@@ -12,10 +12,7 @@ from typing import Any
 from ..app import App
 from ..errors import InvalidInput, NotFound
 from ..workflow import Workflow
-from .store import Loaded, Store
-
-TAIL = 1 << 60
-"""A position behind every history: to load a run without its records."""
+from .store import TAIL, Loaded, Store
 
 _SHOWN = 20
 

@@ -18,11 +18,10 @@ from ..errors import NotFound, RunCancelledError, RunFailed, RunSkipped
 from ..history import End, EndCancelled, EndCompleted, EndFailed, Record
 from ..runs import RunRow
 from ..values import decode, decoder
-from .store import Loaded, Store
+from .store import TAIL, Loaded, Store
 from .worker import RunKey, Worker
 
 _POLL_SECONDS = 0.25
-_TAIL = 1 << 60
 
 
 @attrs.define(eq=False)
@@ -70,7 +69,7 @@ class Results:
         try:
             while True:
                 if self._worker is None or (app, run) not in self._worker.leases:
-                    loaded = await self._store.load(app, run, _TAIL)
+                    loaded = await self._store.load(app, run, TAIL)
                     if loaded is None:
                         raise NotFound(f"there is no run {run!r} in this store")
                     if not loaded.row.open:

@@ -21,12 +21,12 @@ from ..admission import Start
 from ..decisions import deliver, start_runs
 from ..errors import StoreError
 from ..events import AcceptedEvent
-from ..facts import Facts, Questions
+from ..facts import Facts
 from ..routing import RouteTable
 from ..transition import Transition
 from .committer import Committer
 from .environment import Environment
-from .lookup import answer
+from .lookup import informed, rows_started_by
 from .store import Committed, Refused, Store
 
 log = logging.getLogger("flowgen")
@@ -114,8 +114,7 @@ class Router:
         """Start some runs in one commit; False if others were faster, with anything that it depends on."""
         id = f"{page[0].run_id}/started"
         now = await self._store.now()
-        while isinstance(decision := start_runs(id, page, facts, now), Questions):
-            await answer(self._store, decision, facts)
+        decision = await informed(self._store, facts, lambda: start_runs(id, page, facts, now))
         try:
             await self._committer.commit(decision)
         except Refused:
@@ -125,14 +124,7 @@ class Router:
 
     async def _started(self, event: str) -> set[tuple[str, str]]:
         """The workflows of which this event has started a run."""
-        started: set[tuple[str, str]] = set()
-        cursor: str | None = None
-        while True:
-            page = await self._store.started_by(event, cursor)
-            started |= {(row.app, row.workflow) for row in page.items}
-            cursor = page.cursor
-            if cursor is None:
-                return started
+        return {(row.app, row.workflow) for row in await rows_started_by(self._store, event)}
 
     async def _deliver(self, event: AcceptedEvent) -> None:
         cursor: str | None = None

@@ -18,7 +18,7 @@ from ..runs import RunRow
 from ..transition import Transition
 from .committer import Committer
 from .environment import Environment
-from .lookup import answer, open_successor
+from .lookup import informed, open_successor
 from .store import Loaded, Refused, RunEnded, Store
 
 _TRIES = 100
@@ -84,9 +84,7 @@ class Steering:
 
     async def _decide(self, decide: Callable[[Facts], Transition | Questions]) -> Transition:
         facts = Facts(await self._routes())
-        while isinstance(decision := decide(facts), Questions):
-            await answer(self._store, decision, facts)
-        return decision
+        return await informed(self._store, facts, lambda: decide(facts))
 
     async def _committed(self, transition: Transition) -> bool:
         try:

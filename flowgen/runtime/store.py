@@ -39,6 +39,9 @@ T = TypeVar("T")
 PAGE = 500
 """How many items a page of the paged verbs holds at most, unless asked for fewer."""
 
+TAIL = 1 << 60
+"""A position behind every history: to load a run without its records."""
+
 ALIVE = 60_000_000
 """A worker is live for so many microseconds after its last claim, extension or registration."""
 

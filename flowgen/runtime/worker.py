@@ -44,7 +44,7 @@ from .entrance import Entrance
 from .environment import Environment
 from .executor import Bodies
 from .lookup import answer, load_routes
-from .store import Claimed, Committed, DamagedRun, Lease, LeaseLost, Loaded, Refused, Store, StoreUnusable, Who
+from .store import TAIL, Claimed, Committed, DamagedRun, Lease, LeaseLost, Loaded, Refused, Store, StoreUnusable, Who
 
 log = logging.getLogger("flowgen")
 run_log = logging.getLogger("flowgen.run")
@@ -439,7 +439,7 @@ class Worker:
         They must, too, when others have ended the run or given it back since: nobody owns it, and not by our doing.
         """
         row = drive.owned.row
-        loaded = await self.patiently(lambda: self.store.load(row.app, row.id, 1 << 60))
+        loaded = await self.patiently(lambda: self.store.load(row.app, row.id, TAIL))
         if drive.released or self.drives.get((row.app, row.id)) is not drive:
             return
         if loaded is None or loaded.row.owner is not None or loaded.row.fence != row.fence:

@@ -23,14 +23,13 @@ from ...errors import StoreError
 from ...history import Started
 from ...transition import Transition
 from ..engine import Engine
-from ..store import Committed
+from ..store import TAIL, Committed
 from .narrator import Line, Note, Tone, heard_of, narrate, note_on, started_by
 from .output import SHORT_ID, escaped, printable, short_id
 
 QUEUE = 5_000
 _REMEMBERED = 10_000
 _LAST_WORDS = 2.0
-_TAIL = 1 << 60
 _INDENT = " " * 14
 
 _COLOURS: dict[Tone, dict[str, str | bool]] = {
@@ -158,7 +157,7 @@ class Feed:
 
     async def _read_note(self, app: str, run: str) -> Note | None:
         try:
-            loaded = await self._engine.store.load(app, run, _TAIL)
+            loaded = await self._engine.store.load(app, run, TAIL)
         except StoreError:
             return None
         return None if loaded is None else note_on(loaded.row, loaded.events)
