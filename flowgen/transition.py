@@ -87,6 +87,17 @@ class Progress:
     wants: bool = False
     opening: Opening | None = None
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether all that it says is what was recorded: the run is neither begun nor given back nor changed."""
+        return (
+            self.stored == "open"
+            and not (self.release or self.reopen)
+            and self.started_at is None
+            and self.opening is None
+            and not (self.reason or self.digest or self.restarted_as)
+        )
+
 
 @attrs.frozen
 class NewRun:
@@ -206,3 +217,19 @@ class Transition:
     drop: tuple[DropKey, ...] = ()
     cells: tuple[Cell, ...] = ()
     routed: tuple[str, ...] = ()
+
+    @property
+    def lone(self) -> bool:
+        """Whether it changes nothing but what its progress says of the owner's run. So do most transitions."""
+        return self.progress is not None and not (
+            self.messages
+            or self.create
+            or self.accept
+            or self.open_waits
+            or self.close_waits
+            or self.looked
+            or self.take
+            or self.drop
+            or self.cells
+            or self.routed
+        )

@@ -73,6 +73,8 @@ class MemoryStore:
         with self._lock:
             state = self._state
             now = state.now()
+            if (appended := commits.append(state, transition, now)) is not None:
+                return appended
             if not commits.applied(state, transition):
                 commits.check(state, transition, now)
                 if commits.apply(state, transition, now):

@@ -30,6 +30,8 @@ SMALL: Final = 10
 def is_small(transition: Transition) -> bool:
     """Whether applying a transition takes no longer than making it durable."""
     records = len(transition.progress.records) if transition.progress is not None else 0
+    if transition.lone:
+        return records <= SMALL
     others = len(transition.create) + len(transition.accept) + len(transition.messages) + len(transition.open_waits)
     return records + others <= SMALL
 
@@ -47,11 +49,30 @@ def commit(tx: Transaction, transition: Transition) -> Committed:
     row = row_of(tx, progress.app, progress.run)
     if row is None:
         raise LeaseLost(f"there is no run {progress.run} in app {progress.app!r}")
+    if transition.lone and _only_appends(progress, row):
+        append(tx, row.key, row.length, row.fence, progress.records)
+        tx.execute("update runs set length = ?2 where key = ?1", (row.key, row.length + len(progress.records)))
+        return Committed(tx.now, row.mail)
     if not _progressed(tx, progress, row):
         _check_progress(progress, row)
         world.check(tx, transition)
         _apply(tx, transition, progress, row)
     return Committed(tx.now, row.mail, world.positions(tx, transition.accept))
+
+
+def _only_appends(progress: Progress, row: Row) -> bool:
+    """Whether a progress that nothing stands against changes nothing of the row but its length."""
+    return (
+        row.fence == progress.fence
+        and row.length == progress.position
+        and row.drained == progress.drained
+        and row.owner is not None
+        and row.stored == "open"
+        and not row.strikes
+        and progress.life in (0, row.life)
+        and bool(progress.records)
+        and progress.goes_on
+    )
 
 
 def _apply(tx: Transaction, transition: Transition, progress: Progress, row: Row) -> None:
@@ -71,13 +92,7 @@ def _apply(tx: Transaction, transition: Transition, progress: Progress, row: Row
 
 def _is_plain(progress: Progress, row: Row) -> bool:
     """Whether a progress changes nothing of the row but its length, its mail and its strikes."""
-    return (
-        not progress.release
-        and row.stored == "open" == progress.stored
-        and progress.started_at is None
-        and progress.reason is progress.digest is progress.restarted_as is None
-        and progress.life in (0, row.life)
-    )
+    return row.stored == "open" and progress.life in (0, row.life) and progress.goes_on
 
 
 # -- the owner's run --------------------------------------------------------------------------------
