@@ -229,6 +229,7 @@ StepRecord = Requested | AttemptFailed | StepSucceeded | StepFailed
 RunRecord = Started | CancelAccepted | CleanupExpired | Retried | End
 Record = StepRecord | RunRecord
 
+STEP_RECORDS = (Requested, AttemptFailed, StepSucceeded, StepFailed)
 OUTCOMES = (StepSucceeded, StepFailed)
 ENDS = (EndCompleted, EndFailed, EndCancelled)
 

@@ -12,6 +12,7 @@ from flowgen import history
 from flowgen.history import (
     ENDS,
     OUTCOMES,
+    STEP_RECORDS,
     AttemptFailed,
     EndFailed,
     Record,
@@ -104,7 +105,8 @@ def test_open_requests_are_those_without_an_outcome() -> None:
 
 
 def test_the_unions_and_the_tuples_agree() -> None:
-    """What is an outcome or an end is said once for `isinstance` and once for types."""
+    """What is a step record, an outcome or an end is said once for `isinstance` and once for types."""
+    assert set(STEP_RECORDS) == set(get_args(history.StepRecord))
     assert set(OUTCOMES) == set(get_args(history.Outcome))
     assert set(ENDS) == set(get_args(history.End))
     every = {c for c in vars(history).values() if isinstance(c, type) and attrs.has(c) and hasattr(c, "at")}
