@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import trio
@@ -85,6 +85,8 @@ async def open_engine(
         ) as worker:
             yield Engine(apps, opened, environment, committer, worker)
             await worker.drain(grace_seconds)
+        with suppress(StoreError):  # then its offers count for a while, as those of an engine that died
+            await opened.retire(worker.id)
     finally:
         with trio.CancelScope(shield=True):
             await opened.close()

@@ -43,7 +43,7 @@ TAIL = 1 << 60
 """A position behind every history: to load a run without its records."""
 
 ALIVE = 60_000_000
-"""A worker is live for so many microseconds after its last claim, extension or registration."""
+"""A worker is live for so many microseconds after its last claim, extension or registration, unless it has retired."""
 
 CODELESS_AFTER = 60_000_000
 """After so many microseconds a run that was to end, cancelled or timed out, is given to any worker."""
@@ -397,6 +397,13 @@ class Store(Protocol):
         Among the digests of a workflow that live workers offer (`ALIVE`), the one *first seen* last
         is in force, so an old process that restarts changes nothing. A workflow that this
         registration lacks is withdrawn if no live worker offers it. Looked at for this app, now.
+        """
+
+    async def retire(self, worker: str) -> None:
+        """Note that a worker has gone: what it offers, of all apps, counts at no later registration.
+
+        What is in force stays so, and so does the generation: workflows that nobody offers are routed on until an
+        engine of their app opens without them. Runs that it still owns are its own until their leases end.
         """
 
     async def pause(self, app: str, workflow: str, paused: bool) -> int:

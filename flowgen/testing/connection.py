@@ -172,6 +172,9 @@ class Connection:
     async def register(self, registration: Registration) -> int:
         return await self._ask("register", lambda: self._store.register(registration))
 
+    async def retire(self, worker: str) -> None:
+        await self._ask("retire", lambda: self._store.retire(worker))
+
     async def pause(self, app: str, workflow: str, paused: bool) -> int:
         return await self._ask("pause", lambda: self._store.pause(app, workflow, paused))
 

@@ -47,6 +47,21 @@ BUGS = (
         "an open run is not reopened",
     ),
     bug(
+        "a worker that retires goes on counting",
+        "registry",
+        "if key[1] == worker]",
+        "if key[1] == worker and not worker]",
+        "what the retired offered counts no more",
+    ),
+    bug(
+        "a worker that retires takes its workflows away",
+        "registry",
+        "        del state.registered[key]\n\n\ndef registrations",
+        "        del state.registered[key]\n"
+        "        state.in_force = {n: r for n, r in state.in_force.items() if n[0] != key[0]}\n\n\ndef registrations",
+        "who retires withdraws nothing",
+    ),
+    bug(
         "the fence does not grow",
         "ownership",
         "row.fence + 1",

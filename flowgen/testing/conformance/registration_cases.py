@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...runtime.store import ALIVE, Offer, Registration, Who
 from .case import Collection
-from .world import LEASE, World, encoded
+from .world import LEASE, World, encoded, started
 
 case = Collection()
 
@@ -108,6 +108,60 @@ async def a_worker_replaces_what_it_offers(world: World) -> None:
     await _register(world, "w1", app="other", fulfil="d1")
     await _register(world, "w1", fulfil="d2")
     world.expect("in force", await _in_force(world), {"other/fulfil": "d1", "shop/fulfil": "d2"})
+
+
+@case
+async def who_retires_withdraws_nothing(world: World) -> None:
+    """Its workflows stay in force, in all its apps, and the generation is the same."""
+    await _register(world, "w1", fulfil="d1", refund="d1")
+    generation = await _register(world, "w1", app="other", fulfil="d9")
+    await world.store.retire("w1")
+    expected = {"other/fulfil": "d9", "shop/fulfil": "d1", "shop/refund": "d1"}
+    world.expect("in force", await _in_force(world), expected)
+    world.expect("the generation", (await world.store.registrations()).generation, generation)
+
+
+@case
+async def what_the_retired_offered_counts_no_more(world: World) -> None:
+    """The next registration goes by those that live, at once; other workers and apps are not concerned."""
+    await _register(world, "w1", fulfil="d1", refund="d1")
+    await _register(world, "w2", fulfil="d2", audit="d2")
+    await _register(world, "w2", app="other", fulfil="d9")
+    await world.store.retire("w2")
+    await world.store.retire("nobody")
+    await _register(world, "w3", app="third", fulfil="d1")
+    expected = {
+        "other/fulfil": "d9",
+        "shop/audit": "d2",
+        "shop/fulfil": "d2",
+        "shop/refund": "d1",
+        "third/fulfil": "d1",
+    }
+    world.expect("nobody has looked", await _in_force(world), expected)
+    await _register(world, "w4", fulfil="d1")
+    expected = {"other/fulfil": "d9", "shop/fulfil": "d1", "shop/refund": "d1", "third/fulfil": "d1"}
+    world.expect("w2 has gone", await _in_force(world), expected)
+
+
+@case
+async def who_registers_again_is_back(world: World) -> None:
+    """A worker that has retired and registers is live like any other."""
+    await _register(world, "w1", fulfil="d1", refund="d1")
+    await world.store.retire("w1")
+    await _register(world, "w1", fulfil="d1", refund="d1")
+    await _register(world, "w2", fulfil="d1")
+    world.expect("in force", await _in_force(world), {"shop/fulfil": "d1", "shop/refund": "d1"})
+
+
+@case
+async def who_retires_keeps_its_runs(world: World) -> None:
+    """A run that it owns stays its own until the lease ends; then another takes it over, as from any that is gone."""
+    row = await world.own()
+    await world.store.retire("w1")
+    await world.write(row, started())
+    world.expect("it is owned", await world.claimed("w2"), [])
+    world.pass_time(LEASE)
+    world.expect("it is taken over", await world.claimed("w2"), ["r1"])
 
 
 @case

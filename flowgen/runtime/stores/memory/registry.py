@@ -29,6 +29,12 @@ def register(state: State, registration: Registration) -> int:
     return state.generation
 
 
+def retire(state: State, worker: str) -> None:
+    """Forget what a worker offers; what is in force stays so until the next registration."""
+    for key in [key for key in state.registered if key[1] == worker]:
+        del state.registered[key]
+
+
 def registrations(state: State) -> Registrations:
     """The definitions in force, by app and workflow."""
     items = [attrs.evolve(state.in_force[name], paused=name in state.paused) for name in sorted(state.in_force)]

@@ -104,6 +104,11 @@ class MemoryStore:
             self._announce()
             return generation
 
+    async def retire(self, worker: str) -> None:
+        await trio.lowlevel.checkpoint()
+        with self._lock:
+            registry.retire(self._state, worker)
+
     async def pause(self, app: str, workflow: str, paused: bool) -> int:
         await trio.lowlevel.checkpoint()
         with self._lock:

@@ -40,6 +40,11 @@ def register(tx: Transaction, registration: Registration) -> int:
     return generation
 
 
+def retire(tx: Transaction, worker: str) -> None:
+    """Forget what a worker offers; what is in force stays so until the next registration."""
+    tx.execute("delete from offers where worker = ?", (worker,))
+
+
 # Of equal digests, the definition that was registered last.
 _OFFERED = """
 select app, workflow, digest, definition from (

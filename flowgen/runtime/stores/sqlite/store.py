@@ -148,6 +148,9 @@ class SqliteStore:
     async def register(self, registration: Registration) -> int:
         return await self._write(lambda tx: registry.register(tx, registration))
 
+    async def retire(self, worker: str) -> None:
+        await self._write(lambda tx: registry.retire(tx, worker))
+
     async def pause(self, app: str, workflow: str, paused: bool) -> int:
         return await self._write(lambda tx: registry.pause(tx, app, workflow, paused))
 
