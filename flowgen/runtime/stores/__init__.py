@@ -13,14 +13,18 @@ from ...errors import InvalidInput
 from ..store import Store
 
 if TYPE_CHECKING:
+    from .documents import DocumentStore, Reading, Shelf
     from .memory import MemoryStore
     from .sqlite import SqliteStore
 
-__all__ = ["MemoryStore", "SqliteStore", "open_store"]
+__all__ = ["DocumentStore", "MemoryStore", "Reading", "Shelf", "SqliteStore", "open_store"]
 
 
-def open_store(url: str | Store) -> Store:
-    """The store that `url` names; a store is given back as it is. Raises `InvalidInput`."""
+def open_store(url: str | Store, *, read_only: bool = False) -> Store:
+    """The store that `url` names; a store is given back as it is. Raises `InvalidInput`.
+
+    With `read_only` a SQLite file is not changed in any way; a store of a plug-in is opened as usual.
+    """
     if not isinstance(url, str):
         if not isinstance(url, Store):
             raise InvalidInput(f"store={url!r} is neither a URL nor a Store")
@@ -33,7 +37,7 @@ def open_store(url: str | Store) -> Store:
 
         return MemoryStore()
     if scheme == "sqlite":
-        return _sqlite(url, rest)
+        return _sqlite(url, rest, read_only)
     for entry in entry_points(group="flowgen.stores", name=scheme):
         store: Store = entry.load()(url)
         return store
@@ -43,7 +47,7 @@ def open_store(url: str | Store) -> Store:
     )
 
 
-def _sqlite(url: str, rest: str) -> Store:
+def _sqlite(url: str, rest: str, read_only: bool) -> Store:
     if not rest.startswith("/") or len(rest) < 2:
         raise InvalidInput(f"store URL {url!r}: say sqlite:///relative.db or sqlite:////absolute.db")
     path, query, _ = rest[1:].partition("?")
@@ -54,7 +58,7 @@ def _sqlite(url: str, rest: str) -> Store:
         )
     from .sqlite import SqliteStore
 
-    return SqliteStore(path)
+    return SqliteStore(path, read_only=read_only)
 
 
 def __getattr__(name: str) -> object:
@@ -66,4 +70,8 @@ def __getattr__(name: str) -> object:
         from .sqlite import SqliteStore
 
         return SqliteStore
+    if name in ("DocumentStore", "Reading", "Shelf"):
+        from . import documents
+
+        return getattr(documents, name)
     raise AttributeError(name)

@@ -124,13 +124,14 @@ class WaitIndex:
 class EventLog:
     """Accepted events: by id, by name and position, and by the values at paths that were asked for.
 
-    `last` is the highest position ever given. Events from the future have none, until `promote`.
+    `last` is the highest position ever given, `accepted` the number of events that were ever added. Events from
+    the future have no position, until `promote`.
     """
 
     def __init__(self) -> None:
         self.last = 0
         self.unrouted: dict[str, AcceptedEvent] = {}
-        self._accepted = 0
+        self.accepted = 0
         self._by_id: dict[str, tuple[int, AcceptedEvent]] = {}
         self._by_number: dict[int, str] = {}
         self._by_name: dict[str, list[AcceptedEvent]] = {}
@@ -144,11 +145,26 @@ class EventLog:
 
     def add(self, event: AcceptedEvent, position: int | None) -> AcceptedEvent:
         """Add an event at the next position, or (None) one from the future; returns it as it is kept."""
-        self._accepted += 1
-        self._by_number[self._accepted] = event.id
+        self.accepted += 1
+        self._by_number[self.accepted] = event.id
         if position is None:
-            heappush(self._future, (event.ts, self._accepted, event.id))
-        return self._keep(self._accepted, event, position)
+            heappush(self._future, (event.ts, self.accepted, event.id))
+        return self._keep(self.accepted, event, position)
+
+    def restore(self, number: int, event: AcceptedEvent, routed: bool) -> None:
+        """Add an event as it was kept before, after those with lower positions."""
+        self._by_id[event.id] = (number, event)
+        self._by_number[number] = event.id
+        if event.position is None:
+            heappush(self._future, (event.ts, number, event.id))
+            return
+        self._by_name.setdefault(event.name, []).append(event)
+        if not routed:
+            self.unrouted[event.id] = event
+
+    def number_of(self, id: str) -> int:
+        """The how manieth an event was to be added."""
+        return self._by_id[id][0]
 
     def promote(self, now: int) -> None:
         """Give positions to the events whose time has come."""

@@ -15,7 +15,7 @@ import msgspec
 from ....errors import InvalidInput
 from ....events import AcceptedEvent
 from ....runs import EventCollected, Mail, RunRow
-from ....transition import Wait
+from ....transition import Cell, Key, Wait
 from ...store import PAGE, Loaded, Page, RunFilter
 from .indexes import RunKey
 from .state import Run, State
@@ -35,6 +35,25 @@ def load(state: State, app: str, id: str, start: int) -> Loaded | None:
 def waits(state: State, event: AcceptedEvent, cursor: str | None) -> Page[Wait]:
     """The open waits that an event may match, by app, run and id."""
     return _page(state.waits.matching(event), lambda wait: (wait.app, wait.run, wait.id), cursor)
+
+
+def open_waits(state: State, app: str, id: str) -> tuple[Wait, ...]:
+    """The open waits of a run, by id."""
+    run = state.run(app, id)
+    return tuple([run.waits[wait] for wait in sorted(run.waits)]) if run is not None else ()
+
+
+def find_keys(state: State, app: str, names: Iterable[str]) -> dict[str, Key]:
+    """Those of the keys that somebody holds."""
+    held = {name: state.keys.get((app, name)) for name in names}
+    return {name: key for name, key in held.items() if key is not None}
+
+
+def cells(state: State, app: str, names: Iterable[str]) -> dict[str, Cell]:
+    """Those of the cells that are there."""
+    now = state.now()
+    written = {name: state.cell(app, name, now) for name in names}
+    return {name: cell for name, cell in written.items() if cell is not None}
 
 
 def started_by(state: State, event: str, cursor: str | None) -> Page[RunRow]:

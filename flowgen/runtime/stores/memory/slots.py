@@ -126,6 +126,21 @@ class Slots:
         holder = kept.holders.first()
         return holder[0] if holder is not None else None
 
+    def freed(self) -> Iterator[tuple[str, str, str, int]]:
+        """The queues in which there may be room: app, slot, workflow, and since when."""
+        for (app, name), slot in self._slots.items():
+            for workflow, queue in slot.queues.items():
+                if queue.freed_at is not None:
+                    yield app, name, workflow, queue.freed_at
+
+    def restore(self, freed: Iterable[tuple[str, str, str, int]]) -> None:
+        """There is room in these queues, and in no others."""
+        for slot in self._slots.values():
+            for queue in slot.queues.values():
+                queue.freed_at = None
+        for app, name, workflow, at in freed:
+            self._slots[app, name].queues[workflow].freed_at = at
+
     def _forget_if_idle(self, key: SlotKey) -> None:
         slot = self._slots[key]
         if not slot.holders and not slot.queues:

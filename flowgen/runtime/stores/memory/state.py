@@ -132,6 +132,27 @@ class State:
             run.linked[event.id] = None
             self.started.setdefault(event.id, {})[run.key] = None
 
+    # -- a state that was kept elsewhere ------------------------------------------------------------
+
+    def restore_run(self, run: Run) -> None:
+        """Make a run that is in `runs` again findable, as it was when it was put away; all others are there too."""
+        linked, holding = list(run.linked), run.holding
+        self.note_creation(run)
+        for event in linked:
+            self.started.setdefault(event, {})[run.key] = None
+        for wait in run.waits.values():
+            self.waits.put(wait)
+        self.list_run(run)
+        if holding and run.row.owner is not None and run.row.due_at is not None:
+            run.holding = holding
+            self.slots.hold(run.key, holding, run.row.due_at)
+
+    def restore_queues(self, freed: Iterable[tuple[str, str, str, int]]) -> None:
+        """In these queues (app, slot, workflow) there is room since then; to be called when all runs are restored."""
+        self.slots.restore(freed)
+        for app, slot in {(run.row.app, run.queue) for run in self.runs.values() if run.queue is not None}:
+            self.relist_heads(app, [slot])
+
     # -- where claims find a run --------------------------------------------------------------------
 
     def list_run(self, run: Run) -> None:
