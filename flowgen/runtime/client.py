@@ -50,73 +50,72 @@ class CancelSelection(Selection, total=False):
 class Client:
     """The verbs of an `Engine`, blocking. Made by `start_engine`."""
 
-    def __init__(self, engine: Engine, token: trio.lowlevel.TrioToken) -> None:
-        self._engine = engine
-        self._token = token
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
     def send(self, events: Any) -> list[str]:
         """See `Engine.send`."""
-        return self._call(self._engine.send, events)
+        return self._call(self.engine.send, events)
 
     def start(self, workflow: Target, data: Any = None, *, run_id: str | None = None) -> str:
         """See `Engine.start`."""
-        return self._call(partial(self._engine.start, workflow, data, run_id=run_id))
+        return self._call(partial(self.engine.start, workflow, data, run_id=run_id))
 
     def started(self, event: str) -> list[str]:
         """See `Engine.started`."""
-        return self._call(self._engine.started, event)
+        return self._call(self.engine.started, event)
 
     def result(self, run: str, *, timeout: str | float | timedelta | None = None) -> Any:
         """See `Engine.result`."""
-        return self._call(partial(self._engine.result, run, timeout=timeout))
+        return self._call(partial(self.engine.result, run, timeout=timeout))
 
     def cancel(self, run: str, *, reason: str = "cancelled by request") -> None:
         """See `Engine.cancel`."""
-        self._call(partial(self._engine.cancel, run, reason=reason))
+        self._call(partial(self.engine.cancel, run, reason=reason))
 
     def signal(self, name: str, data: Any = None, *, app: str | None = None) -> None:
         """See `Engine.signal`."""
-        self._call(partial(self._engine.signal, name, data, app=app))
+        self._call(partial(self.engine.signal, name, data, app=app))
 
     def retry(self, run: str) -> None:
         """See `Engine.retry`."""
-        self._call(self._engine.retry, run)
+        self._call(self.engine.retry, run)
 
     def rerun(self, run: str, *, from_step: str | None = None) -> str:
         """See `Engine.rerun`."""
-        return self._call(partial(self._engine.rerun, run, from_step=from_step))
+        return self._call(partial(self.engine.rerun, run, from_step=from_step))
 
     def cancel_all(self, **selection: Unpack[CancelSelection]) -> BulkResult:
         """See `Engine.cancel_all`."""
-        return self._call(partial(self._engine.cancel_all, **selection))
+        return self._call(partial(self.engine.cancel_all, **selection))
 
     def retry_all(self, **selection: Unpack[Selection]) -> BulkResult:
         """See `Engine.retry_all`."""
-        return self._call(partial(self._engine.retry_all, **selection))
+        return self._call(partial(self.engine.retry_all, **selection))
 
     def rerun_all(self, **selection: Unpack[Selection]) -> BulkResult:
         """See `Engine.rerun_all`."""
-        return self._call(partial(self._engine.rerun_all, **selection))
+        return self._call(partial(self.engine.rerun_all, **selection))
 
     def pause(self, workflow: Target) -> None:
         """See `Engine.pause`."""
-        self._call(self._engine.pause, workflow)
+        self._call(self.engine.pause, workflow)
 
     def resume(self, workflow: Target) -> None:
         """See `Engine.resume`."""
-        self._call(self._engine.resume, workflow)
+        self._call(self.engine.resume, workflow)
 
     def workflows(self) -> tuple[WorkflowInfo, ...]:
         """See `Engine.workflows`."""
-        return self._call(self._engine.workflows)
+        return self._call(self.engine.workflows)
 
     def purge(self, older_than: str | float | timedelta) -> int:
         """See `Engine.purge`."""
-        return self._call(self._engine.purge, older_than)
+        return self._call(self.engine.purge, older_than)
 
     def run(self, run: str) -> RunInfo:
         """See `Engine.run`."""
-        return self._call(self._engine.run, run)
+        return self._call(self.engine.run, run)
 
     def runs(
         self,
@@ -131,7 +130,7 @@ class Client:
         """See `Engine.runs`."""
         return self._call(
             partial(
-                self._engine.runs,
+                self.engine.runs,
                 workflow=workflow,
                 status=status,
                 event=event,
@@ -143,19 +142,23 @@ class Client:
 
     def history(self, run: str) -> list[Record]:
         """See `Engine.history`."""
-        return self._call(self._engine.history, run)
+        return self._call(self.engine.history, run)
+
+    def event(self, event: str) -> AcceptedEvent:
+        """See `Engine.event`."""
+        return self._call(self.engine.event, event)
 
     def events(self, name: str | None = None, *, limit: int = 50, cursor: str | None = None) -> Page[AcceptedEvent]:
         """See `Engine.events`."""
-        return self._call(partial(self._engine.events, name, limit=limit, cursor=cursor))
+        return self._call(partial(self.engine.events, name, limit=limit, cursor=cursor))
 
     def why(self, run: str) -> str:
         """See `Engine.why`."""
-        return self._call(self._engine.why, run)
+        return self._call(self.engine.why, run)
 
     def _call(self, verb: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         try:
-            return trio.from_thread.run(verb, *arguments, trio_token=self._token)
+            return trio.from_thread.run(verb, *arguments, trio_token=self.engine.token)
         except trio.RunFinishedError:
             raise FlowgenError("this engine has been closed: use the client inside its `with` block") from None
 
@@ -175,7 +178,7 @@ def start_engine(app: App | Iterable[App], store: str | Store = "memory://", **o
 
     async def serve() -> None:
         async with open_engine(app, store, **options) as engine:
-            state["client"] = Client(engine, trio.lowlevel.current_trio_token())
+            state["client"] = Client(engine)
             closing = state["closing"] = trio.Event()
             opened.set()
             await closing.wait()
@@ -198,7 +201,7 @@ def start_engine(app: App | Iterable[App], store: str | Store = "memory://", **o
         yield client
     finally:
         with suppress(trio.RunFinishedError):
-            client._token.run_sync_soon(state["closing"].set)
+            client.engine.token.run_sync_soon(state["closing"].set)
         thread.join()
     if "error" in state:
         raise _single(state["error"])

@@ -61,6 +61,7 @@ class Engine:
     ) -> None:
         self.store = store
         self.worker = worker
+        self.token = trio.lowlevel.current_trio_token()
         self._apps = apps
         self._environment = environment
         self._committer = committer
@@ -350,6 +351,13 @@ class Engine:
             raise InvalidInput(f"limit={limit}: a page has 1 to 500 events")
         page = await self.store.find_events(name, cursor, limit)
         return Page(page.items, page.cursor)
+
+    async def event(self, event: str) -> AcceptedEvent:
+        """An accepted event by its internal id. Raises `NotFound`."""
+        found = await self.store.event(event)
+        if found is None:
+            raise NotFound(f"there is no event {event!r:.100}")
+        return found
 
     async def why(self, run: str) -> str:
         """In a sentence: what the run is doing, or waits for. `run` may be the internal id of an event, too."""

@@ -1,0 +1,68 @@
+"""Who may use which route.
+
+Every route says one of these; what says nothing does not exist. Without tokens in the settings, whoever passes the
+guard may do everything: then that is this machine alone.
+
+=========  ==========================================================================================
+`PUBLIC`   anybody: it says that the server is alive, and nothing of what it does
+`SEND`     who has an event key, in the path; or anybody, if no key is configured
+`READ`     who has a token: looking changes nothing
+`OPERATE`  who has a token
+=========  ==========================================================================================
+
+The token comes as `Authorization: Bearer`, or in the cookie that the login of the pages sets. It is never read from
+the address, where logs and histories would keep it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from starlette.requests import Request
+
+from .problems import Problem
+from .settings import Settings, is_one_of
+
+COOKIE: Final = "flowgen_token"
+
+
+class Access(Enum):
+    """What it takes to use a route."""
+
+    PUBLIC = "public"
+    SEND = "send"
+    READ = "read"
+    OPERATE = "operate"
+
+
+def check_access(access: Access, request: Request, settings: Settings) -> None:
+    """Raise the problem (401 or 403) of a request that may not use its route."""
+    match access:
+        case Access.PUBLIC:
+            return
+        case Access.SEND:
+            if settings.event_keys and not is_one_of(str(request.path_params.get("key", "")), settings.event_keys):
+                raise Problem(401, "wrong_key", "this event key is not one of this server's")
+        case Access.READ | Access.OPERATE:
+            if settings.auth_tokens:
+                _check_token(request, settings)
+
+
+def _check_token(request: Request, settings: Settings) -> None:
+    headers = request.headers.getlist("authorization")
+    if len(headers) > 1:
+        raise Problem(401, "unauthorized", "say Authorization once", headers=_ASK)
+    token = _bearer(headers[0]) if headers else request.cookies.get(COOKIE, "")
+    if not token:
+        raise Problem(401, "unauthorized", "this needs a token: send Authorization: Bearer TOKEN", headers=_ASK)
+    if not is_one_of(token, settings.auth_tokens):
+        raise Problem(401, "unauthorized", "this token is not one of this server's", headers=_ASK)
+
+
+_ASK: Final = {"WWW-Authenticate": 'Bearer realm="flowgen"'}
+
+
+def _bearer(header: str) -> str:
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,87 @@
+"""`http_app`: the server as an ASGI app, to serve or to mount.
+
+The router is made from the table of routes. Around each handler stand, in this order: who may use the route, its query
+parameters, and what its errors are for the caller. Whatever is not in the table is 404, or 405 with the
+methods that the path has; these answers tell nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp
+
+from ...app import App
+from ..client import Client
+from ..engine import Engine
+from .access import check_access
+from .guard import Guard
+from .problems import Problem, problem_of
+from .routes import Call, Route, check_query
+from .service import Service
+from .settings import Settings
+from .table import TABLE
+
+
+def http_app(app: App | Iterable[App], engine: Engine | Client, *, settings: Settings | None = None) -> ASGIApp:
+    """The ASGI app of an engine: event API, REST, health. Serve it, or mount it in an app of your own.
+
+    `app` is the app, or the apps, whose workflows it describes; `engine` what `open_engine` or `start_engine` gave. The
+    server may run on another loop, in another thread. `settings` default to what the environment says
+    (`Settings.from_environment`). Without a token it serves loopback names only.
+
+    ::
+
+        with start_engine(app, store="sqlite:///shop.db") as client:
+            uvicorn.run(http_app(app, client), port=8288)
+    """
+    apps = [app] if isinstance(app, App) else list(app)
+    settings = Settings.from_environment() if settings is None else settings
+    service = Service(_engine_of(engine), {each.name: each for each in apps}, settings)
+    made = Starlette(
+        routes=_router(service),
+        middleware=[Middleware(Guard, settings=settings)],
+        exception_handlers={HTTPException: _unknown},
+    )
+    made.router.redirect_slashes = False
+    return made
+
+
+def _engine_of(engine: Engine | Client) -> Engine:
+    return engine if isinstance(engine, Engine) else engine.engine
+
+
+def _router(service: Service) -> list[StarletteRoute]:
+    """One Starlette route for each path: so one that is called with another method knows all that it has."""
+    paths: dict[str, dict[str, Route]] = {}
+    for route in TABLE:
+        paths.setdefault(route.path, {})[route.method] = route
+    return [_path(path, routes, service) for path, routes in paths.items()]
+
+
+def _path(path: str, routes: dict[str, Route], service: Service) -> StarletteRoute:
+    async def serve(request: Request) -> Response:
+        route = routes["GET" if request.method == "HEAD" else request.method]
+        call = Call(request, service, route)
+        try:
+            check_access(route.access, request, service.settings)
+            check_query(call)
+            return await route.handler(call)
+        except Exception as error:
+            return problem_of(error).response()
+
+    return StarletteRoute(path, serve, methods=list(routes), name=path)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = dict(error.headers or {})
+        return Problem(405, "method_not_allowed", f"{request.method} is not for this path", headers=allowed).response()
+    return Problem(404, "not_found", "nothing is served here").response()

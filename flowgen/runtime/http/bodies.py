@@ -1,0 +1,49 @@
+"""Reading the body of a request: JSON, in UTF-8, and no more of it than the server takes.
+
+That a body must be declared as JSON is also what keeps forms of other sites out: a browser asks before it sends
+JSON elsewhere, and is told no.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+
+from .problems import Problem
+from .strict_json import parse
+
+
+async def read_json(request: Request, limit: int) -> Any:
+    """The value in the body of a request. Raises `Problem` (400, 413, 415) or `BadJson`."""
+    return parse(await read_body(request, limit))
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body of a request that says it is JSON."""
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    if kind.strip().lower() != "application/json" or _other_charset(parameters):
+        raise Problem(415, "unsupported_media_type", "send the body as Content-Type: application/json, in UTF-8")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem(415, "unsupported_media_type", "compressed bodies are not read: send it plain")
+    length = request.headers.get("content-length")
+    if length is not None and length.isascii() and length.isdigit() and int(length[:20]) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+    except ClientDisconnect:
+        raise Problem(400, "incomplete", "the connection ended before the body did") from None
+    return bytes(body)
+
+
+def _other_charset(parameters: str) -> bool:
+    name, _, value = parameters.strip().lower().partition("=")
+    return name == "charset" and value.strip('" ') not in ("utf-8", "utf8")
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(413, "too_large", f"the body has more than {limit} bytes", headers={"Connection": "close"})

@@ -1,0 +1,116 @@
+"""The guard at the door: what it lets through is a request that a program or a person meant for this server.
+
+In this order, each with the reason in its refusal:
+
+1. **Room.** Over `max_open` requests in hand, the next is told to come again (503) before anything of it is read.
+2. **Host.** A page of a stranger can make a browser call `127.0.0.1` under a name of its own (DNS rebinding): only
+   names that the server is known by are served (421). With a token set, and only loopback names known, any name is
+   served: the token is what a stranger's page does not have.
+3. **Origin.** What a browser sends on behalf of another site is refused (403), be it a form, a fetch or an image.
+4. **Headers** that say how to read an answer safely go with every response.
+
+Who may do what is asked of each route (`access`); how large a body may be when it is read (`bodies`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import Problem
+from .settings import Settings
+
+POLICY: Final = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+_ALWAYS: Final = (
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("content-security-policy", POLICY),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-store"),
+)
+
+
+class Guard:
+    """ASGI middleware around the whole server."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+        self._open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _ALWAYS:
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(Headers(scope=scope), scope)
+        if refusal is not None:
+            await refusal.response()(scope, receive, answer)
+            return
+        self._open += 1
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            self._open -= 1
+
+    def _refusal(self, headers: Headers, scope: Scope) -> Problem | None:
+        if self._open >= self._settings.max_open:
+            return Problem(503, "busy", "too many requests are in hand: come again", headers={"Retry-After": "1"})
+        hosts = headers.getlist("host")
+        if len(hosts) != 1:
+            return Problem(400, "invalid_host", "a request names one Host")
+        if not self._knows(host_of(hosts[0])):
+            return Problem(
+                421,
+                "unknown_host",
+                f"this server is not known as {hosts[0]!r:.100}; if that is its name, start it with that host allowed "
+                "(FLOWGEN_HOSTS)",
+            )
+        origin = headers.get("origin")
+        if origin is not None and not _same_site(origin, hosts[0]):
+            return Problem(
+                403, "cross_origin", f"requests from {origin!r:.100} are refused: only this server's own pages"
+            )
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not _is_visit(headers, scope):
+            return Problem(403, "cross_origin", "a page of another site sent this")
+        return None
+
+    def _knows(self, host: str) -> bool:
+        settings = self._settings
+        return settings.may_be_called(host) or bool(settings.auth_tokens and not settings.hosts)
+
+
+def host_of(header: str) -> str:
+    """The name in a `Host` header, without the port and in lower case."""
+    name = header.strip().lower()
+    if name.startswith("["):
+        return name[: name.find("]") + 1]
+    return name.partition(":")[0]
+
+
+def _same_site(origin: str, host: str) -> bool:
+    scheme, separator, rest = origin.lower().partition("://")
+    return bool(separator) and scheme in ("http", "https") and rest == host.strip().lower()
+
+
+def _is_visit(headers: Headers, scope: Scope) -> bool:
+    """Whether a person follows a link to a page: that changes nothing and shows nothing to whoever linked."""
+    return (
+        scope["method"] == "GET"
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest") in ("document", None)
+    )

@@ -1,0 +1,104 @@
+"""A route as a value: what it answers, who may use it, and what it says of itself.
+
+The server is the table of its routes (`table`): the router, the check of who may do what, the refusals of other methods
+and the OpenAPI document are all made from it, so none can know a route that another forgot. A route names
+the query parameters that it reads; any other is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import attrs
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from .access import Access
+from .bodies import read_json
+from .problems import Problem
+from .service import Service
+
+LIMIT: Final = 50
+LONGEST_PAGE: Final = 500
+
+
+@attrs.frozen
+class Call:
+    """One request to one route."""
+
+    request: Request
+    service: Service
+    route: Route
+
+    def path(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str) -> str | None:
+        """A query parameter, if it was given, once."""
+        assert any(parameter.name == name for parameter in self.route.query), f"{name} is not in the route's table"
+        given = self.request.query_params.getlist(name)
+        if len(given) > 1:
+            raise Problem(400, "invalid_parameter", f"say {name} once", name)
+        return given[0] if given else None
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        """A query parameter that is a number between two others, both included."""
+        given = self.query(name)
+        if given is None:
+            return default
+        if not (given.isascii() and given.isdigit() and len(given) <= 9 and least <= int(given) <= most):
+            raise Problem(400, "invalid_parameter", f"{name}={given!r:.50}: say a number from {least} to {most}", name)
+        return int(given)
+
+    async def json(self) -> Any:
+        """The body."""
+        return await read_json(self.request, self.service.settings.max_body)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+@attrs.frozen
+class Parameter:
+    """A query parameter of a route. `schema` is JSON Schema."""
+
+    name: str
+    about: str
+    schema: Mapping[str, Any] = {"type": "string"}
+
+
+@attrs.frozen
+class Route:
+    """One method on one path. `body` and the values of `answers` name schemas (`schemas`); "" is no body."""
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+    about: str
+    query: tuple[Parameter, ...] = ()
+    body: str = ""
+    answers: Mapping[int, str] = attrs.field(factory=dict)
+
+
+LIMIT_PARAMETER: Final = Parameter(
+    "limit", "How many items a page has.", {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": LIMIT}
+)
+CURSOR_PARAMETER: Final = Parameter("cursor", "Where the page before said that this one begins.")
+PAGED: Final = (LIMIT_PARAMETER, CURSOR_PARAMETER)
+
+
+def answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A JSON answer."""
+    return JSONResponse(document, status, headers=headers)
+
+
+def check_query(call: Call) -> None:
+    """Refuse parameters that the route does not have: a filter that is misspelt must not select everything."""
+    known = {parameter.name for parameter in call.route.query}
+    for name in call.request.query_params:
+        if name not in known:
+            takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+            raise Problem(400, "unknown_parameter", f"no parameter is called {name!r:.50}: {takes}", name)

@@ -1,0 +1,27 @@
+"""What every handler of the server needs: the engine, the way to it, and how the server is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from ...app import App
+from ..engine import Engine
+from .bridge import Bridge
+from .settings import Settings
+
+T = TypeVar("T")
+
+
+class Service:
+    """One engine behind one server. `apps` are those whose workflows it may describe, by name."""
+
+    def __init__(self, engine: Engine, apps: dict[str, App], settings: Settings) -> None:
+        self.engine = engine
+        self.apps = apps
+        self.settings = settings
+        self._bridge = Bridge(engine.token)
+
+    async def ask(self, verb: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Run a verb of the engine on its own loop."""
+        return await self._bridge.call(verb, *arguments)

@@ -1,0 +1,85 @@
+"""How a server is set up: who may call it, and how much it takes.
+
+Without a token it serves this machine alone: the guard then lets only loopback names through as `Host`. Keys are
+compared in constant time; several of each kind may be in force at once, so that they can be rotated.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import attrs
+
+from ...errors import InvalidInput
+
+MAX_BODY: Final = 4 * 1024 * 1024
+"""Bytes that the body of a request may have, unless a server is set up otherwise."""
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+
+_SHORTEST: Final = 8
+
+
+def _keys(keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(keys)
+
+
+def _names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
+
+
+def _check_keys(settings: Settings, attribute: attrs.Attribute[tuple[str, ...]], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if len(key) < _SHORTEST or not key.isascii() or not key.isprintable() or " " in key:
+            raise InvalidInput(
+                f"{attribute.name}: a key of {len(key)} characters is refused; say at least {_SHORTEST} printable "
+                "ASCII characters without spaces"
+            )
+
+
+@attrs.frozen
+class Settings:
+    """Who may call a server, and how much it takes.
+
+    `auth_tokens` open everything (`Authorization: Bearer`); `event_keys` open `/e/{key}`, which without any is open to
+    whoever may call the server at all. `signing_keys` are for signed calls. `hosts` are the names, beside
+    those of the loopback, under which the server is called. `max_body` is in bytes, `max_open` the number of requests
+    that are worked on at once: what comes beyond is answered 503 before it is read.
+    """
+
+    auth_tokens: tuple[str, ...] = attrs.field(default=(), converter=_keys, validator=_check_keys, repr=False)
+    event_keys: tuple[str, ...] = attrs.field(default=(), converter=_keys, validator=_check_keys, repr=False)
+    signing_keys: tuple[str, ...] = attrs.field(default=(), converter=_keys, validator=_check_keys, repr=False)
+    hosts: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    max_body: int = MAX_BODY
+    max_open: int = 1_000
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """As `FLOWGEN_AUTH_TOKEN`, `FLOWGEN_EVENT_KEY`, `FLOWGEN_SIGNING_KEY` and `FLOWGEN_HOSTS` say, with commas."""
+
+        def several(name: str) -> list[str]:
+            return [part.strip() for part in environment.get(name, "").split(",") if part.strip()]
+
+        return cls(
+            several("FLOWGEN_AUTH_TOKEN"),
+            several("FLOWGEN_EVENT_KEY"),
+            several("FLOWGEN_SIGNING_KEY"),
+            several("FLOWGEN_HOSTS"),
+        )
+
+    def may_be_called(self, host: str) -> bool:
+        """Whether a request for this `Host` (without its port) is meant for this server."""
+        return host in LOOPBACK or host in self.hosts or "*" in self.hosts
+
+
+def is_one_of(secret: str, keys: Iterable[str]) -> bool:
+    """Whether a secret is one of these, in a time that tells nothing of which or how nearly."""
+    given = secret.encode(errors="surrogatepass")
+    found = False
+    for key in keys:
+        found |= hmac.compare_digest(given, key.encode())
+    return found
