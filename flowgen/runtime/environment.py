@@ -3,6 +3,9 @@
 `now()` is the store's time as far as this process knows it: the last answer that it has seen, plus the
 monotonic time since. It is good enough to stamp a record; before something fires because time has
 passed, the store is asked. In a simulated world the same door opens on virtual time and seeded dice.
+
+The clock of a store may be set. Set forward, store time is ahead of the estimate. Set back, it stands still until the
+clock has caught up: then the estimate stands, too, because what is made "due now" must be due by the store's time.
 """
 
 from __future__ import annotations
@@ -16,6 +19,14 @@ from ..ids import ENTROPY_BYTES, new_id
 
 _FRESH = 20_000
 """Microseconds for which an answer of the store is not worth looking at again."""
+
+_STANDS = 200_000
+"""Store time stands still if the same time is answered so many microseconds later."""
+
+_SET = 100_000
+"""Store time was set forward if it is so many microseconds ahead of the estimate."""
+
+_PACE = 1_000_000
 
 
 class Environment:
@@ -31,18 +42,29 @@ class Environment:
         self._luck = self._seeded or Random()
         self._clock = trio.lowlevel.current_clock().current_time
         self._offset: float | None = None
+        self._pace = _PACE
         self._seen = 0
+        self._seen_at = 0.0
 
-    def saw(self, store_now: int) -> None:
-        """Store time has just been answered: microseconds since the epoch."""
-        if abs(store_now - self._seen) > _FRESH or self._offset is None:
-            self._seen = store_now
-            self._offset = store_now - self._clock() * 1_000_000
+    def saw(self, store_now: int) -> bool:
+        """Store time has just been answered: microseconds since the epoch. Whether it was set forward meanwhile."""
+        since = store_now - self._seen
+        if 0 < since <= _FRESH and self._pace:
+            return False
+        at = self._clock() * _PACE
+        if since == 0 and self._offset is not None:
+            if at - self._seen_at > _STANDS:
+                self._offset, self._pace = store_now, 0
+            return False
+        was_set = self._offset is not None and store_now - self.now() > _SET
+        self._offset, self._pace = store_now - at, _PACE
+        self._seen, self._seen_at = store_now, at
+        return was_set
 
     def now(self) -> int:
         """Store time, estimated: microseconds since the epoch."""
         assert self._offset is not None, "the store was not asked yet"
-        return int(self._offset + self._clock() * 1_000_000)
+        return int(self._offset + self._clock() * self._pace)
 
     def luck(self) -> float:
         """A number in [0, 1), for jitter."""

@@ -420,7 +420,8 @@ class Worker:
 
     def extended(self, leases: Sequence[Lease], mail: Sequence[int | None], now: int) -> None:
         """The heartbeat's answer: who lost a lease stops, who got mail reads it."""
-        self.environment.saw(now)
+        if self.environment.saw(now):
+            self.wake()
         for lease, count in zip(leases, mail, strict=True):
             drive = self.drives.get((lease.app, lease.run))
             if drive is None or drive.owned.row.fence != lease.fence:

@@ -48,6 +48,9 @@ T = TypeVar("T")
 POLL: Final = (0.05, 0.5)
 """Other processes are looked for so often at first, and after a while (seconds)."""
 
+_SET: Final = 100_000
+"""The clock was set if it is so many microseconds off what passed by trio's."""
+
 _LARGE: Final = 2000
 """A history longer than this is read a bit at a time, so that other tasks run in between."""
 
@@ -84,7 +87,7 @@ class SqliteStore:
         self._reader: apsw.Connection | None = None
         self._changes = 0
         self._changed = trio.Event()
-        self._seen: WeakKeyDictionary[trio.lowlevel.Task, tuple[int, int]] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[trio.lowlevel.Task, tuple[tuple[int, int], float]] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"SqliteStore({str(self._path)!r})"
@@ -294,17 +297,24 @@ class SqliteStore:
         return self._read(lambda connection: claims.next_due(connection, who))
 
     async def wait_changed(self, seconds: float) -> None:
-        """As the contract says. This process tells itself; other ones are noticed by a poll."""
+        """As the contract says. This process tells itself; other ones are noticed by a poll, and so is a clock that is
+        set: much may be due then that was not. One that was set back is looked at until it has caught up."""
         await trio.lowlevel.checkpoint()
         task = trio.lowlevel.current_task()
-        seen = self._seen.get(task) or self._version()
+        seen, ahead = self._seen.get(task) or (self._version(), self._ahead())
         pause, longest = POLL
         with trio.move_on_after(seconds):
             while self._version() == seen:
                 with trio.move_on_after(pause):
                     await self._changed.wait()
+                if self._ahead() > ahead + _SET or (pause == longest and self._clock.behind > _SET):
+                    break
                 pause = min(2 * pause, longest)
-        self._seen[task] = self._version()
+        self._seen[task] = self._version(), self._ahead()
+
+    def _ahead(self) -> float:
+        """By how many microseconds store time is ahead of trio's."""
+        return self._clock.now() - trio.current_time() * 1_000_000
 
     def _version(self) -> tuple[int, int]:
         """What is different when this process announced something, or another connection committed."""

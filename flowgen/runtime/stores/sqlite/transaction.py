@@ -34,6 +34,11 @@ class StoreClock:
             self._highest = max(self._highest, at_least, self._clock())
             return self._highest
 
+    @property
+    def behind(self) -> int:
+        """By how many microseconds the clock is behind store time: it was set back, and time stands until then."""
+        return self._highest - self._clock()
+
 
 def _wall_clock() -> int:
     return time.time_ns() // 1000
