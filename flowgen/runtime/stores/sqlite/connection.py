@@ -40,13 +40,14 @@ be copied four times as often."""
 
 _PAUSE: Final = 0.001
 _STATEMENTS: Final = 200
+_READ_ONLY: Final = apsw.SQLITE_OPEN_READONLY
 _READ_WRITE: Final = apsw.SQLITE_OPEN_READWRITE
 _CREATE: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 _DISK_ERRORS: Final = (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.NotADBError, apsw.NoMemError)
 
 
-def connect(path: Path, *, create: bool = False, vfs: str | None = None) -> apsw.Connection:
+def connect(path: Path, *, create: bool = False, vfs: str | None = None, read_only: bool = False) -> apsw.Connection:
     """Open `path`, with no settings changed yet. Raises `StoreUnusable` if that is hopeless."""
     if apsw.SQLITE_VERSION_NUMBER < OLDEST_SQLITE:
         raise StoreUnusable(
@@ -58,7 +59,8 @@ def connect(path: Path, *, create: bool = False, vfs: str | None = None) -> apsw
     if not path.parent.is_dir():
         raise StoreUnusable(f"{path} cannot be opened: its directory {path.parent} does not exist; create it first")
     try:
-        connection = apsw.Connection(str(path), _CREATE if create else _READ_WRITE, vfs, _STATEMENTS)
+        how = _READ_ONLY if read_only else _CREATE if create else _READ_WRITE
+        connection = apsw.Connection(str(path), how, vfs, _STATEMENTS)
     except apsw.Error as error:
         raise unusable(error, path) from error
     connection.set_busy_timeout(0)

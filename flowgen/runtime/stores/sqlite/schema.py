@@ -312,6 +312,18 @@ def check(connection: apsw.Connection, path: Path) -> int:
     return version
 
 
+def check_newest(connection: apsw.Connection, path: Path) -> None:
+    """Refuse a file that could only be read after a migration."""
+    version = check(connection, path)
+    if version == 0:
+        raise StoreUnusable(f"{path} is empty: no engine has ever worked on it")
+    if version < NEWEST:
+        raise StoreUnusable(
+            f"{path} has schema {version}, this flowgen reads schema {NEWEST}, and only looking may not change it: "
+            "let an engine of this flowgen open it, or a copy of it, once"
+        )
+
+
 def migrate(connection: apsw.Connection, path: Path, patience: float) -> None:
     """Bring the file to the newest schema, one transaction a migration."""
     while check(connection, path) < NEWEST:

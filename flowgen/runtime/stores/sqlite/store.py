@@ -39,9 +39,9 @@ from .commit import SMALL, commit, is_small
 from .connection import PATIENCE, configure_reader, configure_writer, connect, explained, patiently, unusable
 from .leases import extend as extend_leases
 from .presence import Presence
-from .schema import check, migrate
+from .schema import check, check_newest, migrate
 from .transaction import StoreClock, Transaction
-from .writer import InlineWriter, ThreadWriter
+from .writer import InlineWriter, NoWriter, ThreadWriter
 
 T = TypeVar("T")
 
@@ -63,7 +63,8 @@ class SqliteStore:
     `path` is the file; it is created if it is not there, its directory is not. `clock` gives
     microseconds since the epoch (default: the wall clock). `patience` is for how many seconds a lock of
     another process is waited for. With `inline`, writes are done on the calling thread instead of the
-    writer's: no threads, for simulations. `vfs` names an apsw VFS, for fault injection.
+    writer's: no threads, for simulations. `vfs` names an apsw VFS, for fault injection. One that is `read_only`
+    changes nothing in the file, neither its schema nor its WAL, and takes no lock that a writer would wait for.
     """
 
     features = frozenset({"find_runs", "find_events", "changes"})
@@ -76,6 +77,7 @@ class SqliteStore:
         inline: bool = False,
         patience: float = PATIENCE,
         vfs: str | None = None,
+        read_only: bool = False,
     ) -> None:
         self._path = Path(path)
         self._presence = Presence(self._path)
@@ -83,7 +85,8 @@ class SqliteStore:
         self._inline = inline
         self._patience = patience
         self._vfs = vfs
-        self._writer: InlineWriter | ThreadWriter | None = None
+        self._read_only = read_only
+        self._writer: InlineWriter | ThreadWriter | NoWriter | None = None
         self._reader: apsw.Connection | None = None
         self._changes = 0
         self._changed = trio.Event()
@@ -95,6 +98,11 @@ class SqliteStore:
     async def open(self) -> None:
         if self._writer is not None:
             raise StoreError(f"{self._path} is open already")
+        if self._read_only:
+            await trio.lowlevel.checkpoint()
+            self._reader = self._open_checked_reader()
+            self._writer = NoWriter(self._path)
+            return
         if self._inline:
             await trio.lowlevel.checkpoint()
             connection = self._prepare()
@@ -184,8 +192,22 @@ class SqliteStore:
             self._close_reader()
             raise
 
+    def _open_checked_reader(self) -> apsw.Connection:
+        """A connection for reads to a file that nobody has prepared."""
+        try:
+            connection = self._open_reader()
+            try:
+                patiently(lambda: check_newest(connection, self._path), self._patience)
+            except BaseException:
+                connection.close(force=True)
+                raise
+        except apsw.Error as error:
+            raise unusable(error, self._path) from error
+        self._presence.opened()
+        return connection
+
     def _open_reader(self) -> apsw.Connection:
-        connection = connect(self._path, vfs=self._vfs)
+        connection = connect(self._path, vfs=self._vfs, read_only=self._read_only)
         configure_reader(connection, self._path)
         return connection
 

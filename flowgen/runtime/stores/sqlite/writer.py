@@ -19,6 +19,7 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import trio
@@ -57,6 +58,24 @@ class InlineWriter:
 
     async def close(self) -> None:
         self._changes.close()
+
+
+class NoWriter:
+    """Refuses each change: the store was opened to be looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def write(self, change: Callable[[Transaction], T], small: bool = False) -> T:
+        await trio.lowlevel.checkpoint()
+        raise StoreError(f"the store {self._path} is open for reading only")
+
+    def others(self) -> int:
+        """Who only looks hears of nothing: it looks once."""
+        return 0
+
+    async def close(self) -> None:
+        """There is nothing to close."""
 
 
 class _Turns(trio.abc.Instrument):
