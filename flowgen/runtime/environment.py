@@ -11,6 +11,7 @@ clock has caught up: then the estimate stands, too, because what is made "due no
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from random import Random
 
 import trio
@@ -33,14 +34,15 @@ class Environment:
     """Time, chance and ids of one engine. Made inside trio, whose clock it reads.
 
     With a `seed` all randomness follows from it, and with `threads=False` nothing runs in a thread of
-    its own: sync steps are called where they are asked for, and leases are extended by a task.
+    its own: sync steps are called where they are asked for, and leases are extended by a task. `clock` is this
+    engine's own, in seconds, where it is not trio's: one that runs wrong.
     """
 
-    def __init__(self, seed: int | None = None, threads: bool = True) -> None:
+    def __init__(self, seed: int | None = None, threads: bool = True, clock: Callable[[], float] | None = None) -> None:
         self.threads = threads
         self._seeded = Random(seed) if seed is not None else None
         self._luck = self._seeded or Random()
-        self._clock = trio.lowlevel.current_clock().current_time
+        self._clock = trio.lowlevel.current_clock().current_time if clock is None else clock
         self._offset: float | None = None
         self._pace = _PACE
         self._seen = 0

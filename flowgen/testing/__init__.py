@@ -4,19 +4,24 @@ from typing import TYPE_CHECKING, Any
 
 from .actions import Cancel, Retry, Signal, Start
 from .clock import VirtualClock
+from .crashes import CrashPoint, CrashReport, CrashViolation, explore_crashes
 from .faults import Faults
 from .invariants import check_invariants
 from .replays import assert_replays
 from .replies import Reply
 from .script import Script, play
 from .simulator import simulate
-from .trace import Execution, RunTrace, Trace
+from .trace import Asked, Execution, RunTrace, Trace
 
 if TYPE_CHECKING:
     from .conformance import check_store, store_cases
 
 __all__ = [
+    "Asked",
     "Cancel",
+    "CrashPoint",
+    "CrashReport",
+    "CrashViolation",
     "Execution",
     "Faults",
     "Reply",
@@ -30,6 +35,7 @@ __all__ = [
     "assert_replays",
     "check_invariants",
     "check_store",
+    "explore_crashes",
     "play",
     "simulate",
     "store_cases",

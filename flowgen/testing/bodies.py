@@ -47,6 +47,10 @@ class Stubbed:
                 return as_function(self._stubs[name])
         return None
 
+    def enough(self, elapsed: int) -> bool:
+        """Whether the simulation is to stop, though it is not at rest; asked each time before its clock moves."""
+        return False
+
 
 def as_function(stub: Any) -> Callable[..., Any]:
     """A stub as the function that a step calls."""
@@ -91,8 +95,10 @@ class SimulatedExecutor:
         if function is not None:
             step = attrs.evolve(step, command=changed(step.command, fn=function, loop="trio"))
         await self._be_slow()
+        await self._connection.wait_while_it_stands()
         with self._standing(step, default_loop):
             outcome = await self._executor.run(step, run_id, default_loop)
+        await self._connection.wait_while_it_stands()
         text = (
             f"returns {json_text(outcome.data)}"
             if isinstance(outcome, Returned)

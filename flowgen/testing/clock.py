@@ -6,7 +6,7 @@ year passes in no time, and nothing ever waits for real.
 
 Rules
 -----
-* Time never goes back, and never passes while a task can run.
+* Time never goes back, and never passes while a task can run. What the clock shows to a store may be set wrong.
 * It stands still while somebody works outside of trio: in a thread that trio started, or inside
   `with clock.held():`.
 * Inside it is an `int` of microseconds; trio sees the seconds since the start, which a float holds
@@ -48,12 +48,13 @@ class VirtualClock(trio.abc.Clock):
     def __init__(self, start: datetime | None = None, *, jumps: bool = True) -> None:
         self.start = START if start is None else instant(start, "start of VirtualClock")
         self.elapsed = 0
+        self.wrong_by = 0
         self._jumps = jumps
         self._holds = 0
 
     def __call__(self) -> int:
-        """The time: microseconds since the epoch."""
-        return self.start + self.elapsed
+        """The time that it shows: microseconds since the epoch."""
+        return self.start + self.elapsed + self.wrong_by
 
     @property
     def now(self) -> datetime:
@@ -77,6 +78,10 @@ class VirtualClock(trio.abc.Clock):
     def advance(self, duration: str | float | timedelta) -> None:
         """Let so much time pass at once."""
         self.elapsed += parse_duration(duration, "VirtualClock.advance", maximum=MAX_SPAN)
+
+    def set_wrong(self, micros: int) -> None:
+        """Set what it shows forward or back, as people and daemons do with clocks. Nobody's sleep is changed by it."""
+        self.wrong_by += micros
 
     def run_on(self) -> None:
         """From here on time passes by itself."""

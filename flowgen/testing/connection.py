@@ -22,6 +22,7 @@ from typing import NoReturn, TypeVar
 import attrs
 import trio
 
+from ..duration import format_duration
 from ..errors import StoreError
 from ..events import AcceptedEvent
 from ..runs import RunRow
@@ -42,9 +43,10 @@ from ..runtime.store import (
     Store,
     Who,
 )
+from ..runtime.stores.memory import MemoryStore
 from ..runtime.worker import Worker
 from ..transition import Cell, Key, Transition, Wait
-from .world import Life, World
+from .world import JUMP, Life, Request, World
 
 DELAY_SECONDS = 0.1
 LATE_COPY_SECONDS = 30.0
@@ -66,6 +68,15 @@ class _Fate:
     after: bool = False
 
 
+_NOTHING = _Fate()
+_PLANNED = {
+    "crash_before": _Fate("crash"),
+    "crash_after": _Fate("crash", after=True),
+    "error_before": _Fate("store_error"),
+    "error_after": _Fate("store_error", after=True),
+}
+
+
 class Connection:
     """The store, as one life of an engine sees it.
 
@@ -83,14 +94,33 @@ class Connection:
         self._nursery = nursery
         self._kill = kill
         self._cut_off_until = 0.0
+        self._lease = 0.0
+        self._in_one_go = type(store) is MemoryStore
+        self._commits = 0
+        self._open_commits: set[int] = set()
 
     # -- writing ----------------------------------------------------------------------------------
 
     async def commit(self, transition: Transition) -> Committed:
-        return await self._ask("commit", lambda: self._commit(transition))
+        if self._dice.quiet:
+            return await self._ask("commit", lambda: self._apply(transition))
+        request = self._world.request(self._life, transition)
+        self._commits += 1
+        number = self._commits
+        self._open_commits.add(number)
+        try:
+            return await self._ask("commit", lambda: self._commit(transition, number, request), request)
+        finally:
+            self._open_commits.discard(number)
 
-    async def _commit(self, transition: Transition) -> Committed:
+    async def _commit(self, transition: Transition, number: int, request: Request | None) -> Committed:
+        if min(self._open_commits, default=number) < number:
+            self._world.count("overtaken")
+        self._open_commits.discard(number)
         committed = await self._apply(transition)
+        if request is not None and self._dice.planned(request.number) == "twice":
+            self._dice.plan_happens("twice")
+            return await self._repeat(transition, committed)
         if self._dice.says("duplicate"):
             if self._dice.half("duplicate"):
                 return await self._repeat(transition, committed)
@@ -98,7 +128,11 @@ class Connection:
         return committed
 
     async def _apply(self, transition: Transition) -> Committed:
-        committed = await self._store.commit(transition)
+        try:
+            committed = await self._store.commit(transition)
+        except Refused as refused:
+            self._world.count(f"refused: {type(refused).__name__}")
+            raise
         self._world.committed(self._life, transition)
         return committed
 
@@ -131,18 +165,30 @@ class Connection:
                 return
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
-        if self.worker is not None:
-            self.worker.evict(lambda key: self._dice.says("evict"))
-        return await self._ask("claim", lambda: self._claim(who, limit, lease))
+        self._lease = lease / 1_000_000
+        request = self._world.request(self._life, None)
+        if self.worker is not None and not self._dice.quiet:
+            self._evict(self.worker, request)
+        return await self._ask("claim", lambda: self._claim(who, limit, lease, request), request)
 
-    async def _claim(self, who: Who, limit: int, lease: int) -> Claims:
+    def _evict(self, worker: Worker, request: Request | None) -> None:
+        if request is not None and self._dice.planned(request.number) == "evict":
+            self._note("its live generators are dropped")
+            self._dice.plan_happens("evict")
+            worker.evict(lambda key: True)
+        worker.evict(lambda key: self._dice.says("evict"))
+
+    async def _claim(self, who: Who, limit: int, lease: int, request: Request | None) -> Claims:
         claims = await self._store.claim(who, limit, lease)
         self._world.claimed(self._life, claims, who.limits)
+        if request is not None:
+            request.asked = claims
         return claims
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
-        if leases and self._meets("lost_lease"):
-            await self._lose_lease(lease / 1_000_000)
+        self._lease = lease / 1_000_000
+        if leases and not self._dice.quiet:
+            await self._lose_leases()
         return await self._ask("extend", lambda: self._extend(worker, leases, lease))
 
     async def _extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
@@ -150,19 +196,36 @@ class Connection:
         self._world.extended(leases, extended, lease)
         return extended
 
-    async def _lose_lease(self, lease: float) -> None:
-        seconds = self._dice.between("lost_lease", 1.0, 3.0) * lease
-        until = trio.current_time() + seconds
-        if self._dice.half("lost_lease"):
+    async def _lose_leases(self) -> None:
+        """Maybe leases are not extended: the engine stands still, nothing gets through, or no heartbeat does."""
+        if self._meets("pause"):
+            self._stand_still()
+        elif self._meets("partition"):
+            seconds = self._longer_than_a_lease("partition")
             self._note(f"it is cut off from the store for {seconds:.1f} s")
-            self._cut_off_until = until
-        else:
+            self._cut_off_until = trio.current_time() + seconds
+        elif self._meets("lost_lease"):
+            seconds = self._longer_than_a_lease("lost_lease")
             self._note(f"its leases are not extended for {seconds:.1f} s")
             with self._world.working():
-                await self._sit_out(until)
+                await self._sit_out(trio.current_time() + seconds)
+
+    def _stand_still(self) -> None:
+        seconds = self._longer_than_a_lease("pause")
+        self._note(f"the engine stands still for {seconds:.1f} s")
+        self._life.stands_until = trio.current_time() + seconds
+
+    def _longer_than_a_lease(self, fault: str) -> float:
+        return self._dice.between(fault, 1.0, 3.0) * self._lease
+
+    async def wait_while_it_stands(self) -> None:
+        """Whatever an engine does, it does it after it stood still."""
+        await self._sit_out(self._life.stands_until)
 
     async def _sit_out(self, until: float) -> None:
         """Wait for a fault to be over; at once if the engine has got a run that must not lose it once more."""
+        if until == 0.0:
+            return
         moments = max(0, math.ceil(until - trio.current_time()))
         for _ in range(moments):
             if not self._world.may_fail(self._life):
@@ -258,28 +321,68 @@ class Connection:
 
     # -- what happens on the way ------------------------------------------------------------------
 
-    async def _ask(self, verb: str, request: Callable[[], Awaitable[T]]) -> T:
-        with self._world.working():
-            fate = self._fate(verb)
-            self._check_alive()
-            await self._sit_out(self._cut_off_until)
-            await self._be_late()
-            self._suffer(fate, verb, after=False)
-            self._check_alive()
-            with trio.CancelScope(shield=True):
-                answer = await request()
-            self._check_alive()
-            self._suffer(fate, verb, after=True)
-            await self._be_late()
-            self._check_alive()
+    async def _ask(self, verb: str, ask: Callable[[], Awaitable[T]], request: Request | None = None) -> T:
+        world = self._world
+        world.busy += 1
+        try:
+            if self.dead:
+                raise EngineDied
+            if self._dice.quiet:
+                answer = await self._uncut(ask)
+            else:
+                answer = await self._through_faults(verb, ask, request)
+            if self.dead:
+                raise EngineDied
             return answer
+        finally:
+            world.busy -= 1
 
-    def _fate(self, verb: str) -> _Fate:
+    async def _uncut(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What took effect in the store is written down, too, also if who asked is cancelled meanwhile.
+
+        The memory store does what it is asked for in one go, or not at all.
+        """
+        if self._in_one_go:
+            return await ask()
+        with trio.CancelScope(shield=True):
+            answer = await ask()
+        return answer
+
+    async def _through_faults(self, verb: str, ask: Callable[[], Awaitable[T]], request: Request | None) -> T:
+        fate = self._fate(verb, request)
+        self._jump()
+        await self._sit_out(max(self._cut_off_until, self._life.stands_until))
+        await self._be_late()
+        self._suffer(fate, verb, after=False)
+        self._check_alive()
+        answer = await self._uncut(ask)
+        self._check_alive()
+        self._suffer(fate, verb, after=True)
+        await self._be_late()
+        await self.wait_while_it_stands()
+        return answer
+
+    def _fate(self, verb: str, request: Request | None) -> _Fate:
+        planned = None if request is None else self._dice.planned(request.number)
+        if planned == "pause":
+            self._dice.plan_happens(planned)
+            self._stand_still()
+        elif planned in _PLANNED:
+            self._dice.plan_happens(planned)
+            return _PLANNED[planned]
         if verb in _DEADLY and self._meets("crash"):
             return _Fate("crash", self._dice.half("crash"))
         if self._meets("store_error"):
             return _Fate("store_error", self._dice.half("store_error"))
-        return _Fate()
+        return _NOTHING
+
+    def _jump(self) -> None:
+        if self._dice.may("clock_jump") and self._world.may_fail() and self._dice.says("clock_jump"):
+            micros = round(self._dice.between("clock_jump", -JUMP, JUMP))
+            self._note(
+                f"the store's clock is set {'forward' if micros > 0 else 'back'} by {format_duration(abs(micros))}"
+            )
+            self._world.clock.set_wrong(micros)
 
     def _meets(self, fault: str) -> bool:
         """Whether a fault that may cost the engine its leases happens now."""
@@ -289,6 +392,8 @@ class Connection:
         if fate.fault is None or fate.after is not after or not self._world.may_fail(self._life):
             return
         when = "before its answer arrives" if after else "before it takes effect"
+        if verb in _DEADLY:
+            self._world.count(f"{fate.fault} {'after' if after else 'before'} {verb}")
         if fate.fault == "crash":
             self.die(f"after asking for {verb}, {when}")
         self._note(f"the store fails at {verb}, {when}")
@@ -302,7 +407,10 @@ class Connection:
 
     def body_kills(self) -> bool:
         """Whether the engine dies now, in a body."""
-        return not self.dead and self._meets("crash")
+        if self.dead or not self._meets("crash"):
+            return False
+        self._world.count("crash in a body")
+        return True
 
     def die(self, when: str) -> NoReturn:
         """The engine is dead from now on."""

@@ -13,11 +13,14 @@ Refuses to know what is right: see `invariants`.
 
 from __future__ import annotations
 
+import gc
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import blake2b
+from random import Random
 from typing import Any
 
 import trio
@@ -40,12 +43,14 @@ from .faults import Dice, Faults
 from .logs import captured_logs
 from .scheduling import seeded_scheduling
 from .trace import RunTrace, Trace
+from .wishes import asked
 from .world import Life, World
 
-LEASE_SECONDS = 10.0
+LEASE = "10s"
 TURNS = 100_000
 """A world that has not come to rest after so many jumps of its clock never will."""
 
+_COLLECTION = 20_000
 _DOWN_SECONDS = (0.1, 20.0)
 _BLINK_SECONDS = 0.001
 
@@ -53,13 +58,14 @@ _BLINK_SECONDS = 0.001
 def simulate(
     app: App | Iterable[App],
     events: Sequence[Any] = (),
-    steps: Stubs | Callable[[], Stubs] | None = None,
+    steps: Stubs | Callable[[], Stubs] | Stubbed | None = None,
     *,
     seed: int = 0,
     workers: int = 1,
     store: Callable[[VirtualClock], Store] | None = None,
     until: str | float | timedelta | None = None,
     faults: Faults | None = None,
+    lease: str | float | timedelta = LEASE,
 ) -> Trace:
     """Run a whole system on virtual time until nothing is due any more, and give the trace of it.
 
@@ -68,7 +74,8 @@ def simulate(
     `Signal` and `Retry` are understood. `steps` maps steps to stubs (see `bodies`), or makes such a mapping.
     An equal `seed` gives an equal `trace.timeline()`. `workers` engines work side by side on the store that `store`
     makes of the clock (default: a `MemoryStore`). `until` is when to stop at the latest, from the start; without it,
-    a simulation also ends when nothing but schedules is due, which tick for ever.
+    a simulation also ends when nothing but schedules is due, which tick for ever. `lease` is how long runs stay with
+    an engine that died.
 
     ::
 
@@ -82,11 +89,11 @@ def simulate(
         raise InvalidInput(f"workers={workers!r}: a simulation has at least one engine")
     clock = VirtualClock(jumps=False)
     world = World(apps, clock, Dice(faults, seed))
-    stubs = Stubbed(steps() if callable(steps) else steps or {})
+    stubs = steps if isinstance(steps, Stubbed) else Stubbed(steps() if callable(steps) else steps or {})
     stop_at = None if until is None else parse_duration(until, "until of simulate", maximum=MAX_SPAN)
-    simulation = Simulation(apps, world, stubs, store or MemoryStore, seed, workers, stop_at)
+    simulation = Simulation(apps, world, stubs, store or MemoryStore, seed, workers, stop_at, lease)
     tasks = plan(events, faults.lossy)
-    with seeded_scheduling(f"{seed}/scheduling"), captured_logs(world):
+    with seeded_scheduling(f"{seed}/scheduling"), captured_logs(world), rare_collections():
         try:
             return trio.run(simulation.run, tasks, clock=clock)
         except BaseExceptionGroup as group:
@@ -105,6 +112,7 @@ class Simulation:
         seed: int,
         workers: int,
         stop_at: int | None,
+        lease: str | float | timedelta,
     ) -> None:
         self._apps = apps
         self._world = world
@@ -114,6 +122,7 @@ class Simulation:
         self._seed = seed
         self._workers = workers
         self._stop_at = stop_at
+        self._lease = lease
         self._engines: dict[str, Engine] = {}
         self._opened = trio.Event()
         self._workflows = {(app.name, w.id): w for app in apps for w in app.workflows.values()}
@@ -133,10 +142,11 @@ class Simulation:
                 for number in range(1, self._workers + 1):
                     nursery.start_soon(self._work, f"worker {number}", nursery)
                 nursery.start_soon(client.run)
-                finished = await self._pass_time(client)
-                trace = await self._trace(finished)
-                nursery.cancel_scope.cancel()
-                self._clock.run_on()  # an engine that gives its runs back may still sit out a fault
+                try:
+                    trace = await self._trace(await self._pass_time(client))
+                finally:
+                    nursery.cancel_scope.cancel()
+                    self._clock.run_on()  # an engine that gives its runs back may still sit out a fault
             return trace
         finally:
             with trio.CancelScope(shield=True):
@@ -167,7 +177,7 @@ class Simulation:
 
     async def _live(self, life: Life, nursery: trio.Nursery) -> None:
         """One life of an engine."""
-        environment = Environment(seed=_number(f"{self._seed}/{life.name}"), threads=False)
+        environment = Environment(_number(f"{self._seed}/{life.name}"), threads=False, clock=self._clock_of(life))
         with trio.CancelScope() as scope:
             connection = Connection(self._world, self._store, life, nursery, scope.cancel)
 
@@ -176,7 +186,7 @@ class Simulation:
 
             self._world.note(life.name, "opens")
             async with open_engine(
-                self._apps, connection, lease=LEASE_SECONDS, environment=environment, executor=bodies
+                self._apps, connection, lease=self._lease, environment=environment, executor=bodies
             ) as engine:
                 connection.worker = engine.worker
                 self._engines[life.name] = engine
@@ -189,6 +199,16 @@ class Simulation:
 
     # -- time -------------------------------------------------------------------------------------
 
+    def _clock_of(self, life: Life) -> Callable[[], float] | None:
+        """The clock of an engine, if clocks of engines are wrong: by so much, and by so much more each second."""
+        faults = self._world.dice.faults
+        if not (faults.clock_drift or faults.skew_seconds):
+            return None
+        dice = Random(f"{self._seed}/{life.name}/clock")
+        ahead = dice.uniform(-faults.skew_seconds, faults.skew_seconds)
+        pace = 1 + dice.uniform(-faults.clock_drift, faults.clock_drift)
+        return lambda: ahead + pace * trio.current_time()
+
     async def _pass_time(self, client: Client) -> bool:
         """Let time pass until all is at rest (true), or it is time to stop."""
         for _ in range(TURNS):
@@ -196,6 +216,8 @@ class Simulation:
             if self._clock.standing:
                 await trio.to_thread.run_sync(_blink)
                 continue
+            if self._stubs.enough(self._clock.elapsed):
+                return False
             at = self._next_deadline()
             if self._idle():
                 due = await self._next_due(client)
@@ -228,7 +250,7 @@ class Simulation:
             times.append(self._clock.elapsed)
         due = await self._store.next_due(self._who)
         if due is not None and not (self._ticks_for_ever and await self._only_schedules()):
-            times.append(max(self._clock.elapsed, due - self._clock.start))
+            times.append(self._clock.elapsed + max(0, due - self._clock()))
         return min((time for time in times if time is not None), default=None)
 
     async def _only_schedules(self) -> bool:
@@ -268,6 +290,8 @@ class Simulation:
             executions=tuple(world.executions),
             entries=tuple(world.entries),
             faults=world.dice.happened,
+            counts=world.dice.counts,
+            requests=tuple(asked(request, world.named) for request in world.requests),
             violations=tuple(world.violations),
             problems=tuple(world.problems),
             unrouted=len(await self._store.unrouted()),
@@ -289,6 +313,17 @@ def _single(error: BaseException) -> BaseException:
 def _number(text: str) -> int:
     """A seed from a text, the same in every process."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Inside, garbage is looked for less often: it costs a fifth of a small world."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(max(_COLLECTION, thresholds[0]), *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def _blink() -> None:

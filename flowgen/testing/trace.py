@@ -7,6 +7,7 @@ changes nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..runs import Status, status_of
 from ..runtime.store import Loaded
 from ..values import decode, decoder
 from ..workflow import Workflow
+from .faults import Planned
 
 
 @attrs.frozen
@@ -29,6 +31,20 @@ class Entry:
     at: int
     who: str
     what: str
+
+
+@attrs.frozen
+class Asked:
+    """A commit or a claim that an engine asked for: the n-th of the simulation, from 1, by which worker, and what.
+
+    It is there if the simulation has a plan (`Faults(at=…)`), whose numbers are these. `faults` are those that can be
+    planned for it.
+    """
+
+    number: int
+    worker: str
+    what: str
+    faults: tuple[Planned, ...]
 
 
 @attrs.define(eq=False)
@@ -122,14 +138,16 @@ class RunTrace:
         return f"{self.name} ({self.status})"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Trace:
     """What happened. `runs` are in the order of their creation, `executions` in that of their start.
 
     `schedules` are the runs by which cron triggers tick: they have no code and no history, and never end by themselves.
-    `violations` are invariants that were seen broken while it happened (see `check_invariants`), `problems`
-    what engines logged as errors, `unrouted` how many events were never routed, and `unused_stubs` the stubs that no
-    step asked for. `finished` is false if `until` came before everything was at rest.
+    `counts` has how often each kind of fault happened, and which rare states were reached (see the reference);
+    `requests` the commits and claims of a simulation with a plan. `violations` are invariants that were seen broken
+    while it happened (see `check_invariants`), `problems` what engines logged as errors, `unrouted` how many events
+    were never routed, and `unused_stubs` the stubs that no step asked for. `finished` is false if `until` came before
+    everything was at rest.
     """
 
     seed: int
@@ -145,6 +163,8 @@ class Trace:
     unrouted: int
     unused_stubs: frozenset[str]
     schedules: tuple[RunTrace, ...] = ()
+    counts: Counter[str] = attrs.Factory(Counter)
+    requests: tuple[Asked, ...] = ()
 
     @property
     def now(self) -> datetime:
@@ -183,6 +203,9 @@ class Trace:
 
     def __str__(self) -> str:
         return self.timeline()
+
+    def __repr__(self) -> str:
+        return f"<Trace of seed {self.seed}: {', '.join(map(str, self.runs)) or 'no runs'}>"
 
 
 def _since(micros: int) -> str:

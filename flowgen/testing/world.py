@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 
 from ..app import App
+from ..duration import HOUR, MINUTE
 from ..errors import NotFound
 from ..history import ENDS, OUTCOMES, Record, Retried, Started, effective
 from ..runs import MAX_STRIKES, TERMINAL, CancelRequested, RunRow
@@ -24,21 +25,38 @@ from ..runtime.store import Claims, Extended, Lease
 from ..transition import NewRun, Progress, Transition
 from ..tree import Step
 from .clock import VirtualClock
-from .faults import Dice
+from .faults import Dice, Faults
 from .trace import Entry, Execution
 from .words import event_text, record_text
 
 MANY_STRIKES = MAX_STRIKES - 1
 """An engine that owns a run with so many strikes is spared: one more would fail that run."""
 
+JUMP = HOUR
+"""So far the clock of a store is set forward or back at the most."""
+
+_BETWEEN_ANSWERS = 2 * MINUTE
 _ID = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b")
 
 
 @attrs.define(eq=False)
 class Life:
-    """One start of an engine: `name` says which worker, and after restarts which of its lives."""
+    """One start of an engine: `name` says which worker, and after restarts which of its lives.
+
+    Until `stands_until`, in seconds of trio's clock, it stands still.
+    """
 
     name: str
+    stands_until: float = 0.0
+
+
+@attrs.define(eq=False)
+class Request:
+    """A commit or a claim, counted in the order of asking: who asked, and what (for a claim: what it got)."""
+
+    number: int
+    worker: str
+    asked: Transition | Claims | None
 
 
 @attrs.define(eq=False)
@@ -68,30 +86,59 @@ class World:
         self.violations: list[str] = []
         self.problems: list[str] = []
         self.runs: dict[str, Seen] = {}
+        self.requests: list[Request] = []
         self.busy = 0
-        self.verbs = 0
         self._happenings = 0
         self._numbers: dict[str, int] = {}
         self._events: set[str] = set()
         self._messages: set[str] = set()
         self._one_app = len(list(apps)) == 1
+        self._highest = 0
+        self._far_ahead = _far_ahead(dice.faults)
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """While inside, somebody is at work: the world is not at rest."""
         self.busy += 1
-        self.verbs += 1
         try:
             yield
         finally:
             self.busy -= 1
+
+    # -- time -------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """True time, whatever the clock of the store is set to."""
+        return self.clock.start + self.clock.elapsed
+
+    def store_time(self) -> int:
+        """The highest time that the store can have given out: it never goes back, though its clock may."""
+        self._highest = max(self._highest, self.clock())
+        return self._highest
 
     # -- writing down -----------------------------------------------------------------------------
 
     def note(self, who: str, what: str) -> None:
         """Put a line into the timeline."""
         self._happenings += 1
-        self.entries.append(Entry(self.clock(), who, _ID.sub(self._name, what)))
+        self.entries.append(Entry(self.now, who, self.named(what)))
+
+    def named(self, text: str) -> str:
+        """A text with the names of runs instead of their ids."""
+        return _ID.sub(self._name, text)
+
+    def count(self, what: str) -> None:
+        """Something happened that a test may want to know that it was reached."""
+        self.dice.counts[what] += 1
+
+    def request(self, life: Life, asked: Transition | Claims | None) -> Request | None:
+        """Number a commit or a claim (None), if there is a plan for them."""
+        if self.dice.faults.at is None:
+            return None
+        request = Request(len(self.requests) + 1, life.name, asked)
+        self.requests.append(request)
+        return request
 
     def broken(self, rule: str) -> None:
         """An invariant does not hold."""
@@ -173,8 +220,9 @@ class World:
             self.broken(f"{seen.name}: {type(record).__name__} at position {len(seen.records)}")
         if before is not None and record.at < before.at:
             self.broken(f"{seen.name}: {type(record).__name__} is {before.at - record.at} µs older than the one before")
-        if record.at > self.clock():
-            self.broken(f"{seen.name}: {type(record).__name__} is {record.at - self.clock()} µs ahead of the store")
+        ahead = record.at - self.store_time()
+        if ahead > self._far_ahead:
+            self.broken(f"{seen.name}: {type(record).__name__} is {ahead} µs ahead of the store")
         if isinstance(before, ENDS) and not isinstance(record, Retried):
             self.broken(f"{seen.name}: {type(record).__name__} after its end")
         if isinstance(record, OUTCOMES) and record.step in seen.settled:
@@ -191,6 +239,9 @@ class World:
             if claim.row.fence <= seen.fence:
                 self.broken(f"{seen.name}: claimed under fence {claim.row.fence}, after {seen.fence}")
             seen.fence, seen.owner, seen.strikes = claim.row.fence, life, claim.row.strikes
+            for rare in ("took_over", "codeless", "slotless"):
+                if getattr(claim, rare):
+                    self.count(rare)
             how = ", taking it over" if claim.took_over else ""
             how += ", without its code" if claim.codeless else ""
             how += ", without a slot" if claim.slotless else ""
@@ -214,9 +265,12 @@ class World:
             if len(holders) > limit:
                 self.broken(f"slot {slot!r} is held by {', '.join(holders)}; its limit is {limit}")
 
-    def may_fail(self, life: Life) -> bool:
-        """Whether an engine may come to harm without a run of it failing for too many strikes."""
-        return all(seen.owner is not life or seen.strikes < MANY_STRIKES for seen in self.runs.values())
+    def may_fail(self, life: Life | None = None) -> bool:
+        """Whether an engine, or any of them, may come to harm without a run of it failing for too many strikes."""
+        return all(
+            seen.strikes < MANY_STRIKES or seen.owner is None or (life is not None and seen.owner is not life)
+            for seen in self.runs.values()
+        )
 
     def run_id(self, workflow_id: str, n: int) -> str:
         """The id of the n-th run of a workflow, as an engine takes it: with its app."""
@@ -237,11 +291,13 @@ class World:
         )
         if step.id in seen.settled:
             self.broken(f"{seen.name}: the body of {step.id!r} begins again after its outcome was recorded")
-        now = self.clock()
+        now = self.store_time()
+        if zombie:
+            self.count("zombie")
         if step.retry_at is not None and now < step.retry_at:
             self.broken(f"{seen.name}: attempt {step.failures + 1} of {step.id!r} comes {step.retry_at - now} µs early")
         execution = Execution(
-            run, step.id, step.failures + 1, life.name, self._happenings, now, zombie=zombie, stubbed=stubbed
+            run, step.id, step.failures + 1, life.name, self._happenings, self.now, zombie=zombie, stubbed=stubbed
         )
         self.executions.append(execution)
         return execution
@@ -249,7 +305,16 @@ class World:
     def body_ends(self, life: Life, execution: Execution, outcome: Any) -> None:
         """A body came back."""
         self.note(life.name, f"{self.runs[execution.run].name} {execution.step!r} {outcome}")
-        execution.ended, execution.ended_at = self._happenings, self.clock()
+        execution.ended, execution.ended_at = self._happenings, self.now
+
+
+def _far_ahead(faults: Faults) -> int:
+    """How far ahead of the store an engine's idea of store time may be.
+
+    An engine reads its own clock between two answers of the store. If that runs too fast, or the store's stands still
+    because it was set back, the idea is wrong until the next answer.
+    """
+    return round(faults.clock_drift * _BETWEEN_ANSWERS) + (JUMP if faults.clock_jump else 0)
 
 
 def _workflow_names(row: RunRow) -> tuple[str, str]:

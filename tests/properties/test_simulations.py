@@ -22,11 +22,15 @@ FAULTS = st.builds(
     Faults,
     crash=SHARES,
     lost_lease=st.sampled_from([0.0, 0.2]),
+    partition=st.sampled_from([0.0, 0.1]),
+    pause=st.sampled_from([0.0, 0.1]),
     store_error=SHARES,
     duplicate=SHARES,
     delay=st.sampled_from([0.0, 0.2]),
     evict=st.sampled_from([0.0, 0.3]),
     slow=SHARES,
+    clock_skew=st.sampled_from(["0s", "1h"]),
+    clock_drift=st.sampled_from([0.0, 0.05]),
 )
 
 
@@ -144,7 +148,7 @@ def test_a_body_that_ended_is_not_started_again_because_of_a_cancel(seed: int, a
 # -- stolen leases ---------------------------------------------------------------------------------
 
 
-STEALING = Faults(lost_lease=0.3, most=4)
+STEALING = Faults(lost_lease=0.05, partition=0.1, pause=0.1, most=8)
 
 
 async def sign(seconds: int) -> int:
@@ -168,9 +172,7 @@ def test_a_worker_whose_lease_was_stolen_changes_nothing(seed: int) -> None:
         given_out.append(len(given_out))
         return given_out[-1]
 
-    trace = simulate(
-        small, [Start(signed)], {"sign": number}, seed=seed, workers=3, faults=Faults(lost_lease=0.3, most=4)
-    )
+    trace = simulate(small, [Start(signed)], {"sign": number}, seed=seed, workers=3, faults=STEALING)
     check_invariants(trace)
     run = trace.run("signed")
     assert run.status == "completed"
