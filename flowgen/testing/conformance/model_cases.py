@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ...runs import Stored
-from . import model
+from . import operations as ops
 from .case import PATIENCE, Case, Collection, Factory, Reopen, made, takes_clock
-from .model import Duel, Operation
+from .model import Duel
+from .operations import Operation
 from .world import Unavailable, WorldClock
 
 case = Collection()
@@ -21,17 +22,17 @@ EXAMPLES = 80
 FRAGMENTS = 12
 
 PRELUDE: tuple[Operation, ...] = (
-    model.Create(0, owned=True),
-    model.Create(1, due=0),
-    model.Create(2, owned=True, child=True),
-    model.Create(4, workflow=1, due=1),
+    ops.Create(0, owned=True),
+    ops.Create(1, due=0),
+    ops.Create(2, owned=True, child=True),
+    ops.Create(4, workflow=1, due=1),
 )
 CONTEST: tuple[Operation, ...] = (
-    model.Create(0, slots=2, wants=True, due=None),
-    model.Create(1, slots=1, wants=True, due=None, deadline=1),
-    model.Create(2, slots=2, wants=True, due=None, workflow=1, priority=5),
-    model.Create(3, slots=2, wants=True, due=None, workflow=1),
-    model.Create(4, stored="collecting", due=1),
+    ops.Create(0, slots=2, wants=True, due=None),
+    ops.Create(1, slots=1, wants=True, due=None, deadline=1),
+    ops.Create(2, slots=2, wants=True, due=None, workflow=1, priority=5),
+    ops.Create(3, slots=2, wants=True, due=None, workflow=1),
+    ops.Create(4, stored="collecting", due=1),
 )
 """What each list of operations begins with, so that the rest finds something to change: some runs, or a contest
 for slots."""
@@ -55,7 +56,7 @@ def _one_in(sides: int) -> st.SearchStrategy[bool]:
 
 
 _writes = st.builds(
-    model.Write,
+    ops.Write,
     run=_run,
     records=st.sampled_from([0, 0, 1, 2]),
     fence=_off,
@@ -77,11 +78,11 @@ _writes = st.builds(
     opens=_rarely(st.integers(0, 2), 2),
 )
 _claims = st.builds(
-    model.Claim, worker=_few, offers=st.sampled_from([0, 0, 0, 1, 1, 2, 3]), limit=st.sampled_from([1, 2, 10])
+    ops.Claim, worker=_few, offers=st.sampled_from([0, 0, 0, 1, 1, 2, 3]), limit=st.sampled_from([1, 2, 10])
 )
-_passing = st.builds(model.Pass, leases=st.sampled_from([0, 1, 1, 1, 7]), microseconds=st.integers(0, 2))
+_passing = st.builds(ops.Pass, leases=st.sampled_from([0, 1, 1, 1, 7]), microseconds=st.integers(0, 2))
 _telling = st.builds(
-    model.Tell,
+    ops.Tell,
     run=_run,
     message=_few,
     cancel=_one_in(3),
@@ -94,7 +95,7 @@ _rest = (
     _telling,
     _telling,
     st.builds(
-        model.Create,
+        ops.Create,
         run=_run,
         workflow=st.integers(0, 1),
         due=_leases,
@@ -107,22 +108,23 @@ _rest = (
         start=_rarely(st.integers(0, 2), 3),
         deadline=_rarely(st.integers(0, 2), 3),
     ),
-    st.builds(model.Accept, event=_few, value=st.integers(0, 2), future=_one_in(4), starts=_rarely(_run)),
-    st.just(model.Route()),
+    st.builds(ops.Accept, event=_few, value=st.integers(0, 2), future=_one_in(4), starts=_rarely(_run)),
+    st.just(ops.Route()),
     st.builds(
-        model.Take,
+        ops.Take,
         key=st.integers(0, 1),
         holder=_few,
         seen=st.sampled_from(["free", "free", "current", "stale"]),
         expires=_leases,
     ),
-    st.builds(model.Drop, key=st.integers(0, 1), holder=_few, seen=st.sampled_from(["any", "current", "stale"])),
-    st.builds(model.Count, cell=st.integers(0, 1), value=st.none() | _few, stale=_one_in(4), expires=_leases),
-    st.builds(model.Extend, worker=_few, run=_run, fence=st.sampled_from([0, 0, 0, -1])),
-    st.builds(model.Pause, workflow=st.integers(0, 1), paused=st.booleans()),
-    st.builds(model.Register, worker=_few, workflows=_few, code=st.integers(0, 1)),
-    st.builds(model.Repeat, back=st.integers(0, 5)),
-    st.builds(model.Delete, leases=st.integers(0, 1), limit=st.sampled_from([1, 10])),
+    st.builds(ops.Drop, key=st.integers(0, 1), holder=_few, seen=st.sampled_from(["any", "current", "stale"])),
+    st.builds(ops.Count, cell=st.integers(0, 1), value=st.none() | _few, stale=_one_in(4), expires=_leases),
+    st.builds(ops.Extend, worker=_few, run=_run, fence=st.sampled_from([0, 0, 0, -1])),
+    st.builds(ops.Pause, workflow=st.integers(0, 1), paused=st.booleans()),
+    st.builds(ops.Register, worker=_few, workflows=_few, code=st.integers(0, 1)),
+    st.builds(ops.Retire, worker=_few),
+    st.builds(ops.Repeat, back=st.integers(0, 5)),
+    st.builds(ops.Delete, leases=st.integers(0, 1), limit=st.sampled_from([1, 10])),
 )
 
 _weighted: list[st.SearchStrategy[Any]] = [*[_writes] * 8, *[_claims] * 5, *[_passing] * 3, *_rest]
@@ -132,45 +134,56 @@ OPERATION: st.SearchStrategy[Operation] = st.sampled_from(_weighted).flatmap(lam
 # Single operations rarely meet; these are some that do.
 
 
-def _own_and_write(run: int, writes: list[model.Write]) -> list[Operation]:
-    return [model.Claim(0), *(attrs.evolve(write, run=run, fence=0, position=0) for write in writes)]
+def _own_and_write(run: int, writes: list[ops.Write]) -> list[Operation]:
+    return [ops.Claim(0), *(attrs.evolve(write, run=run, fence=0, position=0) for write in writes)]
 
 
-def _cancel(run: int, message: int, leases: int, write: model.Write) -> list[Operation]:
+def _cancel(run: int, message: int, leases: int, write: ops.Write) -> list[Operation]:
     write = attrs.evolve(write, run=run, fence=0, position=0)
-    return [model.Tell(run, message, cancel=True), model.Pass(leases), model.Claim(3, 3), model.Claim(1), write]
+    return [ops.Tell(run, message, cancel=True), ops.Pass(leases), ops.Claim(3, 3), ops.Claim(1), write]
 
 
 def _wait(run: int, wait: int, event: int, value: int) -> list[Operation]:
-    write = model.Write(run, wait=wait, release=True)
-    return [model.Claim(0), write, model.Accept(event, value), model.Route(), model.Claim(1)]
+    write = ops.Write(run, wait=wait, release=True)
+    return [ops.Claim(0), write, ops.Accept(event, value), ops.Route(), ops.Claim(1)]
 
 
 def _die(workers: list[int], limit: int) -> list[Operation]:
-    return [op for worker in workers for op in (model.Claim(worker, limit=limit), model.Pass(1))]
+    return [op for worker in workers for op in (ops.Claim(worker, limit=limit), ops.Pass(1))]
 
 
-def _drain(run: int, message: int, cancel: bool, write: model.Write) -> list[Operation]:
+def _drain(run: int, message: int, cancel: bool, write: ops.Write) -> list[Operation]:
     """A run is told something, and its owner reads it; then a worker without code looks for what it can end."""
     write = attrs.evolve(write, run=run, fence=0, position=0, drain="all")
-    return [model.Tell(run, message, cancel), model.Claim(0), write, model.Claim(3, 3)]
+    return [ops.Tell(run, message, cancel), ops.Claim(0), write, ops.Claim(3, 3)]
 
 
-def _collect(run: int, event: int, due: int, write: model.Write) -> list[Operation]:
+def _collect(run: int, event: int, due: int, write: ops.Write) -> list[Operation]:
     """A run collects an event, and its owner opens it once it is due."""
     write = attrs.evolve(write, run=run, fence=0, position=0, drain="all", stored="open")
-    collecting: list[Operation] = [model.Create(run, stored="collecting", due=0), model.Accept(event)]
-    return [*collecting, model.Tell(run, event, event=event, due=due), model.Pass(due), model.Claim(1), write]
+    collecting: list[Operation] = [ops.Create(run, stored="collecting", due=0), ops.Accept(event)]
+    return [*collecting, ops.Tell(run, event, event=event, due=due), ops.Pass(due), ops.Claim(1), write]
 
 
-def _contend(runs: list[int], write: model.Write, leases: int) -> list[Operation]:
+def _contend(runs: list[int], write: ops.Write, leases: int) -> list[Operation]:
     """Some runs that have a slot give it back, after a while."""
     writes = [attrs.evolve(write, run=run, fence=0, position=0, release=True) for run in runs]
-    return [model.Claim(0), model.Pass(leases, 1), *writes, model.Claim(1)]
+    return [ops.Claim(0), ops.Pass(leases, 1), *writes, ops.Claim(1)]
 
+
+def _end(run: int, message: int, write: ops.Write) -> list[Operation]:
+    """A run ends; then somebody needs it open, and somebody starts it again."""
+    write = attrs.evolve(write, run=run, fence=0, position=0, drain="all", stored="completed")
+    told = ops.Tell(run, message, must_be_open=True)
+    return [ops.Claim(0), write, told, ops.Accept(message, starts=run)]
+
+
+_REST: st.SearchStrategy[Operation] = st.one_of(_rest)
 
 FRAGMENT: st.SearchStrategy[list[Operation]] = st.one_of(
     st.lists(OPERATION, min_size=1, max_size=4),
+    st.lists(_REST, min_size=3, max_size=6),
+    st.builds(_end, _run, _few, _writes),
     st.builds(_own_and_write, _run, st.lists(_writes, min_size=1, max_size=3)),
     st.builds(_cancel, _run, _few, st.sampled_from([0, 0, 6, 7]), _writes),
     st.builds(_wait, _run, _few, _few, st.integers(0, 2)),
