@@ -264,22 +264,70 @@ def export_lines(row: RunRow, events: Iterable[AcceptedEvent], records: Iterable
 
 
 def import_lines(lines: Iterable[str], upcasters: Mapping[int, Upcaster] = UPCASTERS) -> Exported:
-    """What `export_lines` wrote, of this or an older format. Errors name the line."""
-    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-    number, first = next(numbered, (1, ""))
+    """What `export_lines` wrote of one run, in this or an older format. Errors name the line."""
+    runs = import_runs(lines, upcasters)
+    exported = next(runs, None)
+    if exported is None:
+        raise UndecodableError("line 1: not the header of an exported run: there is nothing")
+    if (other := next(runs, None)) is not None:
+        raise UndecodableError(f"two runs or more, {exported.row.id} and {other.row.id}, where one was expected")
+    return exported
+
+
+def import_runs(lines: Iterable[str], upcasters: Mapping[int, Upcaster] = UPCASTERS) -> Iterator[Exported]:
+    """The runs of a stream of exports, one after the other: each begins with its header line. Errors name the line."""
+    opened: _Import | None = None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            if opened is None or is_header(line):
+                if opened is not None:
+                    yield opened.exported()
+                opened = _Import.begun(line, upcasters)
+            else:
+                opened.records.append(decode_record(_lifted(line.encode(), opened.record_steps)))
+        except msgspec.MsgspecError as error:
+            raise UndecodableError(f"line {number}: not the header of an exported run: {error}") from error
+        except UndecodableError as error:
+            raise UndecodableError(f"line {number}: {error}") from error
+    if opened is not None:
+        yield opened.exported()
+
+
+def is_header(line: str) -> bool:
+    """Whether a line of an export begins a run."""
+    if EXPORT_TYPE not in line:
+        return False
     try:
-        steps = _steps(msgspec.json.decode(first, type=_Opening).version, upcasters)
-        header = msgspec.json.decode(first, type=_Header)
+        return msgspec.json.decode(line, type=_Tagged).type == EXPORT_TYPE
+    except msgspec.MsgspecError:
+        return False
+
+
+class _Tagged(msgspec.Struct):
+    type: str
+
+
+@attrs.frozen
+class _Import:
+    """A run of which some lines were read."""
+
+    row: RunRow
+    events: tuple[AcceptedEvent, ...]
+    record_steps: list[Callable[[Document], Document]]
+    records: list[Record] = attrs.Factory(list)
+
+    @classmethod
+    def begun(cls, line: str, upcasters: Mapping[int, Upcaster]) -> _Import:
+        steps = _steps(msgspec.json.decode(line, type=_Opening).version, upcasters)
+        header = msgspec.json.decode(line, type=_Header)
         row = decode_run_row(_lifted(header.run, [step.run for step in steps]))
         events = tuple(decode_event(_lifted(e, [step.event for step in steps])) for e in header.events)
-        records = []
-        for number, line in numbered:  # noqa: B007 (`number` is for the error)
-            records.append(decode_record(_lifted(line.encode(), [step.record for step in steps])))
-    except msgspec.MsgspecError as error:
-        raise UndecodableError(f"line {number}: not the header of an exported run: {error}") from error
-    except UndecodableError as error:
-        raise UndecodableError(f"line {number}: {error}") from error
-    return Exported(row, events, tuple(records))
+        return cls(row, events, [step.record for step in steps])
+
+    def exported(self) -> Exported:
+        return Exported(self.row, self.events, tuple(self.records))
 
 
 # -- for people -----------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ class Listing:
         """A page of runs, newest first."""
         if not 1 <= limit <= 500:
             raise InvalidInput(f"limit={limit}: a page has 1 to 500 runs")
-        where = RunFilter(app, workflow, _stored(status))
+        where = RunFilter(app, workflow, stored_status(status))
         routes = await self._routes()
         items: list[RunInfo] = []
         while True:
@@ -53,7 +53,7 @@ class Listing:
 
     async def started_by(self, event: str, app: str | None, workflow: str | None, status: str | None) -> Page[RunInfo]:
         """The runs that an event has started, in one page. Raises `NotFound` if there is no such event."""
-        _stored(status)
+        stored_status(status)
         rows = await rows_started_by(self._store, event)
         if not rows:
             await self.check_event(event)
@@ -75,7 +75,7 @@ class Listing:
         return [await self.info(loaded, routes)] if loaded is not None else []
 
 
-def _stored(status: str | None) -> str | None:
+def stored_status(status: str | None) -> str | None:
     """The stored status among whose runs those in this state are."""
     if status is None:
         return None

@@ -9,33 +9,21 @@ Refuses to know stores and engines: it takes records, or an exported file of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from ..codec import describe, import_lines
-from ..context import Context
+from ..codec import Exported, describe, import_runs
 from ..ends import BodyRaised, BodyRestarted, BodyReturned
 from ..errors import NondeterminismError, UndecodableError
-from ..events import AcceptedEvent, restore
 from ..history import EndCompleted, EndFailed, Record
 from ..interpreter import Interpreter
 from ..outcome import Json
 from ..runs import RunRow
+from ..verdicts import RecordedRun, interpreter_of
 from ..workflow import Workflow
 from .clock import START
 from .events import trigger_event
-
-
-class RecordedRun(Protocol):
-    """A run with its events and its history: what a store loads, and an export holds."""
-
-    @property
-    def row(self) -> RunRow: ...
-    @property
-    def events(self) -> tuple[AcceptedEvent, ...]: ...
-    @property
-    def records(self) -> Sequence[Record]: ...
 
 
 def assert_replays(
@@ -46,13 +34,48 @@ def assert_replays(
     """Assert that `workflow`, as it is today, asks for just what this history recorded.
 
     `history` is the path of an export (`flowgen runs export`), a run as `engine.load` gives it, or a list of
-    records as `engine.history` gives it. Records alone do not say which event started the run: where the
-    body reads it, `data` is the event's data (or the `Event`).
+    records as `engine.history` gives it. Of an export with several runs those of this workflow are meant, and there
+    has to be one. Records alone do not say which event started the run: where the body reads it, `data` is the
+    event's data (or the `Event`).
 
     Raises `AssertionError` with the record that disagrees, both sides, and the line of the `yield`.
     """
-    row, events, records = _recorded(workflow, history, data)
-    interpreter = _interpreter(workflow, row, events)
+    if not isinstance(history, str | Path):
+        _assert_run_replays(workflow, _recorded(workflow, history, data))
+        return
+    for exported in _of_workflow(workflow, Path(history)):
+        try:
+            _assert_run_replays(workflow, exported)
+        except AssertionError as error:
+            raise AssertionError(f"run {exported.row.id} in {history}: {error}") from error.__cause__
+
+
+def _of_workflow(workflow: Workflow[Any, Any], path: Path) -> Iterator[Exported]:
+    """The runs in a file that are meant, one at a time: all of this workflow, or the only one that there is."""
+    others: set[str] = set()
+    found, first = False, None
+    with path.open(encoding="utf-8") as file:
+        for number, exported in enumerate(import_runs(file)):
+            first = exported if number == 0 else None
+            if exported.row.workflow == workflow.id:
+                found = True
+                yield exported
+            else:
+                others.add(exported.row.workflow)
+    if not found and first is None:
+        raise AssertionError(
+            f"{path} has no run of {workflow!r}; its runs are of {', '.join(sorted(others)) or 'none'}"
+        )
+    if not found and first is not None:
+        yield first
+
+
+def _assert_run_replays(workflow: Workflow[Any, Any], run: RecordedRun) -> None:
+    records = run.records
+    try:
+        interpreter = interpreter_of(workflow, run)
+    except UndecodableError as error:
+        raise AssertionError(f"the event that started run {run.row.id} does not fit {workflow!r}: {error}") from error
     try:
         interpreter.replay(records)
     except NondeterminismError as error:
@@ -64,28 +87,13 @@ def assert_replays(
 
 
 def _recorded(
-    workflow: Workflow[Any, Any], history: RecordedRun | list[Record] | tuple[Record, ...] | str | Path, data: Any
-) -> tuple[RunRow, tuple[AcceptedEvent, ...], Sequence[Record]]:
-    if isinstance(history, str | Path):
-        with Path(history).open(encoding="utf-8") as file:
-            exported = import_lines(file)
-        return exported.row, exported.events, exported.records
+    workflow: Workflow[Any, Any], history: RecordedRun | list[Record] | tuple[Record, ...], data: Any
+) -> RecordedRun:
     if not isinstance(history, list | tuple):
-        return history.row, history.events, history.records
+        return history
     at = history[0].at if history else START
     row = RunRow(workflow.app, "test-run", workflow.id, at, seed=0)
-    return row, (trigger_event(workflow, data, at),), history
-
-
-def _interpreter(workflow: Workflow[Any, Any], row: RunRow, events: tuple[AcceptedEvent, ...]) -> Interpreter:
-    try:
-        restored = [restore(event, workflow.class_of(event.name)) for event in events]
-    except UndecodableError as error:
-        raise AssertionError(f"the event that started run {row.id} does not fit {workflow!r}: {error}") from error
-    context = Context(restored, run_id=row.id, workflow_id=row.workflow, seed=row.seed, clock=row.created_at)
-    interpreter = Interpreter(workflow, context)
-    interpreter.inherit(row.since)
-    return interpreter
+    return Exported(row, (trigger_event(workflow, data, at),), tuple(history))
 
 
 def _disagreement(

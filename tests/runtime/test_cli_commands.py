@@ -359,7 +359,7 @@ def test_an_export_is_what_import_lines_reads(ask: Ask) -> None:
     exported = import_lines(lines)
     assert (exported.row.id, exported.row.length) == (run_id, len(exported.records)) == (run_id, len(lines) - 1)
     answer = ask("runs", "export", run_id, "-o", "run.jsonl")
-    assert answer.out == "3 records written to run.jsonl\n"
+    assert answer.out == "1 run with 3 records written to run.jsonl\n"
     assert Path("run.jsonl").read_text(encoding="utf-8").splitlines() == lines
     assert (
         ask("runs", "export", run_id, "-o", "no/such/dir").err

@@ -64,6 +64,30 @@ def test_an_export_needs_nothing_else(tmp_path: Path) -> None:
         assert_replays(bill, given)
 
 
+def test_an_export_of_many_runs_is_replayed_whole(tmp_path: Path) -> None:
+    """Those of this workflow are meant; the one that disagrees is named, and none at all is no proof."""
+
+    def exported(run: str, workflow: str, sum: int) -> list[str]:
+        records = tuple(history(sum=sum))
+        event = accept_event(Event("bill/due", {"sum": 5}), f"event of {run}", records[0].at)
+        return list(export_lines(RunRow("shop", run, workflow, records[0].at, seed=1), (event,), records))
+
+    file = tmp_path / "runs.jsonl"
+    file.write_text(
+        "\n".join([*exported("run-1", "bill", 5), *exported("run-2", "else", 6), *exported("run-3", "bill", 5)])
+    )
+    assert_replays(bill, file)
+    file.write_text("\n".join([*exported("run-1", "bill", 5), *exported("run-2", "bill", 6)]))
+    with pytest.raises(AssertionError, match=r"run run-2 in .*runs\.jsonl: .* does not replay, at record 1"):
+        assert_replays(bill, file)
+    file.write_text("\n".join([*exported("run-1", "other", 5), *exported("run-2", "else", 6)]))
+    with pytest.raises(AssertionError, match=r"has no run of <Workflow shop/bill>; its runs are of else, other"):
+        assert_replays(bill, file)
+    file.write_text("")
+    with pytest.raises(AssertionError, match="its runs are of none"):
+        assert_replays(bill, file)
+
+
 def test_other_arguments_do_not_replay() -> None:
     """The failure names the record, shows both sides, and says where the code stands."""
     with pytest.raises(AssertionError) as failure:

@@ -6,15 +6,13 @@ Without `--yes` it is a dry run, which says what would be done.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
 
-from ...duration import MAX_SPAN, parse_duration
-from ...errors import DefinitionError
 from .faults import DONE, REFUSED, Fault
+from .options import parse_time
 from .output import note, printable, say, say_json
 from .store_client import ask
 
@@ -79,7 +77,7 @@ def one_or_all(run: str | None, bulk: Filter) -> str | None:
 
 def do_all(verb: Verb, bulk: Filter, db: str, as_json: bool, **more: str) -> int:
     """Do the verb to all of them, or say what would be done; the exit code."""
-    before, after = _time("--before", bulk.before), _time("--after", bulk.after)
+    before, after = parse_time("--before", bulk.before), parse_time("--after", bulk.after)
 
     async def question(engine: Engine) -> BulkResult:
         verbs = {"cancel": engine.cancel_all, "retry": engine.retry_all, "rerun": engine.rerun_all}
@@ -114,19 +112,3 @@ def _tell(result: BulkResult) -> None:
         note(printable(f"{refusal.run}: {refusal.reason}"))
     if result.refused > _LISTED:
         note(f"and {result.refused - _LISTED} more")
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    """A time as it is typed: ISO 8601 (in UTC where it has no zone), or how long ago."""
-    if text is None:
-        return None
-    try:
-        return datetime.now(UTC) - timedelta(microseconds=parse_duration(text, option, maximum=MAX_SPAN))
-    except DefinitionError:
-        pass
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        message = f'{option} {text}: write a time such as 2026-01-31T08:00:00+01:00, or how long ago, such as "7d"'
-        raise Fault("usage", message) from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from ...errors import InvalidInput
+from ...duration import MAX_SPAN, parse_duration
+from ...errors import DefinitionError, InvalidInput
 from .faults import Fault
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+STATUSES = "scheduled blocked collecting running waiting cancelling parked completed failed cancelled skipped".split()
 DEFAULT_DB = "sqlite:///flowgen.db"
 
 _NEAR = 20
@@ -69,6 +72,22 @@ def parse_data(text: str) -> Any:
         raise Fault("invalid_json", f"{what} is nested too deeply") from None
     except ValueError as error:
         raise Fault("invalid_json", f"{what} is not JSON: {error}") from None
+
+
+def parse_time(option: str, text: str | None) -> datetime | None:
+    """A time as it is typed: ISO 8601 (in UTC where it has no zone), or how long ago."""
+    if text is None:
+        return None
+    try:
+        return datetime.now(UTC) - timedelta(microseconds=parse_duration(text, option, maximum=MAX_SPAN))
+    except DefinitionError:
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        message = f'{option} {text}: write a time such as 2026-01-31T08:00:00+01:00, or how long ago, such as "7d"'
+        raise Fault("usage", message) from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _no_constant(name: str) -> NoReturn:

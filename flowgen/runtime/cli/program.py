@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from ... import __version__
+from .check import check
 from .dev import dev, worker
 from .events import events
 from .faults import BAD_INPUT, BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, ReaderGone, fault_of, single
@@ -32,7 +33,7 @@ def flowgen() -> None:
     """Durable workflows as plain Python generators."""
 
 
-for command in (dev, worker, send, invoke, runs, why, events, workflows, purge, doctor):
+for command in (dev, worker, send, invoke, runs, why, events, workflows, check, purge, doctor):
     flowgen.add_command(command)
 
 

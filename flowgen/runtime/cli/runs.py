@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import click
 
 from .bulk import Filter, bulk_options, do_all, one_or_all
+from .export import export
 from .faults import Fault
-from .options import db_option, json_option, limit_option
+from .options import STATUSES, db_option, json_option, limit_option
 from .output import escaped, json_text, printable, say, say_json, say_page, shortened, when
 from .store_client import ask
 
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from ..store import Loaded
     from .narrator import Note
 
-STATUSES = "scheduled blocked collecting running waiting cancelling parked completed failed cancelled skipped".split()
 _LONG = 200
 
 
 @click.group()
 def runs() -> None:
     """List, show, cancel, retry, rerun and export runs."""
+
+
+runs.add_command(export)
 
 
 @runs.command("list")
@@ -175,35 +177,6 @@ def rerun(run: str | None, from_step: str | None, bulk: Filter, db: str, as_json
     created = ask(db, lambda engine: engine.rerun(run, from_step=from_step))
     _answer(created, as_json, run=created, rerun_of=run)
     return None
-
-
-@runs.command()
-@click.argument("run")
-@click.option("--output", "-o", metavar="FILE", help="Write it to FILE instead of standard output.")
-@db_option
-@json_option
-def export(run: str, output: str | None, db: str, as_json: bool) -> None:
-    """Print a run and its history as JSON Lines.
-
-    A header line with the run and its events, then a record a line: what a test needs to replay the run
-    against its code.
-    """
-    from ...codec import export_lines
-
-    loaded = ask(db, lambda engine: engine.load(run))
-    text = "\n".join(export_lines(loaded.row, loaded.events, loaded.records))
-    if output is None:
-        say(text)
-    else:
-        _write(output, text + "\n")
-        _answer(f"{len(loaded.records)} records written to {output}", as_json, run=run, output=output)
-
-
-def _write(output: str, text: str) -> None:
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Fault("output", f"--output {output}: {error.strerror}") from error
 
 
 @click.command()

@@ -11,6 +11,7 @@ from .faults import Fault
 
 if TYPE_CHECKING:
     from ..engine import Engine
+    from ..store import Store
 
 T = TypeVar("T")
 
@@ -21,11 +22,31 @@ def ask(db: str, question: Callable[[Engine], Awaitable[T]], *, create: bool = F
 
     from ..opening import open_engine
 
-    _check(db, create)
+    check_store_url(db, create=create)
 
     async def answered() -> T:
         async with open_engine((), db, work=False) as engine:
             return await question(engine)
+
+    return trio.run(answered)
+
+
+def look(db: str, question: Callable[[Store], Awaitable[T]], option: str = "--db") -> T:
+    """Open the store for reading only, and answer the question: nothing in it is changed, not even its schema."""
+    import trio
+
+    from ..stores import open_store
+
+    check_store_url(db, option)
+
+    async def answered() -> T:
+        store = open_store(db, read_only=True)
+        await store.open()
+        try:
+            return await question(store)
+        finally:
+            with trio.CancelScope(shield=True):
+                await store.close()
 
     return trio.run(answered)
 
@@ -35,12 +56,13 @@ def without_password(db: str) -> str:
     return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", db)
 
 
-def _check(db: str, create: bool) -> None:
+def check_store_url(db: str, option: str = "--db", *, create: bool = False) -> None:
+    """Raise a `Fault` for a store that cannot be, or that is not there and must not come into being."""
     scheme, _, rest = db.partition("://")
     if scheme == "memory":
         raise Fault(
-            "store", f"--db {db}: a memory store lives inside one process, so there is nothing to see from here"
+            "store", f"{option} {db}: a memory store lives inside one process, so there is nothing to see from here"
         )
     path = rest.removeprefix("/")
     if scheme == "sqlite" and not create and path not in ("", rest) and "?" not in path and not Path(path).exists():
-        raise Fault("store", f"no such database: {path} (flowgen dev TARGET makes one; --db names another)")
+        raise Fault("store", f"no such database: {path} (flowgen dev TARGET makes one; {option} names another)")

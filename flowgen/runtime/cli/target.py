@@ -138,11 +138,11 @@ def _load_file(name: str, path: Path) -> ModuleType:
 def _where(error: BaseException) -> str:
     """File and line of the user's code that an error came from."""
     if isinstance(error, SyntaxError) and error.filename is not None:
-        return f"{_relative(error.filename)}:{error.lineno}"
+        return f"{relative(error.filename)}:{error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     own = [frame for frame in frames if not _is_library(frame.filename)]
     last = (own or frames)[-1]
-    return f"{_relative(last.filename)}:{last.lineno}"
+    return f"{relative(last.filename)}:{last.lineno}"
 
 
 _LIBRARIES = (os.path.dirname(os.__file__), str(Path(__file__).parents[2]))
@@ -152,7 +152,8 @@ def _is_library(filename: str) -> bool:
     return "site-packages" in filename or filename.startswith(_LIBRARIES)
 
 
-def _relative(filename: str) -> str:
+def relative(filename: str) -> str:
+    """A path from the current directory, if it is below it. What follows the name of the file stays."""
     path = Path(filename)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else filename
 
