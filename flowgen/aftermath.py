@@ -4,8 +4,9 @@ Whichever road a run ends on (its body, a cancel, without code), the same follow
 go of (`holds`), a failed one starts its `on_failure` workflow, and an internal event (`flowgen/run.completed`,
 `.failed`, `.cancelled`) is accepted if a workflow in force triggers on it; otherwise nobody could see it.
 
-A run that was itself started by such an event starts neither: two workflows that handle each other's
-failures would go on for ever.
+A run that was itself started by such an event starts neither, and no run that it invokes or restarts as does: two
+workflows that handle each other's failures would go on for ever. What follows from events that it sends is not looked
+at: they are the user's own, like any others.
 
 Pure: what has to be known is asked for (`Questions`).
 """
@@ -19,7 +20,7 @@ import msgspec
 
 from .acceptance import starts_of
 from .admission import Gate, Start
-from .events import RUN_ENDS, AcceptedEvent, event_document
+from .events import AFTER_END, RUN_ENDS, AcceptedEvent, event_document
 from .facts import Facts, Questions
 from .holds import LetGo, let_go
 from .ids import derived_id
@@ -64,7 +65,7 @@ def aftermath(
     if isinstance(keys, Questions):
         return keys
     after = Aftermath(keys, [], Gate(facts, now))
-    if trigger is None or trigger.name not in RUN_ENDS.values():
+    if trigger is None or trigger.name not in AFTER_END:
         _announce(after, row, trigger, ended, facts, now)
     return after.gate.questions or after
 

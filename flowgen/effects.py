@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from .events import AcceptedEvent
+from .events import AFTER_END, INVOKED, INVOKED_AFTER_END, AcceptedEvent
 from .facts import Facts, Questions
 from .ids import derived_id
 from .outcome import Json
@@ -67,9 +67,15 @@ class Effects:
         transition.cells = tuple(self.cells.values())
 
 
-def direct_event(run_id: str, data: Json, now: int, position: int | None = None) -> AcceptedEvent:
-    """The event of a run that no event started: by `engine.start`, `Invoke` or `Restart`."""
-    return AcceptedEvent(run_id, "flowgen/run.invoked", data, now, now, position=position)
+def direct_event(
+    run_id: str, data: Json, now: int, position: int | None = None, *, cause: AcceptedEvent | None = None
+) -> AcceptedEvent:
+    """The event of a run that no event started: by `engine.start`, `Invoke` or `Restart`.
+
+    `cause` is the event of the run that invokes it, or that it takes the place of.
+    """
+    name = INVOKED_AFTER_END if cause is not None and cause.name in AFTER_END else INVOKED
+    return AcceptedEvent(run_id, name, data, now, now, position=position)
 
 
 def given_up(row: RunRow, app: str, child: str, target: str, *, must_be_open: bool = False) -> Message:

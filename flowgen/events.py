@@ -45,6 +45,13 @@ RUN_ENDS: Mapping[str, str] = {
 }
 """The event that flowgen emits for each way in which a run ends."""
 
+INVOKED = "flowgen/run.invoked"
+INVOKED_AFTER_END = "flowgen/run.invoked-after-end"
+"""The event of a run that was started directly; and of one whose caller had been started by the end of a run."""
+
+AFTER_END = frozenset({*RUN_ENDS.values(), INVOKED_AFTER_END})
+"""The events of runs whose own end is told to nobody: what listens to it would listen to itself."""
+
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _NAME_ATTRIBUTE = "__flowgen_event__"

@@ -115,7 +115,8 @@ class Finish:
         """Create the successor, which takes the place of this run everywhere; its id."""
         pen, row = self._pen, self._row
         id = derived_id(row.id, "restart", pen.interpreter.life)
-        event = direct_event(id, data, pen.at, pen.owned.events[-1].position)
+        trigger = pen.owned.events[-1]
+        event = direct_event(id, data, pen.at, trigger.position, cause=trigger)
         new = RunRow(row.app, id, row.workflow, pen.at, seed_of(id), due_at=pen.at, parent=row.parent)
         new.callers, new.priority, new.holds = row.callers, row.priority, row.holds
         new.since = tuple(sorted(pen.interpreter.seen().items()))

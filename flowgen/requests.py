@@ -218,7 +218,7 @@ class Requests:
             return self._refuse(step, terms, Failure("NotFound", message))
         data = encode(command.data if command.data is not None else {}, f"the data of invoke {step.id!r}")
         gate = Gate(self._pen.facts, self._pen.at)
-        event = direct_event(child, data, self._pen.at)
+        event = direct_event(child, data, self._pen.at, cause=self._pen.owned.events[-1])
         admitted = gate.admit(Start(route, event, child, Parent(row.app, row.id, step.id, child)))
         if gate.questions:
             questions.add(gate.questions)

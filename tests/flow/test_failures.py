@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 
-from flowgen import App, Context, Event, OnEvent, Restart, Run, Sleep, Steps
+from flowgen import App, Context, Event, Invoke, OnEvent, Restart, Run, Sleep, Steps
 from flowgen.errors import StepError
 from flowgen.flow_control import Debounce, RateLimit, Singleton, Timeouts
 from flowgen.testing import Cancel, Faults, Retry
@@ -197,6 +199,45 @@ def test_a_listener_does_not_hear_of_itself() -> None:
     """The end of a run that such an event started is none."""
     trace = played(listening(), [at(0, go(1))])
     assert len(runs(trace, "listener")) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["a child that completes", "a child that fails"])
+def test_a_listener_does_not_hear_of_what_it_invokes(fails: bool) -> None:
+    """Nor of its child's children, nor of what it restarts as: it would go on for ever."""
+    app = App("flow")
+
+    @app.workflow(on=OnEvent("go"))
+    def work(ctx: Context) -> Steps[None]:
+        yield Sleep("a while", 10)
+
+    @app.workflow(retries=0, on_failure="flow/handler")
+    def grandchild(ctx: Context) -> Steps[None]:
+        yield Run("note", refuse if ctx.event.data["fails"] else str, 1)
+
+    @app.workflow
+    def child(ctx: Context) -> Steps[None]:
+        yield Invoke("deeper", grandchild, ctx.event.data)
+
+    @app.workflow
+    def handler(ctx: Context) -> Steps[None]:
+        yield Invoke("again", child, {"fails": True})
+
+    @app.workflow(on=OnEvent("flowgen/run.*"))
+    def listener(ctx: Context) -> Steps[None]:
+        with suppress(StepError):
+            yield Invoke("tell", child, {"fails": fails})
+        if ctx.event.name != "flowgen/run.invoked-after-end":
+            yield Restart({})
+
+    trace = played(app, [at(0, go(1))], until="1h")
+    assert trace.finished
+    assert [len(runs(trace, name)) for name in ("work", "listener", "child", "grandchild", "handler")] == [
+        1,
+        2,
+        2,
+        2,
+        0,
+    ]
 
 
 def test_a_run_that_is_skipped_did_not_end() -> None:

@@ -532,7 +532,7 @@ BUGS = (
         name="handlers-for-ever",
         promise="what an internal event started starts no handler",
         file="flowgen/aftermath.py",
-        find="if trigger is None or trigger.name not in RUN_ENDS.values():",
+        find="if trigger is None or trigger.name not in AFTER_END:",
         replace="if True:",
         tests=("tests/test_aftermath.py",),
     ),
