@@ -192,7 +192,7 @@ def _end(
         None,
         ended.stored,
         ended.reason,
-        started_at=None if history or not ended.records else ended.records[0].at,
+        started_at=ended.records[0].at if ended.stored == "failed" and not history else None,
         life=row.life,
         opening=ended.opening,
     )

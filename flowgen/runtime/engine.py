@@ -34,7 +34,7 @@ from .committer import Committer
 from .environment import Environment
 from .info import Page, RunInfo
 from .listing import Listing
-from .lookup import Started, informed, load_routes, rows_started_by
+from .lookup import Started, collectors, informed, load_routes, rows_started_by
 from .naming import Names, Target, workflow_id
 from .results import Results
 from .retention import purge
@@ -371,9 +371,8 @@ class Engine:
         row = loaded.row
         routes = await self._routes()
         keys = await self.store.find_keys(row.app, row.holds) if row.open and row.holds else {}
-        return why(
-            loaded, Surroundings(routes.find(row.app, row.workflow), routes.is_paused(row.app, row.workflow), keys)
-        )
+        route, paused = routes.find(row.app, row.workflow), routes.is_paused(row.app, row.workflow)
+        return why(loaded, Surroundings(route, paused, keys, await collectors(self.store, loaded.records)))
 
     async def load(self, run: str) -> Loaded:
         """Everything that the store has about a run, in one consistent read. Raises `NotFound`."""

@@ -7,12 +7,13 @@ try reads them again. `Started` keeps what can never change: which runs an event
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from ..acceptance import is_delayed
 from ..codec import decode_definition
 from ..facts import Facts, Questions
+from ..history import InvokeTerms, Record, open_requests
 from ..routing import Route, RouteTable
 from ..runs import EventCollected, RunRow
 from ..transition import Transition
@@ -129,6 +130,17 @@ async def rows_started_by(store: Store, event: str) -> list[RunRow]:
         if page.cursor is None:
             return rows
         cursor = page.cursor
+
+
+async def collectors(store: Store, history: Iterable[Record]) -> dict[str, str]:
+    """By the id under which a run has invoked another: the debounce or batch that has taken it in instead, if so."""
+    found = {}
+    for request in open_requests(history).values():
+        terms = request.terms
+        if isinstance(terms, InvokeTerms) and await store.load(terms.app, terms.child, TAIL) is None:
+            for row in await rows_started_by(store, terms.child):
+                found[terms.child] = row.id
+    return found
 
 
 async def _any_open(store: Store, event: str) -> bool:

@@ -34,11 +34,13 @@ from .store import Loaded
 
 @attrs.frozen
 class Surroundings:
-    """What stands around a run: its workflow (None: nobody offers it), if that is paused, and the keys it holds."""
+    """What stands around a run: its workflow (None: nobody offers it), if that is paused, the keys it holds, and the
+    runs that have taken in what it invoked: by the id of the child, which is no run then."""
 
     route: Route | None
     paused: bool = False
     keys: Mapping[str, Key] = attrs.Factory(dict)
+    collectors: Mapping[str, str] = attrs.Factory(dict)
 
     @property
     def policies(self) -> Policies:
@@ -83,7 +85,7 @@ def _doing(loaded: Loaded, around: Surroundings) -> str:
     cancelled_at = next((p for p, record in effective(loaded.records) if isinstance(record, CancelAccepted)), 0)
     since = {getattr(record, "step", None) for record in loaded.records[cancelled_at:]}
     requests = open_requests(loaded.records).values()
-    parts = [_request(request, loaded.now) for request in requests if request.step in since]
+    parts = [_request(request, around, loaded.now) for request in requests if request.step in since]
     parts += _retries(loaded)
     if status == "cancelling":
         return "being cancelled" + (f"; meanwhile it is {_listed(parts)}" if parts else "")
@@ -158,7 +160,7 @@ def _limit(row: RunRow, now: int) -> str:
 # -- steps ----------------------------------------------------------------------------------------
 
 
-def _request(request: Requested, now: int) -> str:
+def _request(request: Requested, around: Surroundings, now: int) -> str:
     match request.terms:
         case SleepTerms(due_at):
             return f"sleeping at step {request.step!r} until {_when(due_at, now)}"
@@ -171,7 +173,7 @@ def _request(request: Requested, now: int) -> str:
         case SignalTerms(_, signal, expires_at):
             return f"waiting at step {request.step!r} for signal {signal!r} until {_when(expires_at, now)}"
         case InvokeTerms(app, workflow, child):
-            return f"waiting at step {request.step!r} for run {child} of {app}/{workflow}"
+            return f"waiting at step {request.step!r} for run {around.collectors.get(child, child)} of {app}/{workflow}"
         case _:
             return f"at step {request.step!r}"
 

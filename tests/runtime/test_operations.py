@@ -17,6 +17,7 @@ from flowgen import (
     Context,
     Debounce,
     Event,
+    Invoke,
     NonRetriableError,
     OnCron,
     OnEvent,
@@ -437,6 +438,42 @@ def test_why_a_run_collects() -> None:
     assert debounced == "collecting until 2026-01-01T00:05:00+00:00 (in 4m58s) (3 events so far; Debounce('5m'))"
     (batched,) = told(sleeper(batch=Batch(9, wait="5m")), count=1)
     assert batched == "collecting until 2026-01-01T00:05:00+00:00 (in 4m58s) (1 event so far; Batch(9, wait='5m'))"
+
+
+def test_why_a_run_waits_for_a_batch() -> None:
+    """It names the run that has taken in what it invoked, not the one that there would have been."""
+    app = sleeper(batch=Batch(9, wait="5m"))
+
+    @app.workflow
+    def parent(ctx: Context[Data]) -> Steps[None]:
+        yield Invoke("child", "w")
+
+    async def scenario(engine: Engine) -> None:
+        run = await engine.start("parent")
+        await trio.sleep(1)
+        assert await engine.why(run) == (
+            f"run {run} of parent is waiting at step 'child' for run {await only(engine, 'w')} of t/w"
+        )
+
+    play(app, scenario)
+
+
+def test_a_run_that_is_cancelled_before_it_begins_has_not_started() -> None:
+    """Its history says what became of it; a time of its start would be a lie."""
+
+    async def scenario(engine: Engine) -> None:
+        for n in range(2):
+            await engine.send(Event("go", {"n": n}))
+        await trio.sleep(1)
+        throttled, begun = (await engine.runs()).items
+        for run in (throttled, begun):
+            await engine.cancel(run.id)
+        await trio.sleep(1)
+        assert (await engine.run(throttled.id)).started_at is None
+        assert (await engine.run(throttled.id)).status == "cancelled"
+        assert (await engine.run(begun.id)).started_at is not None
+
+    play(sleeper(throttle=Throttle(1, per="1m")), scenario)
 
 
 def test_a_run_that_collects_shows_its_events() -> None:
