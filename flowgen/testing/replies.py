@@ -8,10 +8,12 @@ import msgspec
 
 from ..commands import Invoke, Run, SendEvent, SendSignal, Sleep, SleepUntil, WaitFor, WaitForSignal
 from ..commands.base import shown
-from ..errors import NonRetriableError, UnserializableError
+from ..duration import format_duration
+from ..errors import NonRetriableError, RetryAfterError, UnserializableError
 from ..events import AcceptedEvent, Event, accept_event, as_event, event_document, is_event_class
 from ..expression import match_key_at
 from ..history import (
+    AttemptFailed,
     InvokeTerms,
     Record,
     SendSignalTerms,
@@ -24,6 +26,7 @@ from ..history import (
     WaitTerms,
 )
 from ..outcome import NULL, Failure, Json, failure_of
+from ..retry import retry_after_micros
 from ..tree import Step
 from ..values import encode, preview
 from ..waits import matches, where_expression
@@ -32,12 +35,13 @@ if TYPE_CHECKING:
     from .script import Script
 
 _UNSET: Any = object()
+_NO_JITTER = 0.5
 
 
 class Reply:
     """An expected step that waits for its outcome: `reply`, `fail`, `event` or `time_out`.
 
-    Each gives the script back.
+    Each gives the script back. Before that, attempts of a `Run` may fail and be made again: `fail_attempt`.
     """
 
     def __init__(self, script: Script, step: Step) -> None:
@@ -72,14 +76,41 @@ class Reply:
 
     def fail(self, error: BaseException | type[BaseException]) -> Script:
         """The step fails for good with this error: `StepError` is raised at the yield."""
-        command = self._step.command
+        step, command = self._step, self._step.command
         if not isinstance(command, (Run, Invoke, SendSignal, SendEvent, WaitForSignal)):
-            raise self._script.failure(f"step {self._step.id!r} cannot fail: it is a {type(command).__name__}")
+            raise self._script.failure(f"step {step.id!r} cannot fail: it is a {type(command).__name__}")
         raised = error() if isinstance(error, type) else error
         attempts = 1
         if isinstance(command, Run) and not isinstance(raised, NonRetriableError):
-            attempts += self._script.workflow.retries if command.retries is None else command.retries
+            attempts = max(step.failures + 1, self._retries(command) + 1)
+        elif isinstance(command, Run):
+            attempts = step.failures + 1
         return self._fail(failure_of(raised), attempts)
+
+    def fail_attempt(self, error: BaseException | type[BaseException]) -> Reply:
+        """One attempt of a `Run` fails with this error, and there will be another one; gives this reply back.
+
+        The body hears nothing of it. Time will have passed until then, as the backoff says (without its jitter).
+        """
+        step, script, command = self._step, self._script, self._step.command
+        if not isinstance(command, Run):
+            raise script.failure(f"step {step.id!r} has no attempts: it is a {type(command).__name__}")
+        raised = error() if isinstance(error, type) else error
+        attempt, last = step.failures + 1, self._retries(command) + 1
+        if attempt >= last or isinstance(raised, NonRetriableError):
+            why = (
+                f"attempt {attempt} of {last} is the last one" if attempt >= last else f"{shown(raised)} is not retried"
+            )
+            raise script.failure(f"step {step.id!r} is not tried again: {why}; use .fail(…)")
+        at = max(script.time, step.retry_at or 0)
+        backoff = command.backoff or script.workflow.backoff
+        delay = backoff.delay(attempt, _NO_JITTER)
+        if isinstance(raised, RetryAfterError):
+            delay = retry_after_micros(raised, at)
+        failure = failure_of(raised)
+        record = AttemptFailed(at, step.id, attempt, failure, at + delay, step.digest, preview(step.arguments))
+        script.settle(step, record, f"attempt {attempt} failed: {failure}; again in {format_duration(delay)}")
+        return self
 
     def event(self, event: Any) -> Script:
         """The event arrives that the step waits for: an `Event`, an instance of its class, or its data."""
@@ -106,10 +137,15 @@ class Reply:
             case Invoke(timeout=int()):
                 return self._fail(Failure("InvokeTimeout", "the run did not end in time"), 1, step.deadline)
             case Run(timeout=int(timeout)):
-                retries = self._script.workflow.retries if command.retries is None else command.retries
                 late = Failure("StepTimeout", f"it took longer than {timeout / 1_000_000:g} s")
-                return self._fail(late, retries + 1, self._script.time + timeout)
+                return self._fail(
+                    late, self._retries(command) + 1, max(self._script.time, step.retry_at or 0) + timeout
+                )
         raise self._script.failure(f"step {step.id!r} has no timeout: {shown(command)}")
+
+    def _retries(self, command: Any) -> int:
+        retries: int = self._script.workflow.retries if command.retries is None else command.retries
+        return retries
 
     # -- records ----------------------------------------------------------------------------------
 

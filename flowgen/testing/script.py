@@ -8,7 +8,7 @@ Rules
 -----
 * `expect` picks among the steps that are open now, in any order: the branches of an `All` or a `Race`
   are open side by side.
-* A retry is the engine's affair: `fail` means that the last attempt failed.
+* A retry is the engine's affair: `fail` means that the last attempt failed, `fail_attempt` that there is another.
 * Whatever is not as expected is an `AssertionError` with the transcript so far, what was expected and
   what is open.
 
@@ -24,7 +24,7 @@ from ..commands.base import shown
 from ..context import Context
 from ..duration import moment
 from ..ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
-from ..errors import UndecodableError
+from ..errors import InvalidInput, UndecodableError
 from ..events import restore
 from ..fibers import CLEANUP_TIMEOUT
 from ..history import CancelAccepted, Record, Requested, Started
@@ -43,7 +43,8 @@ def play(workflow: Workflow[Any, Any], data: Any = None, *, seed: int = 0) -> Sc
     """Start `workflow` on an event with this data, and give the script that says how it goes on.
 
     `data` is what a trigger of the workflow would bring: a dict, an instance of an event class, or an
-    `Event`. `seed` is that of `ctx.random` and `ctx.uuid()`.
+    `Event`; for a workflow of many events (`batch=`), a list of them. `seed` is that of `ctx.random` and
+    `ctx.uuid()`.
 
     ::
 
@@ -68,11 +69,15 @@ class Script:
         self.workflow = workflow
         self.history: list[Record] = []
         self.time = START
-        self.event = trigger_event(workflow, data, START)
+        events = [trigger_event(workflow, each, START) for each in (data if isinstance(data, list) else [data])]
+        if not events:
+            raise InvalidInput(f"play({workflow!r}, []): a run has at least one event")
+        self.event = events[-1]
         self._picked: set[str] = set()
-        self._lines = [f"{workflow.app}/{workflow.id} on {self.event.name} {bytes(self.event.data).decode()}"]
+        on = ", ".join(f"{event.name} {bytes(event.data).decode()}" for event in events)
+        self._lines = [f"{workflow.app}/{workflow.id} on {on}"]
         context = Context(
-            [restore(self.event, workflow.class_of(self.event.name))],
+            [restore(event, workflow.class_of(event.name)) for event in events],
             run_id="test-run",
             workflow_id=workflow.id,
             seed=seed,
@@ -174,7 +179,7 @@ class Script:
     def settle(self, step: Step, record: Record, outcome: str, at: int | None = None) -> Script:
         """Give a step its outcome. `at` is when, if time has to pass for it."""
         self.check_pending(step)
-        self._pass_time(step, at or self.time)
+        self._pass_time(step, max(at or self.time, step.retry_at or 0))
         record.at = self.time
         try:
             self._lines.append(f"{step_text(step)} → {outcome}")

@@ -11,14 +11,18 @@ import pytest
 from flowgen import (
     All,
     App,
+    Backoff,
+    Batch,
     Context,
     DefinitionError,
     Event,
     Invoke,
     InvokeTimeout,
+    NonRetriableError,
     OnEvent,
     Race,
     Restart,
+    RetryAfterError,
     Run,
     RunCancelled,
     SendEvent,
@@ -31,6 +35,7 @@ from flowgen import (
     WaitForSignal,
     event_type,
 )
+from flowgen.errors import InvalidInput
 from flowgen.testing import assert_replays, play
 
 app = App("shop", retries=2)
@@ -217,6 +222,57 @@ def test_a_failed_step_raises_at_the_yield() -> None:
     assert script.raised.type == "StepError"
     with pytest.raises(AssertionError, match="expected that it returned"):
         _ = script.returned
+
+
+def test_attempts_fail_before_the_step_succeeds() -> None:
+    """The body hears nothing of them; the transcript does, and time passes as the backoff says."""
+
+    @app.workflow(id="tried", backoff=Backoff.exponential("10s", factor=3))
+    def tried(ctx: Context) -> Steps[Any]:
+        started = ctx.now
+        number = yield from Run(charge, 1)
+        return [number, (ctx.now - started).total_seconds()]
+
+    script = play(tried)
+    script.expect(Run).fail_attempt(ValueError("no")).fail_attempt(RetryAfterError("busy", "1m")).reply(7)
+    assert script.returned == [7, 70]
+    assert str(script).splitlines() == [
+        "shop/tried on test/event {}",
+        "Run('charge', charge, 1) → attempt 1 failed: ValueError: no; again in 10s",
+        "Run('charge', charge, 1) → attempt 2 failed: RetryAfterError: busy; again in 1m",
+        "Run('charge', charge, 1) → 7",
+        "it returned [7,70.0]",
+    ]
+    assert_replays(tried, script.history)
+
+
+def test_the_last_attempt_is_no_other_one() -> None:
+    """Who wants to see it fail for good says so; `StepError` counts the attempts that there were."""
+    step = play(fulfil, {"order_id": "7"}).expect(Run)
+    with pytest.raises(AssertionError, match=r"NonRetriableError\('no'\) is not retried; use \.fail"):
+        step.fail_attempt(NonRetriableError("no"))
+    step.fail_attempt(ValueError).fail_attempt(ValueError)
+    with pytest.raises(AssertionError, match=r"attempt 3 of 3 is the last one; use \.fail"):
+        step.fail_attempt(ValueError)
+    failed = step.fail(NonRetriableError("gone")).raised
+    assert failed.cause is not None
+    with pytest.raises(AssertionError, match="has no attempts: it is a WaitFor"):
+        waiting().fail_attempt(ValueError)
+
+
+def test_a_batch_is_played_on_its_events() -> None:
+    """A list of events, or of their data, is what a workflow with `batch=` handles in one run."""
+
+    @app.workflow(id="batched", on=OnEvent("read"), batch=Batch(10, wait="1s"))
+    def batched(ctx: Context) -> Steps[int]:
+        return (yield from Run(charge, sum(event.data["n"] for event in ctx.events)))
+
+    script = play(batched, [{"n": 1}, Event("read", {"n": 2})])
+    script.expect(Run(charge, 3)).reply(3)
+    assert script.returned == 3
+    assert str(script).startswith('shop/batched on read {"n":1}, read {"n":2}')
+    with pytest.raises(InvalidInput, match="at least one event"):
+        play(batched, [])
 
 
 def test_timeouts_are_what_each_command_makes_of_them() -> None:
