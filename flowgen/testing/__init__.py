@@ -1,5 +1,6 @@
 """The testing kit: a runtime that lies about time, chance and luck, so that tests need not wait for them."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .actions import Cancel, Retry, Signal, Start
@@ -10,11 +11,15 @@ from .invariants import check_invariants
 from .replays import assert_replays
 from .replies import Reply
 from .script import Script, play
+from .scripted import scripted
 from .simulator import simulate
 from .trace import Asked, Execution, RunTrace, Trace
 
 if TYPE_CHECKING:
+    from . import strategies
     from .conformance import check_store, store_cases
+    from .properties import Scenario, check_workflow
+    from .strategies import raises
 
 __all__ = [
     "Asked",
@@ -27,6 +32,7 @@ __all__ = [
     "Reply",
     "Retry",
     "RunTrace",
+    "Scenario",
     "Script",
     "Signal",
     "Start",
@@ -35,17 +41,30 @@ __all__ = [
     "assert_replays",
     "check_invariants",
     "check_store",
+    "check_workflow",
     "explore_crashes",
     "play",
+    "raises",
+    "scripted",
     "simulate",
     "store_cases",
+    "strategies",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """The conformance kit is read when it is used: it is large, and needs hypothesis."""
-    if name in ("check_store", "store_cases"):
-        from . import conformance
+_LAZY = {
+    "Scenario": "properties",
+    "check_store": "conformance",
+    "check_workflow": "properties",
+    "raises": "strategies",
+    "store_cases": "conformance",
+}
 
-        return getattr(conformance, name)
+
+def __getattr__(name: str) -> Any:
+    """What needs hypothesis is read when it is used."""
+    if name == "strategies":
+        return import_module(".strategies", __name__)
+    if name in _LAZY:
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

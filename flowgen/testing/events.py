@@ -19,11 +19,12 @@ def trigger_event(workflow: Workflow[Any, Any], data: Any, at: int) -> AcceptedE
     if isinstance(data, Event) or is_event_class(type(data)):
         event: Event[Any] = as_event(data)
     else:
-        event = Event(_name(workflow), {} if data is None else data)
+        event = Event(trigger_name(workflow), {} if data is None else data)
     return accept_event(event, "test-event", at)
 
 
-def _name(workflow: Workflow[Any, Any]) -> str:
+def trigger_name(workflow: Workflow[Any, Any]) -> str:
+    """The name of an event that the workflow's first trigger matches."""
     for trigger in workflow.triggers:
         return trigger.name.replace("*", "event")
     return DEFAULT_NAME

@@ -1,0 +1,133 @@
+"""Bodies are replayed: they ask for the same each time, and change nothing but themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+from ...context import Context
+from ...errors import NondeterminismError
+from ...events import restore
+from ...history import Retried
+from ...interpreter import Interpreter
+from ...workflow import Workflow
+from ..replays import assert_replays
+from ..trace import RunTrace
+from ..words import short
+from .case import Case, has_code
+
+
+def replays_deterministically(case: Case) -> None:
+    """Given the same records, the code asks for the same, after each of them."""
+    for trace in case.traces.values():
+        for run in trace.runs:
+            if has_code(run):
+                _check_replay(run)
+
+
+def _check_replay(run: RunTrace) -> None:
+    try:
+        assert_replays(run.workflow, run.recorded)  # type: ignore[arg-type]
+    except AssertionError as error:
+        raise AssertionError(f"{run.name} is not deterministic.\n{error}\n{_ADVICE}") from None
+    if any(isinstance(record, Retried) for record in run.history):
+        return
+    one, other = fresh_interpreter(run), fresh_interpreter(run)
+    try:
+        for position, record in enumerate(run.history):
+            try:
+                one.feed(record)
+                other.feed(record)
+            except NondeterminismError as error:
+                raise AssertionError(
+                    f"{run.name} is not deterministic: it differs at record {position}.\n{error}\n{_ADVICE}"
+                ) from None
+            if _asked(one) != _asked(other):
+                raise AssertionError(
+                    f"{run.name} is not deterministic: replayed twice up to record {position}, it asks for\n"
+                    f"  first:  {_asked(one)}\n  then:   {_asked(other)}\n{_ADVICE}"
+                )
+    finally:
+        one.close()
+        other.close()
+
+
+_ADVICE = (
+    "A body is replayed, so it may depend on nothing but its event and its steps: take time and chance from the "
+    "context (ctx.now, ctx.random, ctx.uuid()), and read the world in a step."
+)
+
+
+def fresh_interpreter(run: RunTrace) -> Interpreter:
+    """The body of a run, fed nothing."""
+    row, workflow = run.recorded.row, run.workflow
+    assert workflow is not None
+    events = [restore(event, workflow.class_of(event.name)) for event in run.recorded.events]
+    context = Context(events, run_id=row.id, workflow_id=row.workflow, seed=row.seed, clock=row.created_at)
+    context._replaying = True
+    interpreter = Interpreter(workflow, context)
+    interpreter.inherit(row.since)
+    return interpreter
+
+
+def _asked(interpreter: Interpreter) -> list[str]:
+    """What a body waits for, and with which arguments."""
+    return [f"{step.command!r} ({step.id})" for step in interpreter.pending.values()]
+
+
+def leaves_the_outside_alone(case: Case) -> None:
+    """Replaying a body changes no variable outside of it: what changes the world belongs into a step."""
+    for run in case.calm.runs:
+        if not has_code(run):
+            continue
+        assert run.workflow is not None
+        before = _outside(run.workflow)
+        if before:
+            assert_replays(run.workflow, run.recorded)
+            for name, value in _outside(run.workflow).items():
+                if name in before and not _same(before[name], value):
+                    raise AssertionError(
+                        f"the body of {run.name} changes {name!r}, which is defined outside of it, each time it is "
+                        f"replayed:\n  before: {short(repr(before[name]))}\n  after:  {short(repr(value))}\n"
+                        "Change it in a step, or keep it in the body."
+                    )
+
+
+_PLAIN = (int, float, str, bytes, bool, type(None), tuple, frozenset)
+_MUTABLE = (list, dict, set, bytearray, deque)
+
+
+def _outside(workflow: Workflow[Any, Any]) -> dict[str, Any]:
+    """The variables that a body reads or writes and that are not its own: copies of those with plain contents."""
+    found: dict[str, Any] = {}
+    for function in _functions(workflow.fn):
+        captured = inspect.getclosurevars(function)
+        for name, value in [*captured.globals.items(), *captured.nonlocals.items()]:
+            if isinstance(value, _MUTABLE):
+                found[name] = value.copy()
+            elif isinstance(value, _PLAIN):
+                found[name] = value
+    return found
+
+
+def _functions(function: Any) -> Iterator[Any]:
+    """A body, and the generators of its module that it names: parts of workflows."""
+    yield function
+    for name in _names(function.__code__):
+        part = function.__globals__.get(name)
+        if inspect.isgeneratorfunction(part) and part is not function:
+            yield part
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)

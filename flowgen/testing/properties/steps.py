@@ -1,0 +1,133 @@
+"""What the steps of a checked workflow do: nothing for real.
+
+For each attempt of each step the outcome is taken from where it is said first:
+
+1. the scenario, by the step's id (that is how a counter-example is told again);
+2. `steps=` of the check, by id, name or function: a strategy is drawn from, a function is called, an exception
+   is raised, anything else is returned;
+3. the annotation of the step's function: a value of it is drawn.
+
+Rules
+-----
+* What is drawn is a function of step id and attempt: whoever asks again gets the same, in whatever world. So an
+  engine that dies changes nothing but the number of times that a body runs.
+* Drawing happens where the engine looks for the function, outside of what catches a body's errors: when hypothesis
+  wants to end an example there, the whole simulation ends (`Interrupted`).
+
+Refuses to know what is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from hypothesis.strategies import SearchStrategy
+
+from ...errors import DefinitionError
+from ...tree import Step
+from ...values import return_annotation
+from ..bodies import Stubbed, as_function
+from ..scripted import stub
+from ..strategies import Raise, values
+
+Draw = Callable[[SearchStrategy[Any]], Any]
+
+MOST_TURNS = 4_000
+"""So many times the clock of one simulation moves at most: what is not at rest by then never will be."""
+
+
+class Interrupted(BaseException):
+    """The example cannot go on; `Outcomes.interrupted` says why. Engines do not catch it, so it ends the simulation."""
+
+
+@attrs.define
+class Outcomes:
+    """What was drawn, by step id, attempt after attempt; all worlds of one example share it.
+
+    `draw` is hypothesis's, or None if the scenario is told again; then it has said all about the steps that are
+    `told`. `functions` has the function that a step id was first seen with.
+    """
+
+    draw: Draw | None
+    said: dict[str, list[Any]]
+    told: frozenset[str] = frozenset()
+    functions: dict[str, Any] = attrs.Factory(dict)
+    interrupted: BaseException | None = None
+
+    def of(self, step: Step, strategy: SearchStrategy[Any]) -> list[Any]:
+        """The outcomes of a step, up to its next attempt."""
+        name = self._name(step)
+        outcomes = self.said.setdefault(name, [])
+        while len(outcomes) <= step.failures:
+            outcomes.append(self._drawn(step, strategy))
+        return outcomes
+
+    def _name(self, step: Step) -> str:
+        """The step's id; its function's name, if another function has a step of that id."""
+        function = getattr(step.command.fn, "__name__", step.id)
+        first = self.functions.setdefault(step.id, function)
+        return step.id if first == function else function
+
+    def _drawn(self, step: Step, strategy: SearchStrategy[Any]) -> Any:
+        if self.interrupted is None:
+            try:
+                outcome = self._draw(step, strategy)
+                return outcome.error if isinstance(outcome, Raise) else outcome
+            except BaseException as error:
+                self.interrupted = error
+        raise Interrupted
+
+    def _draw(self, step: Step, strategy: SearchStrategy[Any]) -> Any:
+        if self.draw is None:
+            raise DefinitionError(
+                f"the scenario does not say what attempt {step.failures + 1} of step {step.id!r} comes to: "
+                f"add it to its steps, {{{step.id!r}: […]}}"
+            )
+        return self.draw(strategy)
+
+
+class DrawnSteps(Stubbed):
+    """The stubs of one simulation of a check. `stopped` says why it was stopped, if it was."""
+
+    def __init__(self, outcomes: Outcomes, given: Mapping[str, Any], takes: float, until: int) -> None:
+        super().__init__(given)
+        self.stopped: str | None = None
+        self._outcomes = outcomes
+        self._takes = takes
+        self._until = until
+        self._turns = 0
+        self._halfway = 0
+
+    def find(self, step: Step) -> Callable[..., Any]:
+        """The function that stands for a step's own: there always is one."""
+        if step.id in self._outcomes.told:
+            return stub(self._outcomes.said[step.id], self._takes)
+        given = self._given(step)
+        if given is _NOTHING:
+            given = values(return_annotation(step.command.fn))
+        elif not isinstance(given, SearchStrategy):
+            return as_function(given)
+        return stub(list(self._outcomes.of(step, given)), self._takes)
+
+    def _given(self, step: Step) -> Any:
+        for name in (step.id, step.name, getattr(step.command.fn, "__name__", "")):
+            if name in self._stubs:
+                self.unused.discard(name)
+                return self._stubs[name]
+        return _NOTHING
+
+    def enough(self, elapsed: int) -> bool:
+        """Stop at the horizon, and what turns round and round."""
+        self._turns += 1
+        if self._turns == MOST_TURNS // 2:
+            self._halfway = elapsed
+        if elapsed > self._until:
+            self.stopped = "time"
+        elif self._turns >= MOST_TURNS:
+            self.stopped = "time" if elapsed > self._halfway else "spinning"
+        return self.stopped is not None
+
+
+_NOTHING: Any = object()
