@@ -18,6 +18,8 @@ import attrs
 from . import singleton
 from .acceptance import accept
 from .admission import Gate, Start
+from .edits import NONE as NO_EDITS
+from .edits import Edits, copied, edited_events
 from .effects import direct_event
 from .endings import cancelled_by
 from .errors import InvalidInput, NotFound, WrongState
@@ -27,7 +29,6 @@ from .history import (
     OUTCOMES,
     EndFailed,
     Record,
-    Requested,
     Retried,
     Started,
     StepFailed,
@@ -277,9 +278,11 @@ def rerun(
     facts: Facts,
     now: int,
     from_step: str | None = None,
+    edits: Edits = NO_EDITS,
 ) -> Transition | Questions:
     """A fresh run with the same events and seed; with `from_step`, it keeps the outcomes before it.
 
+    `edits` are what its caller changes in that. A result can only be that of a step which it keeps.
     It is opened like any run: singleton, throttle, priority and slots have their say, and may skip it. What is
     decided when an event comes is not decided again: idempotency, rate limit, debounce, batch. Events that cancel it
     are those from now on: one that ended the first run does not end this one. Whoever claims it first starts it,
@@ -287,7 +290,10 @@ def rerun(
     """
     if not events:
         raise WrongState(row.id, status_of(row), f"run {row.id} has no events yet: it is {status_of(row)}")
-    copied = _copied(row, history, from_step, now) if from_step is not None else []
+    if edits.results and from_step is None:
+        raise InvalidInput("results replace those of steps before another one: say from which step the run goes on")
+    kept = copied(row, history, from_step, edits.results, now) if from_step is not None else []
+    events = edited_events(row, events, edits.event)
     route = facts.table.find(row.app, row.workflow) or Route(row.app, Definition(row.workflow))
     if route.definition.policies.cancel_on and None not in facts.positions:
         return Questions(positions={None})
@@ -300,28 +306,9 @@ def rerun(
     records: tuple[Record, ...] = ()
     if new.open:
         new.seed, new.since = row.seed, row.since
-        records = (Started(now, ""), *copied) if from_step is not None else ()
+        records = (Started(now, ""), *kept) if from_step is not None else ()
         new.length = len(records)
     transition = gate.transition(run_id)
     transition.create = (NewRun(new, events, records),)
     transition.open_waits = tuple(attrs.evolve(wait, after=facts.positions[None]) for wait in gate.open_waits)
     return transition
-
-
-def _copied(row: RunRow, history: Sequence[Record], from_step: str, now: int) -> list[Record]:
-    """The steps before `from_step` that have an outcome, with their requests, in their order.
-
-    Their fingerprints are left out: copied records are checked by kind and id only.
-    """
-    records = [record for _, record in effective(history)]
-    step_of = [getattr(record, "step", None) if not isinstance(record, EndFailed) else None for record in records]
-    if from_step not in step_of:
-        known = ", ".join(repr(step) for step in dict.fromkeys(step_of) if step is not None) or "none"
-        raise InvalidInput(f"run {row.id} has no step {from_step!r}; its steps are: {known}")
-    before = records[: step_of.index(from_step)]
-    settled = {record.step for record in before if isinstance(record, OUTCOMES)}
-    return [
-        attrs.evolve(record, at=now, digest="")
-        for record in before
-        if isinstance(record, (*OUTCOMES, Requested)) and record.step in settled
-    ]

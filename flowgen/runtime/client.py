@@ -7,7 +7,7 @@ blocking. It is safe to use from many threads.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -81,9 +81,16 @@ class Client:
         """See `Engine.retry`."""
         self._call(self.engine.retry, run)
 
-    def rerun(self, run: str, *, from_step: str | None = None) -> str:
+    def rerun(
+        self,
+        run: str,
+        *,
+        from_step: str | None = None,
+        event: Any = None,
+        results: Mapping[str, Any] | None = None,
+    ) -> str:
         """See `Engine.rerun`."""
-        return self._call(partial(self.engine.rerun, run, from_step=from_step))
+        return self._call(partial(self.engine.rerun, run, from_step=from_step, event=event, results=results))
 
     def cancel_all(self, **selection: Unpack[CancelSelection]) -> BulkResult:
         """See `Engine.cancel_all`."""

@@ -8,7 +8,7 @@ Refuses to know: how runs are driven (`worker`), what is decided (`decisions`), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ import trio
 from ..app import App
 from ..decisions import Accepted, accept_events, send_signal, start_run
 from ..duration import MAX_SPAN, parse_duration
+from ..edits import Edits
 from ..errors import DefinitionError, InvalidInput, NotFound
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts
@@ -207,13 +208,24 @@ class Engine:
         row = (await self._names.run(run)).row
         await self._steering.retry(row.app, row.id)
 
-    async def rerun(self, run: str, *, from_step: str | None = None) -> str:
+    async def rerun(
+        self,
+        run: str,
+        *,
+        from_step: str | None = None,
+        event: Any = None,
+        results: Mapping[str, Any] | None = None,
+    ) -> str:
         """Start a fresh run with the same event; with `from_step`, it keeps the outcomes before that step.
 
-        Singleton, throttle, priority, concurrency and timeouts hold for it as for any run; so it may be `skipped`.
+        `event` (an `Event`, or an instance of an event class) takes the place of the run's event: its name and data
+        do. `results` has values that take the place of what steps before `from_step` came back with, failed ones too,
+        by step id; that of a `WaitFor` is the data of its event, or None if it is to have timed out. Singleton,
+        throttle, priority, concurrency and timeouts hold for it as for any run; so it may be `skipped`.
         """
         row = (await self._names.run(run)).row
-        return await self._steering.rerun(row.app, row.id, from_step=from_step)
+        edits = Edits(None if event is None else as_event(event), dict(results or {}))
+        return await self._steering.rerun(row.app, row.id, from_step=from_step, edits=edits)
 
     async def cancel_all(
         self,

@@ -11,6 +11,8 @@ from functools import partial
 import trio
 
 from ..decisions import cancel_run, rerun, retry_run
+from ..edits import NONE as NO_EDITS
+from ..edits import Edits
 from ..errors import InvalidInput, NotFound, WrongState
 from ..facts import Facts, Questions
 from ..routing import RouteTable
@@ -66,12 +68,14 @@ class Steering:
                 return
         raise InvalidInput(f"run {run} could not be retried: others keep changing it")
 
-    async def rerun(self, app: str, run: str, *, from_step: str | None = None, dry_run: bool = False) -> str:
-        """Start a fresh run with the events of another; gives its id."""
+    async def rerun(
+        self, app: str, run: str, *, from_step: str | None = None, edits: Edits = NO_EDITS, dry_run: bool = False
+    ) -> str:
+        """Start a fresh run with the events of another, or with edited ones; gives its id."""
         created = self._environment.new_id()
         for _ in range(_TRIES):
             loaded = await self._load(app, run)
-            transition = await self._decide(partial(_rerun, loaded, created, self._environment.now(), from_step))
+            transition = await self._decide(partial(_rerun, loaded, created, self._environment.now(), from_step, edits))
             if dry_run or await self._committed(transition):
                 return created
         raise InvalidInput(f"run {run} could not be run again: others keep using the same keys at the same time")
@@ -99,5 +103,7 @@ def _retry(loaded: Loaded, facts: Facts) -> Transition | Questions:
     return retry_run(loaded.row, loaded.records, facts, loaded.now)
 
 
-def _rerun(loaded: Loaded, created: str, now: int, from_step: str | None, facts: Facts) -> Transition | Questions:
-    return rerun(loaded.row, loaded.events, loaded.records, created, facts, now, from_step)
+def _rerun(
+    loaded: Loaded, created: str, now: int, from_step: str | None, edits: Edits, facts: Facts
+) -> Transition | Questions:
+    return rerun(loaded.row, loaded.events, loaded.records, created, facts, now, from_step, edits)
