@@ -26,19 +26,19 @@ class Effects:
     open_waits: list[Wait] = attrs.Factory(list)
     close_waits: list[str] = attrs.Factory(list)
     looked: list[tuple[str, int]] = attrs.Factory(list)
-    take: list[TakeKey] = attrs.Factory(list)
+    take: dict[tuple[str, str], TakeKey] = attrs.Factory(dict)
     drop: list[DropKey] = attrs.Factory(list)
     cells: dict[tuple[str, str], Cell] = attrs.Factory(dict)
     cancels: list[tuple[str, str]] = attrs.Factory(list)
 
     def take_key(self, take: TakeKey) -> None:
         """Take a key; one that this transition takes already, or lets go of, is taken once, from there."""
-        earlier = next((t for t in self.take if (t.app, t.name) == (take.app, take.name)), None)
+        earlier = self.take.pop((take.app, take.name), None)
         if earlier is not None:
-            self.take.remove(earlier)
             take = attrs.evolve(take, version=earlier.version)
-        self.drop = [d for d in self.drop if (d.app, d.name) != (take.app, take.name)]
-        self.take.append(take)
+        if self.drop:
+            self.drop = [d for d in self.drop if (d.app, d.name) != (take.app, take.name)]
+        self.take[take.app, take.name] = take
 
     def write_cell(self, cell: Cell) -> None:
         """Write a cell; one that this transition writes already is written once, from the version seen first."""
@@ -62,7 +62,7 @@ class Effects:
         transition.open_waits = tuple(wait for wait in self.open_waits if wait.id not in opened)
         transition.close_waits = tuple(wait for wait in self.close_waits if wait not in opened)
         transition.looked = tuple(self.looked)
-        transition.take = tuple(self.take)
+        transition.take = tuple(self.take.values())
         transition.drop = tuple(self.drop)
         transition.cells = tuple(self.cells.values())
 
