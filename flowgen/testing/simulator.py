@@ -51,7 +51,8 @@ TURNS = 100_000
 """A world that has not come to rest after so many jumps of its clock never will."""
 
 _COLLECTION = 20_000
-_DOWN_SECONDS = (0.1, 20.0)
+_DOWN_SECONDS, _DOWN_LEASES = 0.1, 2
+"""How long a dead engine is down: from so many seconds to so many leases."""
 _BLINK_SECONDS = 0.001
 
 
@@ -122,7 +123,7 @@ class Simulation:
         self._seed = seed
         self._workers = workers
         self._stop_at = stop_at
-        self._lease = lease
+        self._lease = parse_duration(lease, "lease of simulate") / 1_000_000
         self._engines: dict[str, Engine] = {}
         self._opened = trio.Event()
         self._workflows = {(app.name, w.id): w for app in apps for w in app.workflows.values()}
@@ -173,7 +174,7 @@ class Simulation:
             except* StoreError as errors:
                 self._world.note(life.name, f"ends: {errors.exceptions[0]}")
             with self._world.working():
-                await trio.sleep(self._world.dice.between("crash", *_DOWN_SECONDS))
+                await trio.sleep(self._world.dice.between("crash", _DOWN_SECONDS, _DOWN_LEASES * self._lease))
 
     async def _live(self, life: Life, nursery: trio.Nursery) -> None:
         """One life of an engine."""
