@@ -20,6 +20,7 @@ from .check import check
 from .dev import dev, worker
 from .events import events
 from .faults import BAD_INPUT, BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, ReaderGone, fault_of, single
+from .lint import lint
 from .output import note, printable, say_json
 from .runs import runs, why
 from .sending import invoke, send
@@ -33,7 +34,7 @@ def flowgen() -> None:
     """Durable workflows as plain Python generators."""
 
 
-for command in (dev, worker, send, invoke, runs, why, events, workflows, check, purge, doctor):
+for command in (dev, worker, send, invoke, runs, why, events, workflows, check, lint, purge, doctor):
     flowgen.add_command(command)
 
 
