@@ -70,7 +70,7 @@ def accept_events(
     if not acceptance.accept:
         return Accepted(acceptance.ids, None)
     transition = _admitting(acceptance.accept[0].id, acceptance.gate, now, claim)
-    transition.accept = acceptance.accept
+    transition.accept, transition.routes = acceptance.accept, True
     transition.take += acceptance.take
     return Accepted(acceptance.ids, transition)
 

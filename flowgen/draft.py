@@ -82,6 +82,11 @@ class Draft:
         self._started_at: int | None = None
         self._deadline: int | None = None
 
+    @property
+    def facts(self) -> Facts:
+        """What is known to this draft."""
+        return self._pen.facts
+
     # -- taking inputs ----------------------------------------------------------------------------
 
     def begin(self, digest: str) -> None:

@@ -99,7 +99,7 @@ def tick(
         opening=Opening(events, holds=row.holds, start_at=following),
     )
     transition = gate.transition(f"{row.id}/{row.fence}/{row.length}", progress)
-    transition.accept = tuple(accept)
+    transition.accept, transition.routes = tuple(accept), True
     return transition
 
 

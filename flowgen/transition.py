@@ -203,7 +203,12 @@ class Cell:
 
 @attrs.define
 class Transition:
-    """Everything that one decision changes. See the module's text for its identity and checks."""
+    """Everything that one decision changes. See the module's text for its identity and checks.
+
+    `routes` says that each event accepted here has started in this very transition all that it starts, unless it is
+    of the future or `deferred`. If nobody waits for events called so, once this is applied, such an event is marked
+    routed in the same commit: whoever opens a wait later looks back. A store may leave that to the router.
+    """
 
     id: str
     progress: Progress | None = None
@@ -217,6 +222,7 @@ class Transition:
     drop: tuple[DropKey, ...] = ()
     cells: tuple[Cell, ...] = ()
     routed: tuple[str, ...] = ()
+    routes: bool = False
 
     @property
     def lone(self) -> bool:

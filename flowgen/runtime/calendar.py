@@ -6,13 +6,18 @@ time meet at the schedule's unique key. A schedule that is not named any more en
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from ..routing import RouteTable
 from ..schedules import new_schedule, schedule_key
+from ..transition import Transition
 from .committer import Committer
 from .environment import Environment
 from .store import Duplicate, Store
+
+AT_ONCE = 200
+"""So many schedules begin in one commit."""
 
 
 async def begin_schedules(
@@ -29,8 +34,16 @@ async def begin_schedules(
             continue
         held = await store.find_keys(app, list(wanted))
         now = await store.now()
-        for name in wanted.keys() - held.keys():
-            try:
-                await committer.commit(new_schedule(*wanted[name], environment.new_id(), now))
-            except Duplicate:
-                continue
+        missing = [wanted[name] for name in wanted if name not in held]
+        for start in range(0, len(missing), AT_ONCE):
+            page = missing[start : start + AT_ONCE]
+            await _begin(committer, [new_schedule(*each, environment.new_id(), now) for each in page])
+
+
+async def _begin(committer: Committer, transitions: Sequence[Transition]) -> None:
+    """Begin schedules, together if the store can do that; another engine may have been faster with any of them."""
+    answers = await committer.commit_many(transitions)
+    for transition, answer in zip(transitions, answers, strict=True):
+        if answer is None:
+            with suppress(Duplicate):
+                await committer.commit(transition)

@@ -6,12 +6,12 @@ due, an event has to be routed. They are told right away; other processes hear o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..acceptance import is_delayed
 from ..transition import Transition
 from .environment import Environment
-from .store import Committed, Store
+from .store import Committed, Many, Refused, Store
 
 Watcher = Callable[[Transition, Committed], None]
 
@@ -30,11 +30,30 @@ class Committer:
         self.due: Callable[[], None] = _nobody
         self.accepted: Callable[[], None] = _nobody
         self.watchers: list[Watcher] = []
+        self._many = store if isinstance(store, Many) else None
 
     async def commit(self, transition: Transition) -> Committed:
         """`Store.commit`, and then everyone here whom it concerns is told."""
         committed = await self.store.commit(transition)
         self._environment.saw(committed.now)
+        self._tell(transition, committed)
+        return committed
+
+    async def commit_many(self, transitions: Sequence[Transition]) -> Sequence[Committed | None]:
+        """Commit each of them by itself, but together, if the store can do that; None for each that was not."""
+        if self._many is None:
+            return [None] * len(transitions)
+        answers: list[Committed | None] = []
+        for transition, answer in zip(transitions, await self._many.commit_many(transitions), strict=True):
+            if isinstance(answer, Refused):
+                answers.append(None)
+                continue
+            self._environment.saw(answer.now)
+            self._tell(transition, answer)
+            answers.append(answer)
+        return answers
+
+    def _tell(self, transition: Transition, committed: Committed) -> None:
         for message in transition.messages:
             self.mail(message.app, message.run)
         progress = transition.progress
@@ -54,7 +73,6 @@ class Committer:
                 self.due()
         for watcher in self.watchers:
             watcher(transition, committed)
-        return committed
 
 
 def _nobody(*_: object) -> None:

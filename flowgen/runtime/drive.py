@@ -35,6 +35,7 @@ from ..waits import matches
 from .store import Committed, LeaseLost, Loaded, Refused
 
 if TYPE_CHECKING:
+    from .beginnings import Begun
     from .worker import Worker
 
 _FIRST_PAUSE = 0.01
@@ -43,9 +44,9 @@ _BACK = "/back"
 
 
 class Drive:
-    """One owned run in the hands of a worker. `begin` says that it has no history yet."""
+    """One owned run in the hands of a worker; `begun` if its first advance was made and is not committed."""
 
-    def __init__(self, worker: Worker, owned: Owned, mail: Sequence[Mail] = ()) -> None:
+    def __init__(self, worker: Worker, owned: Owned, mail: Sequence[Mail] = (), begun: Begun | None = None) -> None:
         self.owned = owned
         self.released = False
         self.ended = False
@@ -57,6 +58,7 @@ class Drive:
         self._app, self._id = owned.row.app, owned.row.id
         self._arrived: list[BodyEnded] = []
         self._mail = mail
+        self._begun = begun
         self._fresh_mail = False
         self._rebuilt = False
         self._bodies: dict[str, trio.CancelScope] = {}
@@ -186,16 +188,14 @@ class Drive:
         """Commit what has come of `inputs`; whatever is refused is decided again."""
         facts = self._known_facts()
         arrived = inputs
+        begun, self._begun = self._begun, None
         for attempt in range(_DECISIONS):
-            draft = Draft(self.owned, facts, self._environment.now())
-            if self._resumed:
-                self._resume(draft)
-            for item in inputs:
-                draft.take(item)
+            draft = begun.draft if begun is not None else self._draft(inputs, facts)
             if draft.blocked:
                 self._facts = None
-                await self._worker.inform(draft, facts)
-            decision = draft.finish(self._bodies)
+                await self._worker.inform(draft, draft.facts)
+            decision = draft.finish(self._bodies) if begun is None or begun.decision is None else begun.decision
+            begun = None
             if decision.transition is None:
                 self._resumed = False
                 if decision.lines:
@@ -218,6 +218,15 @@ class Drive:
             return decision
         raise InternalError(f"run {self._id}: {_DECISIONS} decisions in a row were refused")
 
+    def _draft(self, inputs: Sequence[Input], facts: Facts) -> Draft:
+        """What comes of inputs, in the making."""
+        draft = Draft(self.owned, facts, self._environment.now())
+        if self._resumed:
+            self._resume(draft)
+        for item in inputs:
+            draft.take(item)
+        return draft
+
     def _known_facts(self) -> Facts:
         """Facts without answers: the same ones for each decision that asks nothing."""
         if self._facts is None or self._facts.table is not self._worker.routes:
@@ -235,7 +244,7 @@ class Drive:
             self._emit(decision)
         if decision.released:
             self.released, self.ended = True, decision.ended
-            self._worker.note_released(self, decision, committed)
+            self._worker.note_released(self.owned, decision)
         elif committed.mail > self.owned.drained:
             self._fresh_mail = True
 

@@ -420,8 +420,7 @@ class Engine:
         committed = await self._committer.commit(transition)
         if claimed and self.worker is not None:
             positions = {e.id: p for e, p in zip(transition.accept, committed.positions, strict=True)}
-            for new in claimed:
-                self.worker.adopt(new, positions)
+            self.worker.adopt(claimed, positions)
         if transition.accept:
             self._started.note(transition)
 

@@ -27,6 +27,7 @@ import trio
 
 from ..errors import BodySpins, StoreError
 from ..fibers import Fibers
+from .beginnings import Beginnings
 from .drive import Drive
 from .executor import Executor
 from .store import Extended, Extender, Lease
@@ -135,7 +136,7 @@ class Heartbeat:
 
 
 _BODY_CODE: frozenset[CodeType] = frozenset({Fibers._resume.__code__, Executor.run.__code__})
-_DRIVE_CODE: frozenset[CodeType] = frozenset({Drive._loop.__code__, Drive._body.__code__})
+_DRIVE_CODE: frozenset[CodeType] = frozenset({Drive._loop.__code__, Drive._body.__code__, Beginnings._advance.__code__})
 
 
 def _culprit(frame: FrameType | None) -> RunKey | None:

@@ -12,7 +12,7 @@ nothing is urgent to nobody: such marks are collected for a while and committed 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import trio
 
@@ -27,7 +27,7 @@ from ..transition import Transition
 from .committer import Committer
 from .environment import Environment
 from .lookup import informed, rows_started_by
-from .store import Committed, Refused, Store
+from .store import Committed, Many, Refused, Store
 
 log = logging.getLogger("flowgen")
 
@@ -45,6 +45,7 @@ class Router:
         self, store: Store, environment: Environment, committer: Committer, routes: Callable[[], RouteTable]
     ) -> None:
         self._store = store
+        self._many = store if isinstance(store, Many) else None
         self._routes = routes
         self._environment = environment
         self._committer = committer
@@ -90,8 +91,12 @@ class Router:
             self._after_runs = False
         events = [event for event in await self._store.unrouted() if event.id not in self._unmarked]
         await self._start([event for event in events if is_delayed(event) or event.deferred])
+        awaited = await self._awaited({event.name for event in events})
         for event in events:
-            await self._deliver(event)
+            if event.name in awaited:
+                await self._deliver(event)
+            else:
+                self._unmarked[event.id] = None
         if len(self._unmarked) >= 400:
             await self._mark()
         return bool(events)
@@ -125,6 +130,10 @@ class Router:
     async def _started(self, event: str) -> set[tuple[str, str]]:
         """The workflows of which this event has started a run."""
         return {(row.app, row.workflow) for row in await rows_started_by(self._store, event)}
+
+    async def _awaited(self, names: set[str]) -> Collection[str]:
+        """The names on which there are waits, as far as the store can tell."""
+        return await self._many.awaited(names) if self._many is not None and names else names
 
     async def _deliver(self, event: AcceptedEvent) -> None:
         cursor: str | None = None

@@ -22,7 +22,7 @@ Knows nothing of generators, decisions or flow control: see the layers in the de
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -441,4 +441,23 @@ class Store(Protocol):
 
     def extender(self) -> Extender:
         """A blocking object that extends leases on a connection of its own."""
+        ...
+
+
+@runtime_checkable
+class Many(Protocol):
+    """What a store may have besides, if many things at once are cheaper for it. A store without it is asked one by one.
+
+    A wrapper that passes the verbs of a store on may leave these out.
+    """
+
+    async def commit_many(self, transitions: Sequence[Transition]) -> Sequence[Committed | Refused]:
+        """`commit` each of these in order; a refusal stands where its answer would, and concerns no other.
+
+        Once it is under way it is waited for, like `commit`. Any error says that each may have been applied or not.
+        """
+        ...
+
+    async def awaited(self, names: Collection[str]) -> frozenset[str]:
+        """Those of these event names for which there is an open wait, whatever it matches."""
         ...

@@ -26,7 +26,7 @@ from ..context import LogLine
 from ..decisions import ClaimAtOnce
 from ..draft import Draft
 from ..errors import NondeterminismError, StoreError
-from ..events import AcceptedEvent, event_document
+from ..events import event_document
 from ..facts import Facts
 from ..history import End
 from ..outcome import Json, Outcome
@@ -37,6 +37,7 @@ from ..transition import NewRun, Transition
 from ..tree import Step
 from ..waits import where_expression
 from ..workflow import Workflow
+from .beginnings import Beginnings, Begun
 from .committer import Committer
 from .digest import code_digest
 from .drive import Drive, hand_back
@@ -102,6 +103,7 @@ class Worker:
         self._max_runs = max_runs
         self._cached_runs = cached_runs
         self._entrance = Entrance(self)
+        self._beginnings = Beginnings(self)
         self._cache: OrderedDict[RunKey, Owned] = OrderedDict()
         self._wake = trio.Event()
         self._given_back = trio.Event()
@@ -144,7 +146,7 @@ class Worker:
         """Stop claiming, and wait for the runs in hand to be released, at most so long."""
         self._stopping = True
         with trio.move_on_after(seconds):
-            while self.drives:
+            while self.in_hand:
                 self._given_back = trio.Event()
                 await self._given_back.wait()
 
@@ -153,7 +155,7 @@ class Worker:
 
         So there may when the registrations have changed: a workflow may be paused no longer.
         """
-        room = min(self._max_runs - len(self.drives), CLAIM_BATCH)
+        room = min(self._max_runs - self.in_hand, CLAIM_BATCH)
         if room <= 0 or self._executor.abandoned > ABANDONED_THREADS:
             return False
         try:
@@ -183,7 +185,7 @@ class Worker:
         except StoreError as error:
             self.store_failed(error)
             due = None
-        if due is not None and len(self.drives) < self._max_runs:
+        if due is not None and self.in_hand < self._max_runs:
             ahead = (due - self.environment.now()) / 1_000_000
             if ahead <= _FIRST_PAUSE:
                 ahead, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
@@ -201,9 +203,14 @@ class Worker:
 
     # -- one run ----------------------------------------------------------------------------------
 
+    @property
+    def in_hand(self) -> int:
+        """How many runs this worker drives, or is about to."""
+        return len(self.drives) + len(self._beginnings)
+
     def room(self) -> int:
         """How many more runs this worker may take on."""
-        return 0 if self._stopping else self._max_runs - len(self.drives)
+        return 0 if self._stopping else self._max_runs - self.in_hand
 
     def claim_at_once(self) -> ClaimAtOnce | None:
         """What `engine.send` needs to hand runs to this worker in the commit that creates them."""
@@ -212,19 +219,19 @@ class Worker:
             return None
         return ClaimAtOnce(self.id, self._offered(), self.lease, room, self._finish)
 
-    def adopt(self, new: NewRun, positions: Mapping[str, int]) -> None:
-        """Drive a run that a commit created in this worker's name. `positions` are those of its events."""
-        assert self._nursery is not None
-        events = tuple([e.placed(positions[e.id]) if e.id in positions else e for e in new.events])
-        row = new.row
-        self._hold(row)
-        self._nursery.start_soon(self._adopted, row, events, new.records)
+    def adopt(self, claimed: Sequence[NewRun], positions: Mapping[str, int]) -> None:
+        """Begin runs that a commit created in this worker's name. `positions` are those of their events."""
+        for new in claimed:
+            self._hold(new.row)
+        self._beginnings.add(claimed, positions)
 
-    async def _adopted(self, row: RunRow, events: tuple[AcceptedEvent, ...], records: Sequence[Any]) -> None:
-        loaded = Loaded(row, events, tuple(records), (), self.environment.now())
+    async def drive_begun(self, begun: Begun | Loaded) -> None:
+        """Drive a run that was created here, from where it was brought; an error of the engine costs it its lease."""
+        row = begun.row
         try:
-            built = await self._entrance.build(loaded, aloud=True)
-            if built is not None:
+            if isinstance(begun, Begun):
+                await self._drive(begun.owned, (), begun)
+            elif (built := await self._entrance.build(begun, aloud=True)) is not None:
                 await self._drive(*built)
         except Exception:
             log.exception("run %s: the engine failed to drive it; its lease will run out", row.id)
@@ -253,9 +260,9 @@ class Worker:
             drive.stop()
             await drive.over.wait()
 
-    async def _drive(self, owned: Owned, mail: Sequence[Mail]) -> None:
+    async def _drive(self, owned: Owned, mail: Sequence[Mail], begun: Begun | None = None) -> None:
         key = (owned.row.app, owned.row.id)
-        drive = self.drives[key] = Drive(self, owned, mail)
+        drive = self.drives[key] = Drive(self, owned, mail, begun)
         failed = False
         try:
             await drive.run()
@@ -306,6 +313,14 @@ class Worker:
             self.store_failed(error)
             return await self.patiently(lambda: self._committer.commit(transition))
 
+    async def commit_many(self, transitions: Sequence[Transition]) -> Sequence[Committed | None]:
+        """Commit several at once; None for each that was refused, or not answered."""
+        try:
+            return await self._committer.commit_many(transitions)
+        except StoreError as error:
+            self.store_failed(error)
+            return [None] * len(transitions)
+
     async def execute(self, owned: Owned, step: Step) -> Outcome:
         """One attempt of a step's body."""
         return await self._executor.run(step, owned.row.id, owned.interpreter.workflow.loop)
@@ -315,10 +330,14 @@ class Worker:
         while (questions := draft.missing()) is not None:
             await self.patiently(partial(answer, self.store, questions, facts))
 
+    def spawn(self, function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """Do something in a task of its own, for as long as this worker runs."""
+        assert self._nursery is not None
+        self._nursery.start_soon(function, *arguments)
+
     def beside(self, look: Callable[[], Awaitable[None]]) -> None:
         """Do something beside what waits for it here. If the store cannot, who waits will meet the same error."""
-        assert self._nursery is not None
-        self._nursery.start_soon(_if_possible, look)
+        self.spawn(_if_possible, look)
 
     async def fresh_routes(self) -> RouteTable:
         """Read the registrations again."""
@@ -331,6 +350,10 @@ class Worker:
         if loaded is None or loaded.row.fence != row.fence or loaded.row.owner != self.id:
             return None
         return self._entrance.revive(loaded), loaded.mail
+
+    def revive(self, loaded: Loaded) -> Owned:
+        """A run that nobody has driven yet, with a live generator."""
+        return self._entrance.revive(loaded, aloud=True)
 
     async def store_now(self) -> int:
         """Store time, asked: nothing may fire on an estimate."""
@@ -384,14 +407,22 @@ class Worker:
         if lease is not None and lease.fence == row.fence:
             del self.leases[key]
         self._given_back.set()
-        if len(self.drives) == self._max_runs - 1:
+        if self.in_hand == self._max_runs - 1:
             self._wake.set()
 
-    def note_released(self, drive: Drive, decision: Decision, committed: Committed) -> None:
+    def note_rested(self, owned: Owned, decision: Decision) -> None:
+        """A run that began here came to its rest, or end, without a drive."""
+        if decision.lines:
+            self.emit(owned.row, decision.lines)
+        self.note_released(owned, decision)
+        self._let_go(owned.row)
+
+    def note_released(self, owned: Owned, decision: Decision) -> None:
         """A run was given back or has ended: keep its generator, or tell those who wait for it."""
-        owned = drive.owned
         key = (owned.row.app, owned.row.id)
         self.leases.pop(key, None)
+        if owned.row.slots:
+            self.wake()  # whoever stands in line for them is ready now
         if decision.ended:
             owned.interpreter.close()
             assert decision.transition is not None

@@ -34,10 +34,14 @@ class _Watched(MemoryStore):
 
 
 async def _seconds_to_routing(app: App, event: Event[Any]) -> float:
-    """Virtual seconds from sending an event until its routing begins."""
+    """Virtual seconds from sending an event, for which somebody waits, until its routing begins."""
     store = _Watched()
     async with open_engine(app, store, grace="0s", environment=Environment(seed=1, threads=False)) as engine:
-        await trio.testing.wait_all_tasks_blocked()  # its first look is over
+        run = await engine.start("waiting", {"name": event.name})
+        while (await engine.run(run)).status != "waiting":
+            await engine.store.wait_changed(1)
+        await trio.testing.wait_all_tasks_blocked()
+        store.looked = trio.Event()
         began = trio.current_time()
         await engine.send(event)
         await store.looked.wait()
@@ -53,6 +57,10 @@ def app() -> App:
     def short(ctx: Context[Data]) -> Steps[str]:
         return (yield from Run("say", str.upper, "done"))
 
+    @app.workflow()
+    def waiting(ctx: Context[Data]) -> Steps[None]:
+        yield WaitFor("it", ctx.event.data["name"], timeout="1h")
+
     return app
 
 
@@ -64,6 +72,16 @@ async def test_runs_that_begin_with_an_event_go_before_its_routing(app: App, aut
 async def test_an_event_that_starts_nothing_is_routed_at_once(app: App, autojump_clock: MockClock) -> None:
     """A run may wait for it."""
     assert await _seconds_to_routing(app, Event("b", {})) == 0
+
+
+async def test_an_event_that_nobody_waits_for_is_routed_by_its_acceptance(autojump_clock: MockClock) -> None:
+    """The router has nothing to do with it, and the store says at once that nothing is left to be routed."""
+    store = _Watched()
+    async with open_engine(App("none"), store, environment=Environment(seed=1, threads=False)) as engine:
+        await engine.send([Event("a", {}), Event("b", {})])
+        assert await store.unrouted() == ()
+        await trio.sleep(1)
+    assert not store.looked.is_set()
 
 
 async def test_an_event_that_starts_a_run_reaches_waits_too(autojump_clock: MockClock) -> None:

@@ -6,6 +6,7 @@ nothing. What each part of a transition means is said in `flowgen.transition` an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import copy
 
 import attrs
@@ -193,11 +194,20 @@ def apply(state: State, transition: Transition, now: int) -> bool:
         state.events.unrouted.pop(id, None)
     for wait in transition.open_waits:
         _open_wait(state, wait)
+    if transition.routes:
+        _route_unheard(state, transition.accept)
     settled = False
     if run is not None and progress is not None:
         _change_waits(state, run, transition)
         settled = _settle(state, run, progress, now)
     return settled or bool(transition.create or transition.accept or transition.messages)
+
+
+def _route_unheard(state: State, events: Iterable[AcceptedEvent]) -> None:
+    """Mark the events as routed that have started all they start and that nobody waits for."""
+    for event in events:
+        if not event.deferred and not state.waits.awaited((event.name,)):
+            state.events.unrouted.pop(event.id, None)
 
 
 def _create(state: State, new: NewRun, transition: str, now: int) -> None:

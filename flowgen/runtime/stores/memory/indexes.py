@@ -6,7 +6,7 @@ Each is a plain structure over values that others own. None of them knows what a
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Hashable, Iterator
+from collections.abc import Generator, Hashable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import islice
 from operator import attrgetter
@@ -106,6 +106,10 @@ class WaitIndex:
             del paths[wait.path]
         if not paths:
             del self._waits[wait.event]
+
+    def awaited(self, names: Iterable[str]) -> frozenset[str]:
+        """Those event names on which there is a wait."""
+        return frozenset([name for name in names if name in self._waits])
 
     def matching(self, event: AcceptedEvent) -> Iterator[Wait]:
         """The waits for events of that name, at lower positions, whose value is the event's."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -26,6 +26,7 @@ from ...store import (
     Lease,
     Loaded,
     Page,
+    Refused,
     Registration,
     Registrations,
     RunFilter,
@@ -70,6 +71,19 @@ class MemoryStore:
 
     async def commit(self, transition: Transition) -> Committed:
         await trio.lowlevel.checkpoint()
+        return self._commit(transition)
+
+    async def commit_many(self, transitions: Sequence[Transition]) -> tuple[Committed | Refused, ...]:
+        await trio.lowlevel.checkpoint()
+        answers: list[Committed | Refused] = []
+        for transition in transitions:
+            try:
+                answers.append(self._commit(transition))
+            except Refused as refused:
+                answers.append(refused)
+        return tuple(answers)
+
+    def _commit(self, transition: Transition) -> Committed:
         with self._lock:
             state = self._state
             now = state.now()
@@ -132,6 +146,11 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         with self._lock:
             return queries.waits(self._state, event, cursor)
+
+    async def awaited(self, names: Collection[str]) -> frozenset[str]:
+        await trio.lowlevel.checkpoint()
+        with self._lock:
+            return self._state.waits.awaited(names)
 
     async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
         await trio.lowlevel.checkpoint()

@@ -10,15 +10,13 @@ of the run's row that touches no index.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
-from ....codec import checksum, encode_record
-from ....history import Record
 from ....runs import TERMINAL, CancelRequested, EventCollected, Message
 from ....transition import Progress, Transition
 from ...store import Committed, Conflict, LeaseLost
 from . import slots, world
+from .creation import append, create
 from .matching import close_wait, looked_back, open_wait
 from .row import Control, Row, control_of, control_of_new, listed, row_of, write_control
 from .transaction import Transaction
@@ -27,13 +25,18 @@ SMALL: Final = 10
 """A transition of so many parts is small."""
 
 
-def is_small(transition: Transition) -> bool:
-    """Whether applying a transition takes no longer than making it durable."""
+def parts_of(transition: Transition) -> int:
+    """How many parts a transition has."""
     records = len(transition.progress.records) if transition.progress is not None else 0
     if transition.lone:
-        return records <= SMALL
+        return records
     others = len(transition.create) + len(transition.accept) + len(transition.messages) + len(transition.open_waits)
-    return records + others <= SMALL
+    return records + others
+
+
+def is_small(transition: Transition) -> bool:
+    """Whether applying a transition takes no longer than making it durable."""
+    return parts_of(transition) <= SMALL
 
 
 def commit(tx: Transaction, transition: Transition) -> Committed:
@@ -43,7 +46,7 @@ def commit(tx: Transaction, transition: Transition) -> Committed:
         if not world.applied(tx, transition):
             repeated = _delivered_before(tx, transition)
             world.check(tx, transition, repeated)
-            world.accept(tx, transition.accept)
+            world.accept(tx, transition)
             _change_world(tx, transition, None, repeated)
         return Committed(tx.now, 0, world.positions(tx, transition.accept))
     row = row_of(tx, progress.app, progress.run)
@@ -76,12 +79,12 @@ def _only_appends(progress: Progress, row: Row) -> bool:
 
 
 def _apply(tx: Transaction, transition: Transition, progress: Progress, row: Row) -> None:
-    world.accept(tx, transition.accept)
-    plain, mail = _is_plain(progress, row), row.mail
+    world.accept(tx, transition)
+    plain, mail, was_open = _is_plain(progress, row), row.mail, row.stored == "open"
     _write(tx, progress, row)
     _change_world(tx, transition, row)
     if not plain or row.mail != mail:
-        _settle(tx, progress, row)
+        _settle(tx, progress, row, was_open)
     else:
         tx.execute(
             "update runs set length = ?2, drained = ?3, strikes = ?4 where key = ?1",
@@ -151,25 +154,39 @@ def _write(tx: Transaction, progress: Progress, row: Row) -> None:
     row.life = progress.life or row.life
 
 
-_INSERT_RECORD: Final = "insert into history (run, position, fence, checksum, body) values (?, ?, ?, ?, ?)"
+_GIVE_BACK: Final = (
+    "update runs set owner = null, due_at = ?2, length = ?3, mail = ?4, drained = ?5, strikes = ?6, life = ?7, "
+    "started_at = coalesce(?8, started_at), reason = null, rank = ?2 where key = ?1"
+)
+"""Of the columns that an index names this writes the rank alone: SQLite rewrites an index for each other one."""
 
 
-def append(tx: Transaction, key: int, position: int, fence: int, records: Iterable[Record]) -> None:
-    """Write records to a history, from `position` on."""
-    for place, record in enumerate(records, position):
-        body = encode_record(record)
-        tx.execute(_INSERT_RECORD, (key, place, fence, checksum(key, place, body), body))
+def _stays_open(progress: Progress, row: Row) -> bool:
+    """Whether a run that is given back is what it was: open, with nothing to end it."""
+    return (
+        progress.stored == "open"
+        and not row.cancel
+        and progress.opening is None
+        and progress.reason is progress.digest is progress.restarted_as is None
+    )
 
 
-def _settle(tx: Transaction, progress: Progress, row: Row) -> None:
+def _settle(tx: Transaction, progress: Progress, row: Row, was_open: bool) -> None:
     """Write the row down, with the release. What is due follows from the mail of this very commit too."""
     ended, released = row.ended, _releases(progress) or progress.reopen
     if released:
-        _forget_suspect(tx, row)
+        if row.strikes:
+            _forget_suspect(tx, row)
         row.owner, row.due_at = None, _due_after(tx, progress, row)
         row.drained = row.mail if ended else row.drained
         tx.wakes = True
     control = _control_after(tx, progress, row, released)
+    if released and control is None and was_open and _stays_open(progress, row):
+        tx.execute(
+            _GIVE_BACK,
+            (row.key, row.due_at, row.length, row.mail, row.drained, row.strikes, row.life, progress.started_at),
+        )
+        return
     tx.execute(
         "update runs set owner = ?2, due_at = ?3, stored = ?4, length = ?5, mail = ?6, drained = ?7, cancel = ?8, "
         "cancel_at = ?9, strikes = ?10, life = ?11, codeless_at = ?12, ended_at = ?13, reason = ?14, digest = ?15, "
@@ -229,9 +246,7 @@ def _delivered_before(tx: Transaction, transition: Transition) -> bool:
 
 
 def _change_world(tx: Transaction, transition: Transition, own: Row | None, repeated: bool = False) -> None:
-    for new in transition.create:
-        key = world.create(tx, new, transition.id)
-        append(tx, key, 0, new.row.fence, new.records)
+    create(tx, transition.create, transition.id)
     for message in transition.messages:
         _put(tx, message, transition.progress, own)
     if not repeated:

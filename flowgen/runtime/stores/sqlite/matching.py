@@ -26,9 +26,18 @@ def values_of(event: AcceptedEvent, paths: Iterable[str]) -> Iterator[tuple[str,
         yield path, match_key_at(document, path)
 
 
+def is_awaited(tx: Transaction, name: str) -> bool:
+    """Whether there may be open waits for events called so."""
+    awaited = tx.awaited.get(name)
+    if awaited is None:
+        awaited = tx.awaited[name] = tx.one("select 1 from waits where event = ? limit 1", (name,)) is not None
+    return awaited
+
+
 def open_wait(tx: Transaction, wait: Wait) -> None:
     """Open a wait, if its run is there and open."""
     after = wait.after if wait.after is not None else _last_position_of(tx, wait.app, wait.run)
+    tx.awaited[wait.event] = True
     if wait.path is not None:
         _cover(tx, wait.event, wait.path, after)
     tx.execute(

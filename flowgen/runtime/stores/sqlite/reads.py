@@ -287,6 +287,13 @@ _AT_PATH: Final = (
 )
 
 
+def awaited(connection: apsw.Connection, names: Iterable[str]) -> frozenset[str]:
+    """Those event names on which there is a wait."""
+    return frozenset(
+        [name for name in names if connection.execute("select 1 from waits where event = ? limit 1", (name,)).get]
+    )
+
+
 _OF_RUN: Final = WAIT + "where key = (select key from runs where app = ? and id = ?) order by id"  # noqa: S608
 
 

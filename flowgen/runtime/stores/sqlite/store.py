@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
@@ -27,6 +27,7 @@ from ...store import (
     Lease,
     Loaded,
     Page,
+    Refused,
     Registration,
     Registrations,
     RunFilter,
@@ -35,7 +36,7 @@ from ...store import (
 )
 from . import claims, reads, registry, retention
 from .batch import Changes, Job
-from .commit import SMALL, commit, is_small
+from .commit import SMALL, commit, is_small, parts_of
 from .connection import PATIENCE, configure_reader, configure_writer, connect, explained, patiently, unusable
 from .leases import extend as extend_leases
 from .presence import Presence
@@ -149,6 +150,10 @@ class SqliteStore:
 
     async def commit(self, transition: Transition) -> Committed:
         return await self._write(lambda tx: commit(tx, transition), is_small(transition))
+
+    async def commit_many(self, transitions: Sequence[Transition]) -> tuple[Committed | Refused, ...]:
+        parts = sum(map(parts_of, transitions))
+        return await self._write(lambda tx: tuple([_answer(tx, each) for each in transitions]), parts <= SMALL)
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
         return await self._write(lambda tx: claims.claim(tx, who, limit, lease), limit <= SMALL)
@@ -275,6 +280,10 @@ class SqliteStore:
         await trio.lowlevel.checkpoint()
         return self._read(lambda connection: reads.last_position(connection, before))
 
+    async def awaited(self, names: Collection[str]) -> frozenset[str]:
+        await trio.lowlevel.checkpoint()
+        return self._read(lambda connection: reads.awaited(connection, names))
+
     async def unrouted(self, limit: int = PAGE) -> tuple[AcceptedEvent, ...]:
         await trio.lowlevel.checkpoint()
         now = self._clock.now()
@@ -349,6 +358,14 @@ class SqliteStore:
         self._changes += 1
         self._changed.set()
         self._changed = trio.Event()
+
+
+def _answer(tx: Transaction, transition: Transition) -> Committed | Refused:
+    """The answer to one of many."""
+    try:
+        return commit(tx, transition)
+    except Refused as refused:
+        return refused
 
 
 class _Extender:

@@ -49,21 +49,29 @@ class Transaction:
 
     `position` is the newest event position, `version` the newest version of a key or cell, `generation`
     that of the registrations; `commit` writes them back. `paths` are those that waits on an event name
-    had, as far as they were read. `wakes` says that whoever waits for work should look.
+    had, as far as they were read, and `awaited` whether there are waits on one. `placed` are the positions of the
+    events that were accepted in it (None: of the future). `wakes` says that whoever waits for work should look.
     """
 
-    __slots__ = ("_changes", "connection", "execute", "generation", "now", "paths", "position", "version", "wakes")
+    __slots__ = (
+        *("_changes", "awaited", "connection", "execute", "execute_many", "generation", "now", "paths", "placed"),
+        *("position", "version", "wakes"),
+    )
 
     def __init__(self, connection: apsw.Connection, clock: StoreClock, patience: float) -> None:
         patiently(lambda: connection.execute("begin immediate"), patience)
         self.connection = connection
         self._changes = connection.total_changes()
-        self.execute: Callable[..., apsw.Cursor] = connection.cursor().execute
+        cursor = connection.cursor()
+        self.execute: Callable[..., apsw.Cursor] = cursor.execute
+        self.execute_many: Callable[..., apsw.Cursor] = cursor.executemany
         high_water, self.position, self.version, self.generation = self.one(
             "select high_water, last_position, last_version, generation from store"
         )
         self.now = clock.now(high_water)
         self.paths: dict[str, tuple[str, ...]] = {}
+        self.awaited: dict[str, bool] = {}
+        self.placed: dict[str, int | None] = {}
         self.wakes = False
 
     def one(self, statement: str, bindings: tuple[Any, ...] = ()) -> Any:

@@ -6,19 +6,17 @@ Its checks only read; they are all done before the first write.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import copy
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from ....codec import checksum, encode_events, encode_message
 from ....events import AcceptedEvent
 from ....runs import TERMINAL, EventCollected, Message, RunRow
-from ....transition import Cell, DropKey, NewRun, Opening, TakeKey, Transition
+from ....transition import Cell, DropKey, Opening, TakeKey, Transition
 from ...store import Conflict, Duplicate, RunEnded
-from .matching import add_values
-from .row import control_of_new, is_controlled, row_of, write_control
-from .rows import callers_to_column, columns_of, texts_to_column
+from .matching import add_values, is_awaited
+from .rows import callers_to_column, texts_to_column
 from .transaction import Transaction
 
 
@@ -38,7 +36,15 @@ def applied(tx: Transaction, transition: Transition) -> bool:
 
 def positions(tx: Transaction, events: Iterable[AcceptedEvent]) -> tuple[int, ...]:
     """The positions of accepted events; 0 for one from the future."""
-    return tuple([tx.one("select position from events where id = ?", (event.id,)) or 0 for event in events])
+    return tuple([_position(tx, event.id) or 0 for event in events])
+
+
+def _position(tx: Transaction, id: str) -> int | None:
+    """The position of an event, None if it has none, or is none that was accepted."""
+    if id in tx.placed:
+        return tx.placed[id]
+    position: int | None = tx.one("select position from events where id = ?", (id,))
+    return position
 
 
 # -- checks -----------------------------------------------------------------------------------------
@@ -100,18 +106,38 @@ def _check_keys_free(tx: Transaction, takes: Iterable[TakeKey]) -> None:
 
 
 def _check_new(tx: Transaction, transition: Transition) -> None:
-    created = set()
-    for new in transition.create:
-        row = new.row
-        known = tx.one("select key from runs where app = ? and id = ?", (row.app, row.id)) is not None
-        if known or (row.app, row.id) in created:
-            raise Duplicate(row.id, row.id)
-        created.add((row.app, row.id))
-    accepted = set()
-    for event in transition.accept:
-        if _known_event(tx, event.id) or event.id in accepted:
-            raise Duplicate(event.id, event.id)
-        accepted.add(event.id)
+    runs = [(new.row.app, new.row.id) for new in transition.create]
+    known = _known_runs(tx, [id for _, id in runs])
+    for run in runs:
+        if run in known:
+            raise Duplicate(run[1], run[1])
+        known.add(run)
+    events = [event.id for event in transition.accept]
+    found = _known_events(tx, events)
+    for id in events:
+        if id in found:
+            raise Duplicate(id, id)
+        found.add(id)
+
+
+def _known_runs(tx: Transaction, ids: list[str]) -> set[tuple[str, str]]:
+    """The (app, id) pairs of the runs that have one of these ids."""
+    if not ids:
+        return set()
+    columns: Any = tx.execute(
+        "select app, id from runs where id in (select value from json_each(?))", (texts_to_column(ids),)
+    )
+    return set(columns)
+
+
+def _known_events(tx: Transaction, ids: list[str]) -> set[str]:
+    """Those of these ids that an event has."""
+    if not ids:
+        return set()
+    columns: Any = tx.execute(
+        "select id from events where id in (select value from json_each(?))", (texts_to_column(ids),)
+    )
+    return {id for (id,) in columns}
 
 
 def _known_event(tx: Transaction, id: str) -> bool:
@@ -121,65 +147,44 @@ def _known_event(tx: Transaction, id: str) -> bool:
 # -- writes -----------------------------------------------------------------------------------------
 
 
-def accept(tx: Transaction, events: Iterable[AcceptedEvent]) -> None:
+_INSERT_EVENT: Final = (
+    "insert into events (id, position, name, ts, accepted_at, user_key, digest, deferred, routed, checksum, data) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def accept(tx: Transaction, transition: Transition) -> None:
     """Keep events, each at the next position; one from the future without a position."""
-    for event in events:
-        future = event.ts > event.accepted_at
-        if not future:
+    rows = []
+    for event in transition.accept:
+        position = None
+        if event.ts <= event.accepted_at:
             tx.position += 1
-        position = None if future else tx.position
-        tx.execute(
-            "insert into events "
-            "(id, position, name, ts, accepted_at, user_key, digest, deferred, routed, checksum, data) values "
-            "(?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+            position = tx.position
+        tx.placed[event.id] = position
+        routed = transition.routes and position is not None and not event.deferred and not _heard(tx, event, transition)
+        rows.append(
             (
                 *(event.id, position, event.name, event.ts, event.accepted_at, event.key, event.digest),
-                *(event.deferred, checksum(event.id, 0, event.data), event.data),
-            ),
+                *(event.deferred, routed, checksum(event.id, 0, event.data), event.data),
+            )
         )
         if position is not None:
             add_values(tx, event, position)
-        tx.wakes = True
+        tx.wakes = tx.wakes or not routed
+    if rows:
+        tx.execute_many(_INSERT_EVENT, rows)
+
+
+def _heard(tx: Transaction, event: AcceptedEvent, transition: Transition) -> bool:
+    """Whether anybody waits for events called so, or will with this very transition."""
+    return is_awaited(tx, event.name) or any(wait.event == event.name for wait in transition.open_waits)
 
 
 def mark_routed(tx: Transaction, events: Iterable[str]) -> None:
     """Mark events as routed."""
     for event in events:
         tx.execute("update events set routed = 1 where id = ? and position is not null", (event,))
-
-
-_INSERT_RUN: Final = (
-    "insert into runs (app, id, workflow, created_at, seed, stored, reason, start_at, due_at, started_at, ended_at, "
-    "owner, fence, length, mail, drained, cancel, strikes, life, digest, parent_app, parent_run, parent_step, "
-    "parent_child, restarted_as, since, claimed_at, cancel_at, codeless_at, looks_from, rank) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
-
-def create(tx: Transaction, new: NewRun, transition: str) -> int:
-    """Create a run, without its records; returns its key."""
-    row = copy(new.row)
-    row.length = len(new.records)
-    if not row.open:
-        row.owner = row.due_at = None
-        row.ended_at = tx.now
-    elif row.owner is not None:
-        row.due_at = tx.now + new.lease
-    events = tuple([placed(tx, event) for event in new.events])
-    looks_from = min((event.position or 0 for event in events), default=None)
-    tx.execute(_INSERT_RUN, columns_of(row, tx.now, looks_from))
-    key = tx.connection.last_insert_rowid()
-    if is_controlled(row):
-        made = row_of(tx, row.app, row.id)
-        assert made is not None
-        write_control(tx, made, control_of_new(row, tx.now))
-    if row.holds or row.callers:
-        _promise(tx, key, row)
-    body = encode_events(events)
-    tx.execute("insert into inputs values (?, ?, ?, ?)", (key, transition, checksum(key, 0, body), body))
-    _link(tx, row.app, row.id, events)
-    tx.wakes = True
-    return key
 
 
 def open_collecting(tx: Transaction, key: int, app: str, run: str, opening: Opening) -> None:
@@ -189,7 +194,7 @@ def open_collecting(tx: Transaction, key: int, app: str, run: str, opening: Open
     tx.execute("update inputs set checksum = ?, body = ? where run = ?", (checksum(key, 0, body), body, key))
     looks_from = min((event.position or 0 for event in events), default=None)
     tx.execute("update runs set looks_from = ? where key = ?", (looks_from, key))
-    _promise(tx, key, opening)
+    promise(tx, key, opening)
     _link(tx, app, run, events)
 
 
@@ -204,7 +209,7 @@ def collect(tx: Transaction, key: int, message: Message, body: EventCollected) -
     return attrs.evolve(message, body=attrs.evolve(body, event=event))
 
 
-def _promise(tx: Transaction, key: int, row: RunRow | Opening) -> None:
+def promise(tx: Transaction, key: int, row: RunRow | Opening) -> None:
     """Write down the keys that a run lets go of when it ends, and who waits for that."""
     tx.execute(
         "update runs set holds = ?, callers = ? where key = ?",
@@ -222,8 +227,7 @@ def placed(tx: Transaction, event: AcceptedEvent) -> AcceptedEvent:
     """The event with a position: its own, that of its acceptance, or the last one given so far."""
     if event.position is not None:
         return event
-    position: int | None = tx.one("select position from events where id = ?", (event.id,))
-    return event.placed(position or tx.position)
+    return event.placed(_position(tx, event.id) or tx.position)
 
 
 def keep_message(tx: Transaction, key: int, number: int, message: Message) -> None:
