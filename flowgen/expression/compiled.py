@@ -69,15 +69,15 @@ class Expression:
                 _copy(document, part, path[1:])
         return part
 
-    def evaluate(self, bindings: Mapping[str, Any]) -> Any:
+    def evaluate(self, bindings: Mapping[str, Any], budget: float = MAX_COST) -> Any:
         """The expression's value, as JSON; `bindings` has a document for each variable.
 
-        Raises `ExpressionError`.
+        Raises `ExpressionError`, also if it could cost more than `budget` (`cost`).
         """
         if self._plain is not None:
             return value_at(bindings, self._plain)
         scopes = {variable: self.scope(variable, bindings.get(variable) or {}) for variable in self.variables}
-        if self._tree is not None and cost(self._tree, scopes) > MAX_COST:
+        if self._tree is not None and cost(self._tree, scopes) > budget:
             raise ExpressionError(f"{self.text!r:.200}: evaluating it on this event would take too long; simplify it")
         try:
             value = self._program.eval(data=scopes)
@@ -87,12 +87,12 @@ class Expression:
             raise ExpressionError(f"{self.text!r:.200}: {_without_code(str(value.plain_value()))}")
         return _json(value.plain_value(), self.text)
 
-    def is_true(self, bindings: Mapping[str, Any]) -> bool:
+    def is_true(self, bindings: Mapping[str, Any], budget: float = MAX_COST) -> bool:
         """Whether the expression holds. A plain path to nothing does not.
 
         Raises `ExpressionError` if it fails, or gives anything but true and false.
         """
-        value = self.evaluate(bindings)
+        value = self.evaluate(bindings, budget)
         if value is None and self._plain is not None:
             return False
         if value is True or value is False:

@@ -90,11 +90,17 @@ def select(
     allowed = ALLOWED[verb]
     if status is not None and status not in allowed:
         raise InvalidInput(f"status={status!r}: {verb} is for runs that are {' or '.join(allowed)}")
-    until = None if before is None else instant(before, f"before of {verb}_all")
-    since = None if after is None else instant(after, f"after of {verb}_all")
+    until, since = check_span(before, after)
+    return Selection(app, workflow, allowed if status is None else (status,), until, since)
+
+
+def check_span(before: datetime | None, after: datetime | None) -> tuple[int | None, int | None]:
+    """The two times in microseconds. Raises `InvalidInput` for a span that is empty, or without a time zone."""
+    until = None if before is None else instant(before, "before")
+    since = None if after is None else instant(after, "after")
     if until is not None and since is not None and until <= since:
         raise InvalidInput(f"no run is created from {after} on and before {before}: swap after and before")
-    return Selection(app, workflow, allowed if status is None else (status,), until, since)
+    return until, since
 
 
 class Bulk:

@@ -130,6 +130,10 @@ class Client:
         workflow: Target | None = None,
         status: str | None = None,
         event: str | None = None,
+        before: datetime | None = None,
+        after: datetime | None = None,
+        search: str | None = None,
+        where: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
         app: str | None = None,
@@ -141,11 +145,19 @@ class Client:
                 workflow=workflow,
                 status=status,
                 event=event,
+                before=before,
+                after=after,
+                search=search,
+                where=where,
                 limit=limit,
                 cursor=cursor,
                 app=app,
             )
         )
+
+    def children(self, run: str, *, cursor: str | None = None) -> Page[RunInfo]:
+        """See `Engine.children`."""
+        return self._call(partial(self.engine.children, run, cursor=cursor))
 
     def history(self, run: str) -> list[Record]:
         """See `Engine.history`."""

@@ -30,15 +30,16 @@ from ..runs import EventCollected
 from ..signals import signal_key
 from ..transition import NewRun, Transition
 from ..values import encode
-from .bulk import Bulk, BulkResult, Verb, select
+from .bulk import Bulk, BulkResult, Verb, check_span, select
 from .committer import Committer
 from .environment import Environment
 from .info import Page, RunInfo
-from .listing import Listing
+from .listing import Listing, Wanted
 from .lookup import Started, collectors, informed, load_routes, rows_started_by
 from .naming import Names, Target, workflow_id
 from .results import Results
 from .retention import purge
+from .search import Sieve
 from .steering import Steering
 from .store import TAIL, Duplicate, Loaded, Refused, Store
 from .why import Surroundings, why, why_event
@@ -336,20 +337,38 @@ class Engine:
         workflow: Target | None = None,
         status: str | None = None,
         event: str | None = None,
+        before: datetime | None = None,
+        after: datetime | None = None,
+        search: str | None = None,
+        where: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
         app: str | None = None,
     ) -> Page[RunInfo]:
-        """Runs, newest first, `limit` (1 to 500) a page. `status` is any state that `RunInfo` may show.
+        """Runs, newest first, `limit` (1 to 500) a page. `status` is any state that `RunInfo` may show; they were
+        created from `after` on and before `before`.
 
         With `event`, the internal id of one, the runs that it has started, in one page: at most one a workflow.
+        `search` is words that must all be in a run's ids, names, events, result or error; the id of a run or of an
+        event finds its runs at once. `where` is a CEL condition over `run` (as `run_document` has it) and its `event`.
+        A page with one of these looks at 500 runs, and may come back short, or empty, with a cursor to go on from.
         """
-        wanted, name = await self._meant(workflow, app)
-        if event is None:
-            return await self._listing.page(wanted, name, status, limit, cursor)
-        if cursor is not None:
-            raise InvalidInput(f"cursor={cursor!r}: the runs of an event are one page; ask without a cursor")
-        return await self._listing.started_by(event, wanted, name, status)
+        owner, name = await self._meant(workflow, app)
+        wanted = Wanted(owner, name, status, *check_span(before, after), Sieve.made(search, where))
+        if event is not None:
+            if cursor is not None or wanted != Wanted(owner, name, status):
+                raise InvalidInput("the runs of an event are one page: ask without a cursor, a search or a time")
+            return await self._listing.started_by(event, owner, name, status)
+        if search is not None and cursor is None and len(search.split()) == 1:
+            found = await self._listing.named(search.strip(), wanted)
+            if found:
+                return Page(found)
+        return await self._listing.page(wanted, limit, cursor)
+
+    async def children(self, run: str, *, cursor: str | None = None) -> Page[RunInfo]:
+        """The runs that a run has invoked, a page of them. Raises `NotFound`."""
+        row = (await self._names.run(run)).row
+        return await self._listing.children(row, cursor)
 
     async def history(self, run: str) -> list[Record]:
         """The records of a run, oldest first."""
