@@ -5,8 +5,9 @@ trio's clock and its shuffling of tasks, the environment's dice, the connection 
 bodies that are stubbed. So a failure that is found is found again with the same seed.
 
 How it goes: engines are opened, a client does what the plan says, time jumps from one moment at which
-something is due to the next, engines that die are started again, and when nothing is due any more, nobody
-is at work and all is routed, the world is at rest and the trace is taken.
+something is due to the next, engines that die are started again. When nothing is due any more, nobody
+is at work and all is routed, the world is healed: nothing goes wrong from there, and all engines look once more.
+When they are at rest again, the doctor looks at the store, and the trace is taken.
 
 Refuses to know what is right: see `invariants`.
 """
@@ -29,6 +30,7 @@ import trio.testing
 from ..app import App
 from ..duration import MAX_SPAN, parse_duration
 from ..errors import InvalidInput, StoreError
+from ..runtime.checkup import check_up
 from ..runtime.digest import code_digest
 from ..runtime.engine import Engine
 from ..runtime.environment import Environment
@@ -126,6 +128,7 @@ class Simulation:
         self._lease = parse_duration(lease, "lease of simulate") / 1_000_000
         self._engines: dict[str, Engine] = {}
         self._opened = trio.Event()
+        self._healed = False
         self._workflows = {(app.name, w.id): w for app in apps for w in app.workflows.values()}
         self._who = Who("observer", {key: code_digest(w) for key, w in self._workflows.items()})
         self._ticks_for_ever = stop_at is None and any(w.schedules for w in self._workflows.values())
@@ -144,7 +147,10 @@ class Simulation:
                     nursery.start_soon(self._work, f"worker {number}", nursery)
                 nursery.start_soon(client.run)
                 try:
-                    trace = await self._trace(await self._pass_time(client))
+                    finished = await self._pass_time(client)
+                    if finished and not self._world.dice.quiet:
+                        await self._examine()
+                    trace = await self._trace(finished)
                 finally:
                     nursery.cancel_scope.cancel()
                     self._clock.run_on()  # an engine that gives its runs back may still sit out a fault
@@ -222,8 +228,10 @@ class Simulation:
             at = self._next_deadline()
             if self._idle():
                 due = await self._next_due(client)
-                if due is None:
+                if due is None and not self._heal():
                     return True
+                if due is None:
+                    continue
                 at = max(at, due) if due > self._clock.elapsed else at
             if self._stop_at is not None and at > self._stop_at:
                 self._clock.elapsed = self._stop_at
@@ -231,6 +239,16 @@ class Simulation:
             self._clock.elapsed = max(self._clock.elapsed, at)
         await trio.testing.wait_all_tasks_blocked()
         raise AssertionError(f"the simulation did not come to rest in {TURNS} turns\n{await self._open_runs()}")
+
+    def _heal(self) -> bool:
+        """From here on nothing goes wrong, and all engines look once more; whether they had to be told."""
+        if self._healed or self._world.dice.quiet:
+            return False
+        self._healed = self._world.dice.healed = True
+        for engine in self._engines.values():
+            assert engine.worker is not None
+            engine.worker.wake()
+        return True
 
     def _next_deadline(self) -> int:
         """When the next task wants to be woken: microseconds since the start."""
@@ -266,6 +284,15 @@ class Simulation:
         return False
 
     # -- the end ----------------------------------------------------------------------------------
+
+    async def _examine(self) -> None:
+        """I9, I43: at rest, what the store keeps beside the histories is what follows from them.
+
+        Time passes by itself: what the doctor finds, it looks at again a moment later.
+        """
+        self._clock.run_on()
+        for finding in (await check_up(self._store)).findings:
+            self._world.broken(self._world.named(f"the doctor: {finding}"))
 
     async def _trace(self, finished: bool) -> Trace:
         world = self._world

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,9 @@ from flowgen import (
 )
 from flowgen.errors import InvalidInput, NotFound
 from flowgen.runtime.stores import MemoryStore
-from flowgen.testing import Cancel, Faults, Signal, Start, VirtualClock, simulate
+from flowgen.testing import Cancel, Faults, Signal, Start, VirtualClock, check_invariants, simulate
+from flowgen.testing.faults import CHANCES
+from flowgen.transition import Wait
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,7 +86,20 @@ def test_a_year_passes_at_once() -> None:
 
 # -- determinism -----------------------------------------------------------------------------------
 
-FAULTS = Faults(crash=0.05, lost_lease=0.1, store_error=0.05, duplicate=0.1, delay=0.2, evict=0.3, slow=0.2)
+FAULTS = Faults(
+    crash=0.05,
+    lost_lease=0.05,
+    partition=0.05,
+    pause=0.05,
+    store_error=0.05,
+    duplicate=0.1,
+    delay=0.2,
+    evict=0.3,
+    slow=0.2,
+    clock_jump=0.01,
+    clock_skew="1h",
+    clock_drift=0.05,
+)
 
 
 def timeline(seed: int) -> str:
@@ -294,11 +311,30 @@ def test_the_store_is_made_of_the_clock() -> None:
         simulate(app, [PLACED], store=again)
 
 
-@pytest.mark.parametrize("options", [{"crash": 1.5}, {"duplicate": -0.1}, {"most": -1}])
-def test_faults_are_shares(options: Any) -> None:
-    """A share is from 0 to 1."""
-    with pytest.raises(DefinitionError, match=r"Faults\("):
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"crash": 1.5}, "Faults(crash=1.5): say which share of occasions, from 0 to 1"),
+        ({"duplicate": -0.1}, "Faults(duplicate=-0.1): say which share"),
+        ({"most": -1}, "Faults(most=-1): say how many"),
+        ({"clock_drift": 0.5}, "Faults(clock_drift=0.5): say by which share clocks run wrong, from 0 to 0.1"),
+        ({"clock_skew": "2d"}, "clock_skew of Faults: '2d' is too long"),
+        ({"at": {0: "pause"}}, "Faults(at={0: …}): commits and claims are counted from 1"),
+        ({"at": {7: "crash"}}, "Faults(at={7: 'crash'}): say one of crash_before, crash_after"),
+    ],
+)
+def test_faults_have_their_ranges(options: Any, says: str) -> None:
+    """A slip is an error that shows the value and says what to write."""
+    with pytest.raises(DefinitionError, match=re.escape(says)):
         Faults(**options)
+
+
+def test_faults_show_what_was_said() -> None:
+    """Their text can be pasted, and leaves out what nobody asked for."""
+    faults = Faults(crash=0.05, clock_skew="1h", at={3: "crash_after"})
+    assert repr(faults) == "Faults(crash=0.05, clock_skew='1h', at={3: 'crash_after'})"
+    assert eval(repr(faults)) == faults
+    assert len({faults, Faults()}) == 2
 
 
 def test_there_is_at_least_one_worker() -> None:
@@ -311,6 +347,77 @@ def test_an_error_of_the_plan_is_raised_as_it_is() -> None:
     """Not inside of groups of the nurseries that it passed."""
     with pytest.raises(InvalidInput, match="reserved"):
         simulate(app, [Event("flowgen/mine")])
+
+
+# -- faults ----------------------------------------------------------------------------------------
+
+
+def test_what_went_wrong_is_counted() -> None:
+    """By kind, and with the rare states that were reached; a set of simulations can ask that each was."""
+
+    async def slow(order: str) -> Paid:
+        await trio.sleep(20)
+        return Paid(5)
+
+    counts: Counter[str] = Counter()
+    for seed in range(12):
+        events = [PLACED, ("1h", APPROVED), ("2h", Event("order/placed", {"order": "8"}))]
+        trace = simulate(app, events, {"charge": slow}, seed=seed, workers=3, faults=FAULTS)
+        assert trace.faults <= FAULTS.most
+        counts += trace.counts
+    assert [kind for kind in CHANCES if not counts[kind]] == []
+    rare = ("took_over", "refused: LeaseLost", "overtaken", "crash before commit", "crash after commit")
+    assert [what for what in rare if not counts[what]] == []
+    assert simulate(app, [PLACED], {"charge": Paid(5)}).counts == {}
+
+
+def test_a_fault_can_be_planned() -> None:
+    """For the n-th commit or claim; the trace lists them, with what can happen to each."""
+    asked = simulate(app, [PLACED], {"charge": Paid(5)}, until="1h", faults=Faults(at={})).requests
+    (charged,) = [each for each in asked if each.what.startswith("the commit that records step 'charge' ")]
+    assert (charged.worker, "pause" in charged.faults) == ("worker 1", True)
+    trace = simulate(app, [PLACED], {"charge": Paid(5)}, until="1h", faults=Faults(at={charged.number: "crash_after"}))
+    assert trace.counts["crash"] == trace.counts["crash after commit"] == trace.faults == 1
+    assert len(trace.executed("charge")) == 1
+    trace = simulate(app, [PLACED], {"charge": Paid(5)}, until="1h", faults=Faults(at={charged.number: "crash_before"}))
+    assert len(trace.executed("charge")) == 2
+    assert trace.run("fulfil").status == "waiting"
+
+
+def test_clocks_of_engines_may_be_wrong() -> None:
+    """By an hour, and 5 % too fast or slow: no timer fires before its time by the store's clock (I28)."""
+    faults = Faults(clock_skew="1h", clock_drift=0.05, crash=0.02)
+    for seed in range(5):
+        trace = simulate(app, [PLACED, ("1h", APPROVED)], {"charge": Paid(5)}, seed=seed, workers=2, faults=faults)
+        check_invariants(trace)
+        assert trace.run("fulfil").result == ["7!", 5, True]
+
+
+def test_the_clock_of_the_store_may_jump() -> None:
+    """Forward or back, by up to an hour: nothing fires early, no lease lives for ever, all ends (I29)."""
+    jumps: Counter[str] = Counter()
+    for seed in range(8):
+        faults = Faults(clock_jump=0.05, crash=0.02, most=6)
+        trace = simulate(app, [PLACED, ("1h", APPROVED)], {"charge": Paid(5)}, seed=seed, workers=2, faults=faults)
+        check_invariants(trace)
+        jumps.update(
+            "back" if "set back" in entry.what else "on" for entry in trace.entries if "clock is" in entry.what
+        )
+    assert min(jumps["back"], jumps["on"]) > 3
+
+
+class Littering(MemoryStore):
+    """Keeps an open wait for each run, whatever the run waits for."""
+
+    async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
+        return (Wait("left-over", app, run, "none", "order/approved", 0, 0),)
+
+
+def test_a_simulation_with_faults_ends_at_the_doctor() -> None:
+    """What is left in the store when all is at rest, and follows from no history, is a violation (I9, I43)."""
+    trace = simulate(app, [PLACED], {"charge": TimeoutError}, store=Littering, faults=Faults(evict=0.1))
+    with pytest.raises(AssertionError, match=r"the doctor: shop/fulfil#0: .* it has ended, but has 1 open waits"):
+        check_invariants(trace)
 
 
 # -- the trace -------------------------------------------------------------------------------------
@@ -455,6 +562,14 @@ def test_a_simulation_ends_when_nothing_but_schedules_is_due(events: list[Event[
     trace = simulate(_daily(), events)
     assert (trace.finished, trace.ended_at - trace.started_at) == (True, days * 86_400_000_000)
     assert [run.status for run in trace.runs if run.workflow_id == "report"] == ["completed"] * days
+
+
+def test_a_year_of_ticks_is_simulated() -> None:
+    """Each tick of a year starts one run, and the world turns a few times for each: no time is spent on waiting."""
+    trace = simulate(_daily(), until="365d")
+    assert [run.status for run in trace.runs] == ["completed"] * 365
+    assert len({run.result for run in trace.runs}) == 365
+    assert len(trace.entries) < 10 * 365
 
 
 def test_schedules_are_not_among_the_runs_of_a_trace() -> None:
