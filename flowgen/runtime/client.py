@@ -20,6 +20,7 @@ from ..errors import FlowgenError
 from ..events import AcceptedEvent
 from ..history import Record
 from .bulk import BulkResult
+from .counting import Bucket
 from .engine import Engine
 from .info import Page, RunInfo
 from .naming import Target
@@ -158,6 +159,19 @@ class Client:
     def children(self, run: str, *, cursor: str | None = None) -> Page[RunInfo]:
         """See `Engine.children`."""
         return self._call(partial(self.engine.children, run, cursor=cursor))
+
+    def counts(
+        self,
+        *,
+        after: datetime,
+        before: datetime,
+        buckets: int = 48,
+        workflow: Target | None = None,
+        app: str | None = None,
+    ) -> tuple[Bucket, ...]:
+        """See `Engine.counts`."""
+        ask = partial(self.engine.counts, after=after, before=before, buckets=buckets, workflow=workflow, app=app)
+        return self._call(ask)
 
     def history(self, run: str) -> list[Record]:
         """See `Engine.history`."""

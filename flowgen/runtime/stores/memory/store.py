@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -17,6 +17,7 @@ import trio
 from ....events import AcceptedEvent
 from ....runs import RunRow
 from ....transition import Cell, Key, Transition, Wait
+from ...counting import Count
 from ...store import (
     PAGE,
     Claims,
@@ -32,7 +33,7 @@ from ...store import (
     RunFilter,
     Who,
 )
-from . import commits, ownership, queries, registry
+from . import commits, counting, ownership, queries, registry
 from .state import State
 
 
@@ -220,6 +221,13 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         with self._lock:
             return queries.find_runs(self._state, where, cursor, limit)
+
+    async def count_runs(
+        self, app: str | None, workflow: str | None, edges: Sequence[int]
+    ) -> Sequence[Mapping[str, Count]]:
+        await trio.lowlevel.checkpoint()
+        with self._lock:
+            return counting.count_runs(self._state, app, workflow, edges)
 
     async def find_events(
         self, name: str | None = None, cursor: str | None = None, limit: int = PAGE

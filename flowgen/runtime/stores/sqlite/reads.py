@@ -141,7 +141,7 @@ def find_runs(connection: apsw.Connection, where: RunFilter, cursor: str | None,
     bounds = (*newest, where.after if where.after is not None else 0, limit + 1)
     statuses = STATUSES if where.status is None else _OPEN if where.status == "open" else (where.status,)
     query, name = (_IN_APP, ()) if where.workflow is None else (_IN_WORKFLOW, (where.workflow,))
-    apps = _apps(connection) if where.app is None else [where.app]
+    apps = apps_of(connection) if where.app is None else [where.app]
     lists = [connection.execute(query, (*bounds, status, app, *name)) for app in apps for status in statuses]
     merged = heapq.merge(*lists, key=_by_creation, reverse=True)
     return _page(merged, limit, run_of, _by_creation)
@@ -151,7 +151,7 @@ def _by_creation(columns: Columns) -> tuple[int, str, str]:
     return columns[4], columns[1], columns[2]
 
 
-def _apps(connection: apsw.Connection) -> Iterator[str]:
+def apps_of(connection: apsw.Connection) -> Iterator[str]:
     """The apps that have runs: one step down the index each."""
     app = connection.execute(_NEXT_APP, ("",)).get
     while app is not None:
