@@ -27,6 +27,7 @@ from .routes import Call, Route, check_query
 from .service import Service
 from .settings import Settings
 from .table import TABLE
+from .ui.table import UI
 
 
 def http_app(app: App | Iterable[App], engine: Engine | Client, *, settings: Settings | None = None) -> ASGIApp:
@@ -60,7 +61,7 @@ def _engine_of(engine: Engine | Client) -> Engine:
 def _router(service: Service) -> list[StarletteRoute]:
     """One Starlette route for each path: so one that is called with another method knows all that it has."""
     paths: dict[str, dict[str, Route]] = {}
-    for route in TABLE:
+    for route in (*TABLE, *UI):
         paths.setdefault(route.path, {})[route.method] = route
     return [_path(path, routes, service) for path, routes in paths.items()]
 
@@ -74,7 +75,7 @@ def _path(path: str, routes: dict[str, Route], service: Service) -> StarletteRou
             check_query(call)
             return await route.handler(call)
         except Exception as error:
-            return problem_of(error).response()
+            return route.refused(call, problem_of(error))
 
     return StarletteRoute(path, serve, methods=list(routes), name=path)
 

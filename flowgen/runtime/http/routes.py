@@ -58,6 +58,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Response]]
+Refused = Callable[[Call, Problem], Response]
 
 
 @attrs.frozen
@@ -69,9 +70,17 @@ class Parameter:
     schema: Mapping[str, Any] = {"type": "string"}
 
 
+def refused_as_json(call: Call, problem: Problem) -> Response:
+    """How programs are refused."""
+    return problem.response()
+
+
 @attrs.frozen
 class Route:
-    """One method on one path. `body` and the values of `answers` name schemas (`schemas`); "" is no body."""
+    """One method on one path. `body` and the values of `answers` name schemas (`schemas`); "" is no body.
+
+    `refused` makes the answer of a request that is refused: pages for people have their own.
+    """
 
     method: str
     path: str
@@ -81,6 +90,7 @@ class Route:
     query: tuple[Parameter, ...] = ()
     body: str = ""
     answers: Mapping[int, str] = attrs.field(factory=dict)
+    refused: Refused = refused_as_json
 
 
 LIMIT_PARAMETER: Final = Parameter(

@@ -1,0 +1,74 @@
+"""When each step of a run was asked for: replayed on the code that wrote the history.
+
+A body step leaves no record when it begins, only when it ends; but what a body asks for follows from its history. So
+the history is fed to the code once more, and what it asks for after each record began at the time of that record.
+
+Only the code that the run began on is asked (the same digest), and only as far as it has been before: then it
+does again what it did then, and cannot hang. Whatever else happens, nothing is known, and others guess.
+
+Refuses to know how it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from ....errors import FlowgenError
+from ....history import ENDS, Started, effective
+from ....verdicts import interpreter_of
+from ....workflow import Workflow
+from ...digest import code_digest
+from ...store import Loaded
+
+LONGEST: Final = 2_000
+"""Longer histories are not replayed for a picture."""
+
+
+@attrs.frozen
+class Asked:
+    """What a body asked for: the time of each step's request, those that were given up, and the bodies still open."""
+
+    at: Mapping[str, int] = attrs.Factory(dict)
+    abandoned: Mapping[str, int] = attrs.Factory(dict)
+    executing: tuple[str, ...] = ()
+    known: bool = False
+
+
+NOTHING: Final = Asked()
+
+
+def asked_for(workflow: Workflow[Any, Any] | None, loaded: Loaded) -> Asked:
+    """What the run asked for and when, as far as `workflow` is the code that it began on."""
+    records = loaded.records
+    if workflow is None or not 2 <= len(records) <= LONGEST or not loaded.events:
+        return NOTHING
+    begun = records[0]
+    if not isinstance(begun, Started) or begun.digest != code_digest(workflow):
+        return NOTHING
+    try:
+        return _replayed(workflow, loaded)
+    except FlowgenError:
+        return NOTHING
+
+
+def _replayed(workflow: Workflow[Any, Any], loaded: Loaded) -> Asked:
+    interpreter = interpreter_of(workflow, loaded)
+    at: dict[str, int] = {}
+    abandoned: dict[str, int] = {}
+    try:
+        for position, record in effective(loaded.records):
+            if isinstance(record, ENDS):
+                break
+            interpreter.position = position
+            interpreter.feed(record)
+            for step in interpreter.take_fresh():
+                at[step.id] = record.at
+            for step in interpreter.take_abandoned():
+                abandoned[step.id] = record.at
+        executing = tuple(step.id for step in interpreter.pending.values() if step.kind == "run")
+        return Asked(at, abandoned, executing if loaded.row.open else (), known=True)
+    finally:
+        interpreter.close()

@@ -1,0 +1,48 @@
+"""In and out: a token, once given, stays in a cookie that no script can read and no other site can send.
+
+The cookie is the token itself; whether it is still in force is looked at with each request. A page for which it
+is missing answers 401 with the form in its place, so that nobody is sent anywhere, and comes back where they
+wanted to go.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from ..access import COOKIE
+from ..problems import Problem
+from ..routes import Call, answer
+from ..settings import is_one_of
+from .render import page
+
+_LONGEST: Final = 4_096
+_YEAR: Final = 365 * 24 * 3600
+
+
+async def login_page(call: Call) -> Response:
+    return page(call, "login.html", needs_token=bool(call.service.settings.auth_tokens))
+
+
+async def log_in(call: Call) -> Response:
+    """`{"token": TOKEN}`: 200 and the cookie, or 401."""
+    document = await call.json()
+    token = document.get("token") if isinstance(document, dict) else None
+    if not isinstance(token, str) or not 1 <= len(token) <= _LONGEST:
+        raise Problem(400, "invalid_login", 'send {"token": "…"}', "/token")
+    settings = call.service.settings
+    if not settings.auth_tokens:
+        raise Problem(409, "no_tokens", "this server has no tokens: everything is open to this machine already")
+    if not is_one_of(token, settings.auth_tokens):
+        raise Problem(401, "unauthorized", "this token is not one of this server's", "/token")
+    response = answer({"status": "ok"})
+    secure = call.request.url.scheme == "https"
+    response.set_cookie(COOKIE, token, max_age=_YEAR, httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+async def log_out(call: Call) -> Response:
+    response = answer({"status": "ok"})
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=call.request.url.scheme == "https")
+    return response
