@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random, randrange
 
-from flowgen.runtime import Client, start_engine
+from flowgen.runtime import LocalClient, start_engine
 
 from . import ledger
 from .app import app
@@ -62,7 +62,7 @@ def run(directory: Path, rows: list[OrderPlaced], kills: int, dice: Random) -> t
         engine.kill()
 
 
-def _act(client: Client, customers: Customers, boss: Boss, hammer: Hammer) -> None:
+def _act(client: LocalClient, customers: Customers, boss: Boss, hammer: Hammer) -> None:
     """Let them act until all orders are done, or it takes too long: then say what is still open."""
     started, progress, told = time.monotonic(), Progress(), 0
     while (seconds := time.monotonic() - started) < LIMIT_SECONDS:
@@ -81,7 +81,7 @@ def _act(client: Client, customers: Customers, boss: Boss, hammer: Hammer) -> No
         print(client.why(run))
 
 
-def _open_runs(client: Client) -> list[str]:
+def _open_runs(client: LocalClient) -> list[str]:
     return [run.id for status in OPEN for run in client.runs(status=status, limit=5).items]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from flowgen.history import Record
-from flowgen.runtime import Client, RunInfo
+from flowgen.runtime import LocalClient, RunInfo
 
 from . import gateway, ledger, warehouse
 from .app import fulfil
@@ -14,7 +14,7 @@ from .audit import Evidence, RunEvidence
 History = tuple[RunInfo, Sequence[Record]]
 
 
-def histories(client: Client) -> Iterator[History]:
+def histories(client: LocalClient) -> Iterator[History]:
     """All runs of `fulfil` with their histories."""
     cursor = None
     while True:

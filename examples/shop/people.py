@@ -13,7 +13,7 @@ from random import Random
 import attrs
 
 from flowgen import Event
-from flowgen.runtime import Client
+from flowgen.runtime import LocalClient
 
 from . import ledger
 from .app import ApprovalGiven
@@ -27,7 +27,7 @@ ORDERS_A_SECOND = 45
 class Customers:
     """They place the orders, one row of the file after the other, and all of them click twice."""
 
-    client: Client
+    client: LocalClient
     rows: list[OrderPlaced]
     sent: int = 0
 
@@ -44,7 +44,7 @@ class Customers:
 class Boss:
     """Answers whoever asks for an approval; refuses some, and does not answer to some at all."""
 
-    client: Client
+    client: LocalClient
     seen: set[str] = attrs.Factory(set)
 
     def act(self, seconds: float) -> None:

@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .bulk import BulkResult
-    from .client import Client, start_engine
+    from .client import LocalClient, start_engine
     from .engine import Engine
     from .info import Page, RunInfo
     from .opening import open_engine
     from .workflows import WorkflowInfo
 
-__all__ = ["BulkResult", "Client", "Engine", "Page", "RunInfo", "WorkflowInfo", "open_engine", "start_engine"]
+__all__ = ["BulkResult", "Engine", "LocalClient", "Page", "RunInfo", "WorkflowInfo", "open_engine", "start_engine"]
 
 _HOMES = {
     "BulkResult": "bulk",
     "WorkflowInfo": "workflows",
-    "Client": "client",
+    "LocalClient": "client",
     "start_engine": "client",
     "Engine": "engine",
     "open_engine": "opening",

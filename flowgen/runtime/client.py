@@ -48,7 +48,7 @@ class CancelSelection(Selection, total=False):
     reason: str
 
 
-class Client:
+class LocalClient:
     """The verbs of an `Engine`, blocking. Made by `start_engine`."""
 
     def __init__(self, engine: Engine) -> None:
@@ -197,7 +197,7 @@ class Client:
 
 
 @contextmanager
-def start_engine(app: App | Iterable[App], store: str | Store = "memory://", **options: Any) -> Iterator[Client]:
+def start_engine(app: App | Iterable[App], store: str | Store = "memory://", **options: Any) -> Iterator[LocalClient]:
     """Open an engine in a thread of its own and give its blocking client; options as for `open_engine`.
 
     ::
@@ -211,7 +211,7 @@ def start_engine(app: App | Iterable[App], store: str | Store = "memory://", **o
 
     async def serve() -> None:
         async with open_engine(app, store, **options) as engine:
-            state["client"] = Client(engine)
+            state["client"] = LocalClient(engine)
             closing = state["closing"] = trio.Event()
             opened.set()
             await closing.wait()
@@ -229,7 +229,7 @@ def start_engine(app: App | Iterable[App], store: str | Store = "memory://", **o
     opened.wait()
     if "client" not in state:
         raise _single(state["error"])
-    client: Client = state["client"]
+    client: LocalClient = state["client"]
     try:
         yield client
     finally:

@@ -37,7 +37,7 @@ from flowgen.duration import DAY, HOUR, MAX_DURATION, MINUTE
 from flowgen.expression import compiled
 from flowgen.flow_control import options as flow_options
 from flowgen.flow_control import policies
-from flowgen.runtime import Client, Engine, RunInfo, engine, executor, opening, worker
+from flowgen.runtime import Engine, LocalClient, RunInfo, engine, executor, opening, worker
 from flowgen.runtime import store as contract
 from flowgen.values import arguments
 
@@ -79,7 +79,7 @@ def test_every_verb_and_option_of_the_engine_is_on_its_page() -> None:
     verbs = [name for name in public(Engine) if inspect.iscoroutinefunction(getattr(Engine, name))]
     options = [n for n in inspect.signature(opening.open_engine).parameters if n not in ("environment", "executor")]
     fields = [field.name for field in attrs.fields(RunInfo)]
-    assert missing([*verbs, *public(Client), *options, *fields, *get_args(runs.Status)], page("engine")) == []
+    assert missing([*verbs, *public(LocalClient), *options, *fields, *get_args(runs.Status)], page("engine")) == []
 
 
 def test_every_option_of_workflows_is_on_its_page() -> None:

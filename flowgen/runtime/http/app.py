@@ -18,7 +18,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
 from ...app import App
-from ..client import Client
+from ..client import LocalClient
 from ..engine import Engine
 from .access import check_access
 from .guard import Guard
@@ -30,7 +30,7 @@ from .table import TABLE
 from .ui.table import UI
 
 
-def http_app(app: App | Iterable[App], engine: Engine | Client, *, settings: Settings | None = None) -> ASGIApp:
+def http_app(app: App | Iterable[App], engine: Engine | LocalClient, *, settings: Settings | None = None) -> ASGIApp:
     """The ASGI app of an engine: event API, REST, health. Serve it, or mount it in an app of your own.
 
     `app` is the app, or the apps, whose workflows it describes; `engine` what `open_engine` or `start_engine` gave. The
@@ -54,7 +54,7 @@ def http_app(app: App | Iterable[App], engine: Engine | Client, *, settings: Set
     return made
 
 
-def _engine_of(engine: Engine | Client) -> Engine:
+def _engine_of(engine: Engine | LocalClient) -> Engine:
     return engine if isinstance(engine, Engine) else engine.engine
 
 
