@@ -4,6 +4,7 @@ A program is a *block*, a list of *nodes*; it is plain JSON, so that another pro
 
 =====================================  ==============================================================
 `["step", kind, name]`                 a leaf command, see `LEAVES`
+`["changed", kind, name]`              the same with other arguments, see `CHANGED`
 `["all", options, branches]`           `All`; options: `limit`, `collect`, `named`
 `["race", branches]`                   `Race`
 `["sub", block]`                       `yield from` a part
@@ -67,6 +68,17 @@ LEAVES: dict[str, Callable[[str], Command[Any]]] = {
     "send": lambda name: SendEvent(name, Event("order/done", {"name": name})),
     "tell": lambda name: SendSignal(name, f"signal {name}"),
 }
+
+CHANGED: dict[str, Callable[[str], Command[Any]]] = {
+    "run": lambda name: Run(name, act, name, "changed"),
+    "sleep": lambda name: Sleep(name, "2m"),
+    "wait": lambda name: WaitFor(name, "order/paid", match="data.changed", timeout="1h"),
+    "signal": lambda name: WaitForSignal(name, f"changed signal {name}", timeout="1h"),
+    "invoke": lambda name: Invoke(name, "child", {"name": "changed"}),
+    "send": lambda name: SendEvent(name, Event("order/done", {"name": "changed"})),
+    "tell": lambda name: SendSignal(name, f"changed signal {name}"),
+}
+"""The same leaves with other arguments."""
 
 
 # -- running one -----------------------------------------------------------------------------------
@@ -145,6 +157,8 @@ def _command(ctx: Context[Any], node: Any) -> Command[Any]:
     match node:
         case ["step", kind, name]:
             return LEAVES[kind](name)
+        case ["changed", kind, name]:
+            return CHANGED[kind](name)
         case ["race", branches]:
             return Race(**{f"k{n}": _branch(ctx, branch) for n, branch in enumerate(branches)})
         case ["all", options, branches]:

@@ -116,7 +116,7 @@ def _tell(tally: Tally, target: str) -> None:
     counts = f"{tally.same} same, {tally.safe} safe, {tally.breaking} break{'s' if tally.breaking == 1 else ''}"
     say(f"{tally.runs} run{'s' if tally.runs != 1 else ''} replayed on {printable(target)}: {counts}")
     for reason, many in tally.why_safe.most_common(_REASONS):
-        say(printable(f"safe    {many} × {reason}"))
+        say(printable(f"safe {many} × {reason}"))
     for group in tally.groups:
         say("\n" + "\n".join(_portrait(group)))
     if tally.ungrouped:

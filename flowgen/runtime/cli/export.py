@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, aclosing
 from typing import TYPE_CHECKING, TextIO
 
 import attrs
@@ -84,16 +84,17 @@ async def _export(store: Store, selection: _Selection, print_lines: Callable[[st
     from ...codec import export_lines
 
     done = _Done()
-    async for loaded in _selected(store, selection, done):
-        print_lines("\n".join(export_lines(loaded.row, loaded.events, loaded.records)))
-        done.runs += 1
-        done.records += len(loaded.records)
-        if done.runs == selection.limit:
-            break
+    async with aclosing(_selected(store, selection, done)) as selected:
+        async for loaded in selected:
+            print_lines("\n".join(export_lines(loaded.row, loaded.events, loaded.records)))
+            done.runs += 1
+            done.records += len(loaded.records)
+            if done.runs == selection.limit:
+                break
     return done
 
 
-async def _selected(store: Store, selection: _Selection, done: _Done) -> AsyncIterator[Loaded]:
+async def _selected(store: Store, selection: _Selection, done: _Done) -> AsyncGenerator[Loaded, None]:
     """The runs, one at a time. A damaged one is told and left out, unless it was asked for by its id."""
     from ...runs import status_of
     from ..listing import stored_status
@@ -108,17 +109,18 @@ async def _selected(store: Store, selection: _Selection, done: _Done) -> AsyncIt
         return
     app, workflow = (None, None) if selection.workflow is None else await names.workflow(selection.workflow)
     where = RunFilter(app, workflow, stored_status(selection.status), selection.before, selection.after)
-    async for row in rows(store, where):
-        if selection.status not in (None, status_of(row)):
-            continue
-        try:
-            loaded = await store.load(row.app, row.id)
-        except DamagedRun as error:
-            done.damaged += 1
-            note(printable(f"left out: {error}"))
-            continue
-        if loaded is not None:
-            yield loaded
+    async with aclosing(rows(store, where)) as found:
+        async for row in found:
+            if selection.status not in (None, status_of(row)):
+                continue
+            try:
+                loaded = await store.load(row.app, row.id)
+            except DamagedRun as error:
+                done.damaged += 1
+                note(printable(f"left out: {error}"))
+                continue
+            if loaded is not None:
+                yield loaded
 
 
 def _at(option: str, text: str | None) -> int | None:

@@ -1,8 +1,8 @@
 """The processes that replay recorded runs, as many as there are processors.
 
 A process imports the target for itself and answers for one reference after the other. So a body that spins, or ends
-its process, costs one run a bad verdict, and the process is replaced, if that does not happen all the time. With `perturb` each run is replayed twice, the
-second time by a process with another hash seed and another clock.
+its process, costs one run a bad verdict, and the process is replaced, if that does not happen all the time. With
+`perturb` each run is replayed twice, the second time by a process with another hash seed and another clock.
 
 Answers come in the order of the references, whichever process was first. Memory is bounded: no more than a few
 chunks of references are under way.
@@ -16,8 +16,8 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from typing import IO
 
 import attrs
@@ -52,7 +52,7 @@ class Crew:
     perturb: bool = False
     patience: float = PATIENCE
 
-    async def answer(self, refs: AsyncIterator[Ref], tell: Callable[[Answer], None]) -> None:
+    async def answer(self, refs: AsyncGenerator[Ref, None], tell: Callable[[Answer], None]) -> None:
         """Have all runs judged and told. Raises `InvalidInput` if a process cannot even begin."""
         order = _Order(tell, self.jobs * _WINDOW)
         send, receive = trio.open_memory_channel[tuple[int, list[Ref]]](0)
@@ -60,9 +60,9 @@ class Crew:
             for _ in range(self.jobs):
                 nursery.start_soon(self._work, receive.clone(), order)
             receive.close()
-            async with send:
+            async with send, aclosing(refs), aclosing(_chunks(refs)) as chunks:
                 number = 0
-                async for chunk in _chunks(refs):
+                async for chunk in chunks:
                     await order.room()
                     await send.send((number, chunk))
                     number += 1
@@ -83,15 +83,15 @@ class Crew:
                     both = zip(answers[plain], answers[other], strict=True)
                     order.done(number, [compared(one, another) for one, another in both])
         finally:
-            plain.kill()
-            other.kill()
+            await plain.end()
+            await other.end()
 
 
 async def _keep(process: _Process, refs: list[Ref], answers: dict[_Process, list[Answer]]) -> None:
     answers[process] = await process.answer(refs)
 
 
-async def _chunks(refs: AsyncIterator[Ref]) -> AsyncIterator[list[Ref]]:
+async def _chunks(refs: AsyncGenerator[Ref, None]) -> AsyncGenerator[list[Ref], None]:
     chunk: list[Ref] = []
     async for ref in refs:
         chunk.append(ref)
@@ -152,7 +152,7 @@ class _Process:
                     answers.append(msgspec.json.decode(await self._line(process), type=Answer))
             except _Over as over:
                 answers.append(died(refs[len(answers)], str(over)))
-                self.kill()
+                await self.end()
                 self._deaths += 1
                 if self._deaths == DEATHS:
                     raise InvalidInput(f"{DEATHS} replays did not come to an end; the last one {over}") from over
@@ -173,7 +173,7 @@ class _Process:
                 await self._say(process, msgspec.json.encode(self._begin) + b"\n")
                 await self._line(process)
             except _Over as over:
-                self.kill()
+                await self.end()
                 raise InvalidInput(f"a process that replays {over} before it began: {_last_line(errors)}") from over
         return process
 
@@ -196,12 +196,18 @@ class _Process:
             return line
         raise _Over(f"took longer than {self._patience:g} seconds")
 
-    def kill(self) -> None:
+    async def end(self) -> None:
         """End it where it stands: it has nothing that could be lost."""
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            self._process = None
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    await stream.aclose()
 
 
 def _how_it_ended(code: int) -> str:

@@ -9,7 +9,8 @@ Refuses to know what becomes of the runs.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -42,7 +43,7 @@ class Source(Protocol):
     """Recorded runs, somewhere."""
 
     async def digests(self, app: str) -> dict[str, str]: ...
-    def refs(self, choice: Choice) -> AsyncIterator[Ref]: ...
+    def refs(self, choice: Choice) -> AsyncGenerator[Ref, None]: ...
     async def load(self, ref: Ref) -> RecordedRun | None: ...
     async def close(self) -> None: ...
 
@@ -56,7 +57,7 @@ async def open_source(against: str) -> Source:
     return StoreSource(store)
 
 
-async def rows(store: Store, where: RunFilter) -> AsyncIterator[RunRow]:
+async def rows(store: Store, where: RunFilter) -> AsyncGenerator[RunRow, None]:
     """The rows of all runs that a filter selects, newest first, read page by page."""
     cursor: str | None = None
     while True:
@@ -74,18 +75,20 @@ class StoreSource:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    async def refs(self, choice: Choice) -> AsyncIterator[Ref]:
+    async def refs(self, choice: Choice) -> AsyncGenerator[Ref, None]:
         """All open runs of the app, then the newest ones that have ended."""
-        async for row in rows(self.store, RunFilter(choice.app, status="open")):
-            yield row.app, row.id
+        async with aclosing(rows(self.store, RunFilter(choice.app, status="open"))) as opened:
+            async for row in opened:
+                yield row.app, row.id
         for workflow in choice.workflows:
             for status in ENDINGS if choice.closed else ():
                 left = choice.closed
-                async for row in rows(self.store, RunFilter(choice.app, workflow, status)):
-                    yield row.app, row.id
-                    left -= 1
-                    if not left:
-                        break
+                async with aclosing(rows(self.store, RunFilter(choice.app, workflow, status))) as ended:
+                    async for row in ended:
+                        yield row.app, row.id
+                        left -= 1
+                        if not left:
+                            break
 
     async def load(self, ref: Ref) -> RecordedRun | None:
         """A run; None if it was deleted meanwhile. Raises `DamagedRun`."""
@@ -111,7 +114,7 @@ class FileSource:
         """None: what is in the file is meant, whatever code it began on."""
         return {}
 
-    async def refs(self, choice: Choice) -> AsyncIterator[Ref]:
+    async def refs(self, choice: Choice) -> AsyncGenerator[Ref, None]:
         """Where in the file the runs of the app begin. Raises `InvalidInput` if it is no export."""
         offset, first = 0, True
         with _opened(self._path) as file:
