@@ -26,7 +26,7 @@ CASES = store_cases()
 
 
 def again(store: Any, clock: Any) -> DocumentStore:
-    return DocumentStore(store._shelf, clock, inline=True)
+    return DocumentStore(store.shelf, clock, inline=True)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -41,6 +41,7 @@ from . import (
     query_cases,
     ready_cases,
     registration_cases,
+    restart_cases,
     slot_cases,
     strike_cases,
     wait_cases,
@@ -75,6 +76,7 @@ def store_cases() -> list[Case]:
         key_cases,
         registration_cases,
         query_cases,
+        restart_cases,
         concurrency_cases,
         model_cases,
     )

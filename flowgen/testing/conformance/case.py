@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -14,6 +16,8 @@ from .world import Unavailable, World, WorldClock
 
 PATIENCE = 60
 """Seconds after which a store that does not answer has failed."""
+
+_HERE = str(Path(__file__).parent)
 
 Script = Callable[[World], Awaitable[None]]
 Factory = Callable[..., Store]
@@ -89,8 +93,14 @@ def _verdict(world: World, error: BaseException) -> Exception:
     if isinstance(error, Unavailable):
         return error
     steps = "\n".join(f"  {number:2}. {entry}" for number, entry in enumerate(world.log, 1))
-    trouble = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+    trouble = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}{_place(error)}"
     return AssertionError(f"{steps or '  (nothing was asked yet)'}\n{trouble}")
+
+
+def _place(error: BaseException) -> str:
+    """The line of the case at which it could not go on."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _HERE in frame.filename]
+    return f"\n  in: {frames[-1].line}" if frames else ""
 
 
 def _reopener(reopen: Reopen, store: Store, clock: WorldClock | None) -> Callable[[], Store]:

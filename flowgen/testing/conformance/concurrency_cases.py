@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import trio
 
 from ...runs import Message, RunRow
-from ...runtime.store import Conflict, Duplicate, Lease, LeaseLost, Refused
+from ...runtime.store import Conflict, Duplicate, Lease, LeaseLost, Refused, Who
 from ...transition import Cell, NewRun, TakeKey, Transition
 from .case import Collection
-from .world import APP, LEASE, World, cancelled, completed, done, encoded, result, started
+from .world import APP, LEASE, OFFERS, World, cancelled, completed, done, encoded, result, started
 
 case = Collection()
 
@@ -115,19 +116,8 @@ async def no_update_of_a_cell_is_lost(world: World) -> None:
 
     async def count() -> None:
         for _ in range(4):
-            while not await add():
+            while not await _add(world.store):
                 await trio.lowlevel.checkpoint()
-
-    async def add() -> bool:
-        cell = (await world.store.cells(APP, ["count"])).get("count") or Cell(APP, "count", 0, encoded(0))
-        assert cell.value is not None
-        total = int(bytes(cell.value)) + 1
-        write = Cell(APP, "count", cell.version, encoded(total))
-        try:
-            await world.store.commit(Transition(f"count {total}", cells=(write,)))
-        except Conflict:
-            return False
-        return True
 
     await _at_once(*[count] * 8)
     cell = (await world.raw.cells(APP, ["count"]))["count"]
@@ -295,3 +285,34 @@ async def a_cancelled_caller_leaves_the_store_whole(world: World) -> None:
 async def _commit_pair(world: World, row: RunRow, number: int) -> None:
     message = Message(f"m{number}", APP, "idle", result())
     await world.store.commit(world.progress(row, started(), messages=(message,)))
+
+
+@case
+async def two_stores_claim_and_count_at_once(world: World) -> None:
+    """Workers of two processes share the runs, and count in one cell: none has two owners, no count is lost."""
+    other = await world.second()
+    for number in range(24):
+        await world.create(f"r{number:02}")
+    owners: list[str] = []
+
+    async def work(store: Any, worker: str) -> None:
+        while runs := (await store.claim(Who(worker, OFFERS), 1, LEASE)).runs:
+            owners.extend(claimed.row.id for claimed in runs)
+            while not await _add(store):
+                await trio.lowlevel.checkpoint()
+
+    await _at_once(*(partial(work, store, f"w{n} of {store}") for n in range(3) for store in (world.store, other)))
+    world.expect("runs claimed", sorted(owners), [f"r{n:02}" for n in range(24)])
+    world.expect("the count", (await world.raw.cells(APP, ["count"]))["count"].value, encoded(24))
+
+
+async def _add(store: Any) -> bool:
+    """Add one to a cell, unless somebody else was faster."""
+    cell = (await store.cells(APP, ["count"])).get("count") or Cell(APP, "count", 0, encoded(0))
+    assert cell.value is not None
+    total = int(bytes(cell.value)) + 1
+    try:
+        await store.commit(Transition(f"count {total}", cells=(Cell(APP, "count", cell.version, encoded(total)),)))
+    except Conflict:
+        return False
+    return True

@@ -6,22 +6,52 @@ from collections.abc import Awaitable, Callable
 
 from ...runs import Message, RunRow
 from ...runtime.store import Conflict, Lease, LeaseLost
-from ...transition import Cell, NewRun, TakeKey, Transition
+from ...transition import Cell, DropKey, NewRun, Opening, TakeKey, Transition
 from .case import Collection
 from .world import APP, LEASE, MINUTE, SECOND, World, completed, done, encoded, failed, result, started
 
 case = Collection()
 
 Write = Callable[[World, RunRow], Awaitable[Transition]]
+Stale = Callable[[World], Awaitable[RunRow]]
+"""Leads to a fence that is not in force, and gives the row as somebody knows it who believes that it is."""
 
 
-async def _zombie(world: World) -> RunRow:
-    """The row as the first owner knows it, after a second worker has taken the run over."""
+async def _taken_over_by_another(world: World) -> RunRow:
     row = await world.own()
     await world.write(row, started())
     world.pass_time(LEASE)
     world.expect("another worker takes the run over", await world.claimed("w2"), ["r1"])
     return row
+
+
+async def _given_back(world: World) -> RunRow:
+    row = await world.own()
+    await world.write(row, started(), release=True, due_at=None)
+    return row
+
+
+async def _ended(world: World) -> RunRow:
+    row = await world.own()
+    await world.write(row, started(), completed(), stored="completed")
+    return row
+
+
+async def _parked(world: World) -> RunRow:
+    row = await world.own()
+    await world.write(row, started(), stored="parked", digest="code-1")
+    return row
+
+
+async def _not_claimed_yet(world: World) -> RunRow:
+    row = await world.own()
+    await world.write(row, started())
+    row.fence += 1
+    return row
+
+
+async def _never_there(world: World) -> RunRow:
+    return await world.row("ghost", fence=1)
 
 
 async def _records(world: World, row: RunRow) -> Transition:
@@ -74,37 +104,100 @@ async def _reopen(world: World, row: RunRow) -> Transition:
     return world.progress(row, reopen=True)
 
 
-def _zombie_case(name: str, write: Write) -> None:
+async def _close_wait(world: World, row: RunRow) -> Transition:
+    return world.progress(row, close_waits=("wait-1",))
+
+
+async def _look_back(world: World, row: RunRow) -> Transition:
+    return world.progress(row, looked=(("wait-1", 7),))
+
+
+async def _drop(world: World, row: RunRow) -> Transition:
+    await world.take("k2", "r1")
+    return world.progress(row, drop=(DropKey(APP, "k2", "r1"),))
+
+
+async def _route(world: World, row: RunRow) -> Transition:
+    await world.accept(await world.event("e2"))
+    return world.progress(row, routed=("e2",))
+
+
+async def _begin(world: World, row: RunRow) -> Transition:
+    return world.progress(row, done(), started_at=await world.now(), deadline=await world.now() + MINUTE)
+
+
+async def _open(world: World, row: RunRow) -> Transition:
+    return world.progress(row, opening=Opening((await world.event(),), slots=("k",)), release=True)
+
+
+def _fence_case(who: str, stale: Stale, name: str, write: Write) -> None:
     async def script(world: World) -> None:
-        row = await _zombie(world)
+        row = await stale(world)
         transition = await write(world, row)
         await world.refuses(LeaseLost(), world.store.commit(transition))
 
-    about = f"A worker whose run was taken over cannot {name}: it loses its lease, and nothing changes."
-    case.add(f"a_zombie_cannot_{name.replace(' ', '_')}", about, script)
+    about = f"{STALE[who][1]} cannot {name}: its lease is lost, and nothing changes."
+    case.add(f"{who}_cannot_{name.replace(' ', '_')}", about, script)
 
 
-for _name, _write in (
-    ("append records", _records),
-    ("release the run", _release),
-    ("end the run", _end),
-    ("park the run", _park),
-    ("drain mail", _drain),
-    ("send events", _send),
-    ("create children", _invoke),
-    ("put messages", _message),
-    ("open waits", _wait),
-    ("take keys", _key),
-    ("write cells", _cell),
-    ("reopen the run", _reopen),
-):
-    _zombie_case(_name, _write)
+STALE: dict[str, tuple[Stale, str]] = {
+    "a_zombie": (_taken_over_by_another, "A worker whose run was taken over"),
+    "who_gave_back": (_given_back, "A worker that gave the run back"),
+    "who_ended": (_ended, "A worker that has ended the run"),
+    "who_parked": (_parked, "A worker that has parked the run"),
+    "who_comes_early": (_not_claimed_yet, "Whoever names a fence that was never given out"),
+    "who_sees_ghosts": (_never_there, "Whoever owns a run that is not there"),
+}
+
+
+WRITES: dict[str, Write] = {
+    "append records": _records,
+    "release the run": _release,
+    "end the run": _end,
+    "park the run": _park,
+    "begin the run": _begin,
+    "open what is collected": _open,
+    "drain mail": _drain,
+    "send events": _send,
+    "create children": _invoke,
+    "put messages": _message,
+    "route events": _route,
+    "open waits": _wait,
+    "close waits": _close_wait,
+    "note how far it looked back": _look_back,
+    "take keys": _key,
+    "drop keys": _drop,
+    "write cells": _cell,
+}
+"""Everything that an owner's commit can do."""
+
+APPLIED_BEFORE = {
+    ("who_gave_back", "release the run"),
+    ("who_gave_back", "open what is collected"),
+    ("who_ended", "release the run"),
+    ("who_ended", "end the run"),
+    ("who_ended", "open what is collected"),
+    ("who_parked", "release the run"),
+    ("who_parked", "park the run"),
+    ("who_parked", "open what is collected"),
+    ("who_gave_back", "end the run"),
+    ("who_gave_back", "park the run"),
+    ("who_ended", "park the run"),
+    ("who_parked", "end the run"),
+}
+"""Not refused: without a record, one that gives up a run is known by fence and length alone, and was applied."""
+
+for _who, (_stale, _) in STALE.items():
+    for _name, _write in WRITES.items():
+        if (_who, _name) not in APPLIED_BEFORE:
+            _fence_case(_who, _stale, _name, _write)
+_fence_case("a_zombie", _taken_over_by_another, "reopen the run", _reopen)
 
 
 @case
 async def a_zombie_cannot_extend(world: World) -> None:
     """A lease under a stale fence is not extended, and the new owner's stays as it is."""
-    row = await _zombie(world)
+    row = await _taken_over_by_another(world)
     lease = Lease(APP, "r1", row.fence)
     extended = await world.unchanged(world.store.extend("w1", [lease], LEASE))
     world.expect("the zombie's lease", extended.mail, (None,))

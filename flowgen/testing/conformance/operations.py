@@ -102,7 +102,7 @@ class Write:
 
 @attrs.frozen
 class Tell:
-    """Put a message: a child's result, a cancel or an event that is collected."""
+    """Put a message: a child's result, a cancel or, if the run collects, an event."""
 
     run: int
     message: int

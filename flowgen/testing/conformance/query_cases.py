@@ -336,7 +336,7 @@ async def two_stores_on_the_same_data_agree(world: World) -> None:
     row = await world.own("r1")
     await world.write(row, started())
     loaded = await other.load(APP, "r1")
-    world.expect("the other reads it", loaded.records, (started(),))
+    world.expect("the other reads it", loaded and loaded.records, (started(),))
     world.expect("the other refuses it", await _claimed(other), 0)
     await world.create("r2")
     world.expect("one of them has it", (await _claimed(other), await world.claimed("w1")), (1, []))

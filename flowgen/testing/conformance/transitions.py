@@ -95,7 +95,8 @@ class Builder:
 
     async def _message(self, operation: Tell, side: Store) -> Message:
         body: Body = CancelRequested("enough") if operation.cancel else result()
-        if operation.event is not None and not operation.cancel:
+        row = await self.row(operation.run)
+        if operation.event is not None and not operation.cancel and row is not None and row.stored == "collecting":
             event = await side.event(f"e{operation.event}")
             body = EventCollected(event or self._event(operation.event, 0, False))
         due_at = after(self.now, operation.due)
@@ -116,6 +117,8 @@ class Builder:
         row = await self.row(operation.run) or RunRow(app, id, WORKFLOWS[0], 0, 0)
         now = self.now
         drained = {"none": 0, "first": min(row.drained + 1, row.mail), "all": row.mail}[operation.drain]
+        if row.stored == "collecting" and operation.opens is None and operation.stored in ("open", "parked"):
+            drained = 0  # what is collected is read by the opening, never before: stores need not unlearn it
         position = row.length + operation.position
         progress = Progress(
             app,

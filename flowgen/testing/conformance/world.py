@@ -11,6 +11,7 @@ was given the world's clock. A case that needs what this store cannot give raise
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import copy
 from typing import Any, NoReturn, TypeVar
 
 import attrs
@@ -103,6 +104,14 @@ class World:
         await self.raw.close()
         self._opened.remove(self.raw)
         self.log.append("close, and open again")
+        self.raw = await self._open(self._again())
+        self.store = Recorded(self.raw, self)
+
+    async def crash(self) -> None:
+        """Open the same data again while the store that dies is never asked anything more."""
+        if self._again is None:
+            raise Unavailable("no way was given to open the same data again")
+        self.log.append("the process dies; another one opens the same data")
         self.raw = await self._open(self._again())
         self.store = Recorded(self.raw, self)
 
@@ -323,13 +332,21 @@ class Recorded:
             call = Call(self._prefix + verb, args, options)
             self._world.log.append(call)
             try:
-                call.answer = await method(*args, **options)
+                answer = await method(*args, **options)
             except Exception as error:
                 call.answer = error
                 raise
-            return call.answer
+            call.answer = _as_it_was(answer)
+            return answer
 
         return recorded
+
+
+def _as_it_was(answer: Any) -> Any:
+    """An answer that stays as it was, whatever a case does with the rows that it got."""
+    if not isinstance(answer, Claims):
+        return answer
+    return attrs.evolve(answer, runs=tuple([attrs.evolve(claimed, row=copy(claimed.row)) for claimed in answer.runs]))
 
 
 # -- small values ---------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class DocumentStore:
     features = frozenset({"find_runs", "find_events", "changes"})
 
     def __init__(self, shelf: Shelf, clock: Callable[[], int] | None = None, *, inline: bool = False) -> None:
-        self._shelf = shelf
+        self.shelf = shelf
         self._desk = Desk(shelf, clock or _wall_clock)
         self._inline = inline
         self._turn = trio.CapacityLimiter(1)
@@ -67,7 +67,7 @@ class DocumentStore:
         self._seen: WeakKeyDictionary[trio.lowlevel.Task, int] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
-        return f"DocumentStore({self._shelf!r})"
+        return f"DocumentStore({self.shelf!r})"
 
     async def open(self) -> None:
         await self._do(self._desk.open)
