@@ -224,8 +224,6 @@ class Connection:
 
     async def _sit_out(self, until: float) -> None:
         """Wait for a fault to be over; at once if the engine has got a run that must not lose it once more."""
-        if until == 0.0:
-            return
         moments = max(0, math.ceil(until - trio.current_time()))
         for _ in range(moments):
             if not self._world.may_fail(self._life):
@@ -351,15 +349,20 @@ class Connection:
     async def _through_faults(self, verb: str, ask: Callable[[], Awaitable[T]], request: Request | None) -> T:
         fate = self._fate(verb, request)
         self._jump()
-        await self._sit_out(max(self._cut_off_until, self._life.stands_until))
-        await self._be_late()
+        late = self._dice.may("delay")
+        if self._cut_off_until or self._life.stands_until:
+            await self._sit_out(max(self._cut_off_until, self._life.stands_until))
+        if late:
+            await self._be_late()
         self._suffer(fate, verb, after=False)
         self._check_alive()
         answer = await self._uncut(ask)
         self._check_alive()
         self._suffer(fate, verb, after=True)
-        await self._be_late()
-        await self.wait_while_it_stands()
+        if late:
+            await self._be_late()
+        if self._life.stands_until:
+            await self.wait_while_it_stands()
         return answer
 
     def _fate(self, verb: str, request: Request | None) -> _Fate:

@@ -103,7 +103,7 @@ class CrashReport:
         lines = [
             f"{len(self.points)} crash points: {len(self.points) - self.pairs} single, {pairs} ({counted})",
             f"without a crash: {_counted(_ends(self.undisturbed, ending)) or 'no runs'}",
-            f"{len(self.violations)} violations" if self.violations else "no violation: all end as without a crash",
+            _verdict(len(self.violations)),
         ]
         for number, violation in enumerate(self.violations[:_SHOWN], 1):
             lines += ["", f"{number}. {violation}"]
@@ -166,7 +166,12 @@ def explore_crashes(
         def call(**keywords: Any) -> Trace:
             return simulate(app, planned, steps, **keywords)
 
-        shown = ["simulate", "app", repr(planned), *(["steps"] if steps is not None else [])]
+        shown = [
+            "simulate",
+            "app",
+            repr(planned),
+            *([getattr(steps, "__name__", "steps")] if steps is not None else []),
+        ]
     return _Exploration(call, said, shown, tuple(faults), compare).run(pairs, seed)
 
 
@@ -265,6 +270,12 @@ def _some(points: list[CrashPoint], count: int, seed: int) -> list[CrashPoint]:
 def _ends(trace: Trace, compare: Callable[[RunTrace], Any]) -> Counter[str]:
     """How the runs of each workflow ended: which ones is not always the same, as they are created in any order."""
     return Counter(f"{run.name.rpartition('#')[0]} {compare(run)}" for run in trace.runs)
+
+
+def _verdict(violations: int) -> str:
+    if not violations:
+        return "no violation: all end as without a crash"
+    return f"{violations} violation{'s' * (violations != 1)}"
 
 
 def _difference(expected: Counter[str], got: Counter[str]) -> str | None:
