@@ -51,7 +51,9 @@ quick = App("quick", retries=1)
 
 @quick.workflow(on=OnEvent("order/placed"))
 def pay(ctx: Context) -> Steps[int]:
-    return (yield from Run(charge, ctx.event.data["order"]))
+    paid = yield from Run(charge, ctx.event.data["order"])
+    yield Sleep("settle", "1m")
+    return paid
 
 
 @lru_cache
@@ -148,7 +150,7 @@ def test_a_result_that_depends_on_crashes_is_found() -> None:
     assert (
         str(violation)
         == """\
-worker 2 dies before the commit that records step 'charge' and the end of pay#0
+worker 2 dies before the commit that records step 'charge' and the request of step 'settle' (sleep) of pay#0
   the runs do not end as without a crash:
     without:  pay completed: 1
     with it:  pay completed: 2
