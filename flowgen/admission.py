@@ -121,7 +121,7 @@ class Gate:
         """Decide what becomes of a start."""
         policies = start.policies
         if policies == _NONE:
-            return self._create(start, Opening((start.event,)))
+            return self._create_plain(start)
         document = event_document(start.event)
         try:
             return self._route(start, policies, document)
@@ -254,6 +254,13 @@ class Gate:
         self._keep(app, name, said)
         assert said.at is not None
         return said.at
+
+    def _create_plain(self, start: Start) -> Admitted:
+        """Create a run of which flow control says nothing: what `_create` comes to then."""
+        row = RunRow(start.app, start.run_id, start.workflow, self._now, seed_of(start.run_id), parent=start.parent)
+        row.due_at = self._now
+        self.create.append(NewRun(row, (start.event,)))
+        return Admitted(start.run_id)
 
     def _create(self, start: Start, opening: Opening) -> Admitted:
         row = RunRow(start.app, start.run_id, start.workflow, self._now, seed_of(start.run_id), parent=start.parent)

@@ -107,13 +107,12 @@ class ClaimAtOnce:
     claimed: list[NewRun] = attrs.Factory(list)
 
     def run(self, new: NewRun, now: int) -> NewRun:
-        """The run, claimed and started if this worker offers it and has room."""
+        """The run, claimed and started if this worker offers it and has room: then its row is changed."""
         row = new.row
         name = (row.app, row.workflow)
         digest = self.offers.get(name)
         if digest is None or self.room <= len(self.claimed) or not _starts_at_once(row):
             return new
-        row = copy(row)
         row.owner, row.fence, row.length = self.worker, 1, 1
         row.started_at, row.due_at = now, now + self.lease
         row.deadline = now + self.finish[name] if name in self.finish else None

@@ -10,6 +10,7 @@ Knows nothing of clocks or dice: both come as arguments.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -22,15 +23,15 @@ ENTROPY_BYTES = 10
 def new_id(at: int, entropy: bytes) -> str:
     """An id for something made at `at` (microseconds since the epoch), with 10 random bytes."""
     assert len(entropy) == ENTROPY_BYTES, f"an id takes {ENTROPY_BYTES} bytes of entropy"
-    return _base32(at // 1000, _TIME_LENGTH) + _base32(int.from_bytes(entropy), _REST_LENGTH)
+    return _time_digits(at // 1000) + _rest_digits(int.from_bytes(entropy))
 
 
 def derived_id(base: str, *parts: str | int) -> str:
     """The id that `parts` have under `base`: equal arguments always give an equal id."""
     text = "\x00".join([base, *map(str, parts)])
     digest = blake2b(text.encode(), digest_size=ENTROPY_BYTES).digest()
-    time = base[:_TIME_LENGTH] if is_id(base) else _base32(0, _TIME_LENGTH)
-    return time + _base32(int.from_bytes(digest), _REST_LENGTH)
+    time = base[:_TIME_LENGTH] if is_id(base) else _NO_TIME
+    return time + _rest_digits(int.from_bytes(digest))
 
 
 def seed_of(run_id: str) -> int:
@@ -46,3 +47,21 @@ def is_id(text: str) -> bool:
 def _base32(number: int, length: int) -> str:
     """The last `length` (even) digits of a number in Crockford's base 32, two at a time."""
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * (length - 2), -1, -10)])
+
+
+@lru_cache(maxsize=64)
+def _time_digits(milliseconds: int) -> str:
+    """The digits of a time. Ids are made many in a millisecond."""
+    return _base32(milliseconds, _TIME_LENGTH)
+
+
+def _rest_digits(n: int) -> str:
+    """The digits of 80 bits: `_base32`, written out, at half its cost."""
+    p = _PAIRS
+    return (
+        p[n >> 70] + p[n >> 60 & 1023] + p[n >> 50 & 1023] + p[n >> 40 & 1023]
+        + p[n >> 30 & 1023] + p[n >> 20 & 1023] + p[n >> 10 & 1023] + p[n & 1023]
+    )  # fmt: skip
+
+
+_NO_TIME = _base32(0, _TIME_LENGTH)

@@ -16,7 +16,7 @@ Refuses to know what an engine does with the answers.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NoReturn, TypeVar
 
 import attrs
@@ -35,6 +35,7 @@ from ..runtime.store import (
     Lease,
     LeaseLost,
     Loaded,
+    Many,
     Page,
     Refused,
     Registration,
@@ -112,6 +113,16 @@ class Connection:
             return await self._ask("commit", lambda: self._commit(transition, number, request), request)
         finally:
             self._open_commits.discard(number)
+
+    async def commit_many(self, transitions: Sequence[Transition]) -> list[Committed | Refused]:
+        """Each is a request of its own, with its own fate; when one fails, nobody knows of any."""
+        answers: list[Committed | Refused] = []
+        for transition in transitions:
+            try:
+                answers.append(await self.commit(transition))
+            except Refused as refused:
+                answers.append(refused)
+        return answers
 
     async def _commit(self, transition: Transition, number: int, request: Request | None) -> Committed:
         if min(self._open_commits, default=number) < number:
@@ -252,6 +263,12 @@ class Connection:
 
     async def waits(self, event: AcceptedEvent, cursor: str | None = None) -> Page[Wait]:
         return await self._ask("waits", lambda: self._store.waits(event, cursor))
+
+    async def awaited(self, names: Collection[str]) -> frozenset[str]:
+        if not isinstance(self._store, Many):
+            return frozenset(names)
+        many = self._store
+        return await self._ask("awaited", lambda: many.awaited(names))
 
     async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
         return await self._ask("open_waits", lambda: self._store.open_waits(app, run))

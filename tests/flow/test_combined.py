@@ -80,7 +80,8 @@ def test_a_run_that_waits_for_a_slot_is_open() -> None:
 def test_what_waits_for_a_slot_goes_by_priority() -> None:
     """The rank is the time it became due, less its seconds."""
     app = scene(priority=Priority("event.data.rank"), concurrency=Concurrency(1))
-    events = [at(0, go(0, rank=0, takes=60)), at(1, go(1, rank=0)), at(2, go(2, rank=120)), at(3, go(3, rank=60))]
+    ranks = enumerate([0, 120, 60], 1)
+    events = [at(0, go(0, rank=0, takes=60)), *(at(n, go(n, rank=rank, takes=1)) for n, rank in ranks)]
     trace = played(app, events)
     order = sorted(runs(trace), key=lambda run: run.recorded.row.ended_at or 0)
     assert [run.result for run in order] == [[0], [2], [3], [1]]

@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from flowgen.runtime.checkup import check_up
 from flowgen.runtime.store import Extended, Extender, Lease
 from flowgen.runtime.stores import SqliteStore
+from flowgen.runtime.stores.sqlite.batch import LARGE
 from flowgen.testing import Faults, VirtualClock, check_invariants, simulate
 from flowgen.testing.conformance.model_cases import CONTEST, FRAGMENT, PRELUDE, duel_of
 from tests.properties.worlds import WORLDS, app, events_of
@@ -197,8 +198,8 @@ class WatchedStore(SqliteStore):
         super().__init__(path, clock, inline=True, vfs=NAME)
         self._outage = outage
 
-    async def _write(self, change: Any, small: bool = False) -> Any:
-        answer = await super()._write(change, small)
+    async def _write(self, change: Any, size: int = LARGE) -> Any:
+        answer = await super()._write(change, size)
         self._outage.acknowledge()
         return answer
 

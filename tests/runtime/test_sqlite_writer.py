@@ -16,6 +16,7 @@ from flowgen.errors import InternalError, StoreError
 from flowgen.runs import RunRow
 from flowgen.runtime.store import Committed, Duplicate, LeaseLost, Loaded
 from flowgen.runtime.stores import SqliteStore
+from flowgen.runtime.stores.sqlite.writer import SMALL
 from flowgen.testing.conformance.world import World, done
 from flowgen.transition import NewRun, TakeKey, Transition
 from tests.runtime.sqlite_faults import NAME, Disk, disk
@@ -253,7 +254,7 @@ async def test_the_loop_does_nothing_large(tmp_path: Path) -> None:
     """A large transition is done by the thread, even alone."""
     async with faulty_world(tmp_path) as (world, faulty):
         row = await world.own("r1")
-        large = world.progress(row, *(done(f"step-{number}") for number in range(100)))
+        large = world.progress(row, *(done(f"step-{number}") for number in range(SMALL + 1)))
         assert threading.get_ident() not in await syncing_threads(world, faulty, large)
 
 

@@ -361,7 +361,8 @@ def test_what_went_wrong_is_counted() -> None:
 
     counts: Counter[str] = Counter()
     for seed in range(12):
-        events = [PLACED, ("1h", APPROVED), ("2h", Event("order/placed", {"order": "8"}))]
+        others = [Event("order/placed", {"order": order}) for order in "89"]
+        events = [PLACED, ("1h", APPROVED), ("2h", others[0]), ("2h", others[1])]
         trace = simulate(app, events, {"charge": slow}, seed=seed, workers=3, faults=FAULTS)
         assert trace.faults <= FAULTS.most
         counts += trace.counts

@@ -31,6 +31,9 @@ from ...store import Refused
 from .connection import configure_writer, connect, distrusts, explained
 from .transaction import StoreClock, Transaction
 
+LARGE: Final = 1 << 30
+"""The size of a change that may be of any size."""
+
 _WEIGHT: Final = 0.2
 
 _WORLD_ERRORS: Final = (
@@ -51,11 +54,11 @@ _WORLD_ERRORS: Final = (
 
 @attrs.define(eq=False)
 class Job:
-    """One change to make, and who waits for it. `task` is None inline."""
+    """One change to make, and who waits for it. `task` is None inline; `size` says about how many rows it writes."""
 
     change: Callable[[Transaction], Any]
     task: trio.lowlevel.Task | None = None
-    small: bool = False
+    size: int = LARGE
     answer: Any = None
     error: BaseException | None = None
 

@@ -21,22 +21,14 @@ from .matching import close_wait, looked_back, open_wait
 from .row import Control, Row, control_of, control_of_new, listed, row_of, write_control
 from .transaction import Transaction
 
-SMALL: Final = 10
-"""A transition of so many parts is small."""
-
 
 def parts_of(transition: Transition) -> int:
-    """How many parts a transition has."""
+    """How many parts a transition has: about as many rows it writes."""
     records = len(transition.progress.records) if transition.progress is not None else 0
     if transition.lone:
         return records
     others = len(transition.create) + len(transition.accept) + len(transition.messages) + len(transition.open_waits)
     return records + others
-
-
-def is_small(transition: Transition) -> bool:
-    """Whether applying a transition takes no longer than making it durable."""
-    return parts_of(transition) <= SMALL
 
 
 def commit(tx: Transaction, transition: Transition) -> Committed:

@@ -36,8 +36,8 @@ from ...store import (
     Who,
 )
 from . import claims, counting, reads, registry, retention
-from .batch import Changes, Job
-from .commit import SMALL, commit, is_small, parts_of
+from .batch import LARGE, Changes, Job
+from .commit import commit, parts_of
 from .connection import PATIENCE, configure_reader, configure_writer, connect, explained, patiently, unusable
 from .leases import extend as extend_leases
 from .presence import Presence
@@ -143,21 +143,21 @@ class SqliteStore:
 
     # -- writing ------------------------------------------------------------------------------------
 
-    async def _write(self, change: Callable[[Transaction], T], small: bool = False) -> T:
+    async def _write(self, change: Callable[[Transaction], T], size: int = LARGE) -> T:
         if self._writer is None:
             raise self._closed()
         self._presence.check()
-        return await self._writer.write(change, small)
+        return await self._writer.write(change, size)
 
     async def commit(self, transition: Transition) -> Committed:
-        return await self._write(lambda tx: commit(tx, transition), is_small(transition))
+        return await self._write(lambda tx: commit(tx, transition), parts_of(transition))
 
     async def commit_many(self, transitions: Sequence[Transition]) -> tuple[Committed | Refused, ...]:
-        parts = sum(map(parts_of, transitions))
-        return await self._write(lambda tx: tuple([_answer(tx, each) for each in transitions]), parts <= SMALL)
+        size = sum(map(parts_of, transitions))
+        return await self._write(lambda tx: tuple([_answer(tx, each) for each in transitions]), size)
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
-        return await self._write(lambda tx: claims.claim(tx, who, limit, lease), limit <= SMALL)
+        return await self._write(lambda tx: claims.claim(tx, who, limit, lease), limit)
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         return await self._write(lambda tx: extend_leases(tx, worker, leases, lease))

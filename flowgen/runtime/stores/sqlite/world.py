@@ -124,9 +124,12 @@ def _known_runs(tx: Transaction, ids: list[str]) -> set[tuple[str, str]]:
     """The (app, id) pairs of the runs that have one of these ids."""
     if not ids:
         return set()
-    columns: Any = tx.execute(
-        "select app, id from runs where id in (select value from json_each(?))", (texts_to_column(ids),)
-    )
+    columns: Any
+    if len(ids) == 1:
+        columns = tx.execute("select app, id from runs where id = ?", (ids[0],))
+    else:
+        listed = (texts_to_column(ids),)
+        columns = tx.execute("select app, id from runs where id in (select value from json_each(?))", listed)
     return set(columns)
 
 

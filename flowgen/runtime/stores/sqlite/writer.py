@@ -7,7 +7,7 @@ The thread and the loop compete for the interpreter's lock, which each statement
 two threads that both have work lose a switch interval a statement. So small jobs of one turn of the loop are
 done together on the loop's own thread, and the other one has only to COMMIT; on a disk that syncs fast not
 even that, because to hand it over would cost more. What comes while a COMMIT is in flight goes into the next.
-One that has no company is done at once. If another process holds the lock, or a job is not small, the thread
+One that has no company is done at once. If another process holds the lock, or the jobs are not small, the thread
 does it all. A job that was begun is waited for, whether its task is cancelled or not.
 
 Inline, the same is done on the calling thread at once, a batch a job: for simulations and tests.
@@ -25,13 +25,17 @@ from typing import Any, Final, TypeVar
 import trio
 
 from ....errors import InternalError, StoreError
-from .batch import Batch, Changes, Job
+from .batch import LARGE, Batch, Changes, Job
 from .transaction import Transaction
 
 T = TypeVar("T")
 
 BATCH: Final = 500
 """One transaction takes no more jobs once it has so many."""
+
+SMALL: Final = 400
+"""So many rows at most are written on the loop's own thread in one turn: it takes some milliseconds. By the other one
+it would take as long while the loop has work too, and cost half as much again."""
 
 FAST: Final = 0.0005
 """Commits that take less than so many seconds, on the average, may be done by the loop."""
@@ -44,7 +48,7 @@ class InlineWriter:
         self._changes = changes
         self._announce = announce
 
-    async def write(self, change: Callable[[Transaction], T], small: bool = False) -> T:
+    async def write(self, change: Callable[[Transaction], T], size: int = LARGE) -> T:
         await trio.lowlevel.checkpoint()
         job = Job(change)
         if self._changes.do([job]):
@@ -66,7 +70,7 @@ class NoWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def write(self, change: Callable[[Transaction], T], small: bool = False) -> T:
+    async def write(self, change: Callable[[Transaction], T], size: int = LARGE) -> T:
         await trio.lowlevel.checkpoint()
         raise StoreError(f"the store {self._path} is open for reading only")
 
@@ -109,11 +113,11 @@ class ThreadWriter:
         self._thread = threading.Thread(target=self._run, name="flowgen-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, change: Callable[[Transaction], T], small: bool = False) -> T:
-        """Do a change in a transaction. `small` says that it takes no longer than a sync of the disk."""
+    async def write(self, change: Callable[[Transaction], T], size: int = LARGE) -> T:
+        """Do a change in a transaction; `size` is that of the `Job`."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        job = Job(change, trio.lowlevel.current_task(), small)
-        if self._without_company() and small and self._changes.pace < FAST:
+        job = Job(change, trio.lowlevel.current_task(), size)
+        if self._without_company() and size <= SMALL and self._changes.pace < FAST:
             batch = Batch([job])
             if self._changes.begin(batch):
                 if batch.tx is not None:
@@ -170,7 +174,7 @@ class ThreadWriter:
         batch = Batch(self._collected[:BATCH])
         self._collected = self._collected[BATCH:]
         self._in_flight = True
-        if all(job.small for job in batch.jobs) and self._done_here(batch):
+        if sum(job.size for job in batch.jobs) <= SMALL and self._done_here(batch):
             self._answer(batch)
         else:
             self._batches.put(batch)
