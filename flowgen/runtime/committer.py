@@ -7,6 +7,7 @@ due, an event has to be routed. They are told right away; other processes hear o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import perf_counter
 
 from ..acceptance import is_delayed
 from ..transition import Transition
@@ -20,7 +21,8 @@ class Committer:
     """Commits transitions and tells those in this process whom they concern.
 
     `mail` is called with (app, run) for each message, `due` when a run may be claimed, `accepted` when
-    events are to be routed; `watchers` see every transition that was committed here.
+    events are to be routed; `watchers` see every transition that was committed here, and `timers` how many seconds
+    those took that were committed one by one.
     """
 
     def __init__(self, store: Store, environment: Environment) -> None:
@@ -30,11 +32,15 @@ class Committer:
         self.due: Callable[[], None] = _nobody
         self.accepted: Callable[[], None] = _nobody
         self.watchers: list[Watcher] = []
+        self.timers: list[Callable[[float], None]] = []
         self._many = store if isinstance(store, Many) else None
 
     async def commit(self, transition: Transition) -> Committed:
         """`Store.commit`, and then everyone here whom it concerns is told."""
+        began = perf_counter()
         committed = await self.store.commit(transition)
+        for timer in self.timers:
+            timer(perf_counter() - began)
         self._environment.saw(committed.now)
         self._tell(transition, committed)
         return committed

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ..duration import MILLISECOND
+from ..duration import MILLISECOND, moment
 from ..events import AcceptedEvent, Event
 from ..outcome import Failure
+from ..runs import RunRow, status_of
 from ..values import decode
 from .info import RunInfo
+
+if TYPE_CHECKING:
+    from .bulk import BulkResult
+    from .counting import Bucket
+    from .workflows import WorkflowInfo
 
 Document = dict[str, Any]
 T = TypeVar("T", covariant=True)
@@ -59,6 +65,33 @@ def accepted_document(event: AcceptedEvent) -> Document:
     }
 
 
+def run_row_document(row: RunRow) -> Document:
+    """What is known of a run without its events and its end, as JSON data."""
+    return {
+        "id": row.id,
+        "app": row.app,
+        "workflow_id": row.workflow,
+        "status": status_of(row),
+        "reason": row.reason,
+        "created_at": _time(moment(row.created_at)),
+        "started_at": None if row.started_at is None else _time(moment(row.started_at)),
+        "ended_at": None if row.ended_at is None else _time(moment(row.ended_at)),
+        "parent_id": row.parent.run if row.parent is not None else None,
+        "restarted_as": row.restarted_as,
+    }
+
+
+def event_row_document(event: AcceptedEvent) -> Document:
+    """What is known of an accepted event without its data, as JSON data."""
+    return {
+        "id": event.id,
+        "name": event.name,
+        "key": event.key,
+        "ts": event.ts // MILLISECOND,
+        "accepted_at": event.accepted_at // MILLISECOND,
+    }
+
+
 def failure_document(failure: Failure) -> Document:
     """A failure and its causes as JSON data."""
     return {
@@ -67,6 +100,44 @@ def failure_document(failure: Failure) -> Document:
         "trace": failure.trace,
         "cause": None if failure.cause is None else failure_document(failure.cause),
     }
+
+
+def workflow_document(workflow: WorkflowInfo) -> Document:
+    """A workflow as JSON data."""
+    return {
+        "app": workflow.app,
+        "id": workflow.id,
+        "paused": workflow.paused,
+        "triggers": list(workflow.triggers),
+        "schedules": [
+            {
+                "cron": schedule.cron,
+                "catch_up": schedule.catch_up,
+                "jitter": schedule.jitter,
+                "next": [_time(tick) for tick in schedule.next],
+            }
+            for schedule in workflow.schedules
+        ],
+        "policies": dict(workflow.policies),
+    }
+
+
+def bulk_document(result: BulkResult) -> Document:
+    """What a bulk verb did, or would do, as JSON data."""
+    return {
+        "verb": result.verb,
+        "dry_run": result.dry_run,
+        "selected": result.selected,
+        "done": result.done,
+        "refused": result.refused,
+        "runs": list(result.runs),
+        "refusals": [{"run": refusal.run, "reason": refusal.reason} for refusal in result.refusals],
+    }
+
+
+def bucket_document(bucket: Bucket) -> Document:
+    """How many runs were created in a span of time, as JSON data."""
+    return {"at": _time(bucket.at), "counts": dict(bucket.counts), "exact": bucket.exact}
 
 
 def page_document(page: _Page[T], document: Callable[[T], Document]) -> Document:

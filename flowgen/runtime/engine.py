@@ -8,7 +8,7 @@ Refuses to know: how runs are driven (`worker`), what is decided (`decisions`), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -433,6 +433,17 @@ class Engine:
     def watch(self, watcher: Any) -> None:
         """Call `watcher(transition, committed)` after each commit of this process."""
         self._committer.watchers.append(watcher)
+
+    def time_commits(self, timer: Callable[[float], None]) -> None:
+        """Call `timer(seconds)` after each commit of this process that was committed by itself."""
+        self._committer.timers.append(timer)
+
+    async def backlog(self) -> int:
+        """How many events are accepted and not routed yet, at most: all that came after the first such one count."""
+        first = await self.store.unrouted(1)
+        if not first:
+            return 0
+        return await self.store.last_position() - (first[0].position or 0) + 1
 
     # -- inside -----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from ...app import App
 from ..client import LocalClient
 from ..engine import Engine
 from .access import check_access
-from .guard import Guard
+from .guard import ROUTE, Guard
 from .problems import Problem, problem_of
 from .routes import Call, Route, check_query
 from .service import Service
@@ -47,7 +47,7 @@ def http_app(app: App | Iterable[App], engine: Engine | LocalClient, *, settings
     service = Service(_engine_of(engine), {each.name: each for each in apps}, settings)
     made = Starlette(
         routes=_router(service),
-        middleware=[Middleware(Guard, settings=settings)],
+        middleware=[Middleware(Guard, settings=settings, meter=service.meter)],
         exception_handlers={HTTPException: _unknown},
     )
     made.router.redirect_slashes = False
@@ -70,6 +70,7 @@ def _path(path: str, routes: dict[str, Route], service: Service) -> StarletteRou
     async def serve(request: Request) -> Response:
         route = routes["GET" if request.method == "HEAD" else request.method]
         call = Call(request, service, route)
+        request.scope[ROUTE] = path
         try:
             check_access(route.access, request, service.settings)
             check_query(call)

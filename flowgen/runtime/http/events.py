@@ -21,7 +21,7 @@ from .routes import LIMIT, LONGEST_PAGE, Call, answer
 from .strict_json import pointed
 
 _FIELDS: Final = {"name", "data", "id", "ts"}
-_ERA: Final = (315_532_800_000, 4_102_444_800_000)
+ERA: Final = (315_532_800_000, 4_102_444_800_000)
 """1980 to 2100, in milliseconds since the epoch."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -116,7 +116,7 @@ def _id(id: Any, path: str) -> str | None:
 def _ts(ts: Any, path: str) -> datetime | None:
     if ts is None:
         return None
-    if type(ts) is not int or not _ERA[0] <= ts <= _ERA[1]:
+    if type(ts) is not int or not ERA[0] <= ts <= ERA[1]:
         raise Problem(
             400, "invalid_event", "ts is a whole number of milliseconds since 1970, from 1980 to 2100", f"{path}/ts"
         )

@@ -19,6 +19,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .meter import Meter
 from .problems import Problem
 from .settings import Settings
 
@@ -26,6 +27,9 @@ POLICY: Final = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+
+ROUTE: Final = "flowgen.route"
+"""Where a scope says which route of the table it was found to be for."""
 
 _ALWAYS: Final = (
     ("x-content-type-options", "nosniff"),
@@ -40,10 +44,10 @@ _ALWAYS: Final = (
 class Guard:
     """ASGI middleware around the whole server."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, meter: Meter) -> None:
         self._app = app
         self._settings = settings
-        self._open = 0
+        self._meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,20 +59,21 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS:
                     headers.setdefault(name, value)
+                self._meter.answered(scope["method"], scope.get(ROUTE, ""), message["status"])
             await send(message)
 
         refusal = self._refusal(Headers(scope=scope), scope)
         if refusal is not None:
             await refusal.response()(scope, receive, answer)
             return
-        self._open += 1
+        self._meter.open += 1
         try:
             await self._app(scope, receive, answer)
         finally:
-            self._open -= 1
+            self._meter.open -= 1
 
     def _refusal(self, headers: Headers, scope: Scope) -> Problem | None:
-        if self._open >= self._settings.max_open:
+        if self._meter.open >= self._settings.max_open:
             return Problem(503, "busy", "too many requests are in hand: come again", headers={"Retry-After": "1"})
         hosts = headers.getlist("host")
         if len(hosts) != 1:

@@ -8,12 +8,16 @@ the query parameters that it reads; any other is refused.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import attrs
+import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from ...duration import MINUTE, parse_duration
+from ...errors import DefinitionError
 from .access import Access
 from .bodies import read_json
 from .problems import Problem
@@ -21,6 +25,7 @@ from .service import Service
 
 LIMIT: Final = 50
 LONGEST_PAGE: Final = 500
+LONGEST_WAIT: Final = 5 * MINUTE
 
 
 @attrs.frozen
@@ -52,9 +57,26 @@ class Call:
             raise Problem(400, "invalid_parameter", f"{name}={given!r:.50}: say a number from {least} to {most}", name)
         return int(given)
 
+    def wait(self) -> timedelta | None:
+        """For how long the request would wait, if it says so: `wait=30s`."""
+        given = self.query("wait")
+        if given is None:
+            return None
+        try:
+            return timedelta(microseconds=parse_duration(given[:50], "wait", maximum=LONGEST_WAIT))
+        except DefinitionError as error:
+            raise Problem(400, "invalid_parameter", str(error), "wait") from None
+
     async def json(self) -> Any:
         """The body."""
         return await read_json(self.request, self.service.settings.max_body)
+
+    async def optional_json(self) -> Any:
+        """The body, or an empty object if there is none."""
+        headers = self.request.headers
+        if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+            return {}
+        return await self.json()
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -100,9 +122,9 @@ CURSOR_PARAMETER: Final = Parameter("cursor", "Where the page before said that t
 PAGED: Final = (LIMIT_PARAMETER, CURSOR_PARAMETER)
 
 
-def answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
-    return JSONResponse(document, status, headers=headers)
+    return Response(msgspec.json.encode(document), status, headers=headers, media_type="application/json")
 
 
 def check_query(call: Call) -> None:

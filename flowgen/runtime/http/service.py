@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 from ...app import App
 from ..engine import Engine
 from .bridge import Bridge
+from .feed import Feed
+from .meter import Meter
+from .patience import Patience
 from .settings import Settings
 
 T = TypeVar("T")
@@ -20,6 +23,11 @@ class Service:
         self.engine = engine
         self.apps = apps
         self.settings = settings
+        self.patience = Patience(max(1, settings.max_open // 2))
+        self.feed = Feed(engine)
+        self.meter = Meter()
+        engine.watch(self.meter.committed)
+        engine.time_commits(self.meter.took)
         self._bridge = Bridge(engine.token)
 
     async def ask(self, verb: Callable[..., Awaitable[T]], *arguments: Any) -> T:

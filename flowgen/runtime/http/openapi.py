@@ -1,0 +1,111 @@
+"""The description of the server in OpenAPI 3.1, made from the table of its routes.
+
+Every status that a route can answer is in it: those of its table, and those that the server has around every route
+(`_around`). A route's body may be named `X?`: it may be left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ... import __version__
+from .access import Access
+from .routes import Parameter, Route
+from .schemas import SCHEMAS, TEXTS, ref
+
+_MEANS: Final = {
+    200: "Done.",
+    202: "Accepted: it goes on, and this is as far as it is.",
+    400: "Something about the request is wrong: `path` says where.",
+    401: "It needs a token, or an event key, that the server knows.",
+    403: "A page of another site sent this.",
+    404: "There is no such thing.",
+    409: "What is asked for does not go with the state of things.",
+    413: "The body is too large.",
+    415: "The body is not JSON in UTF-8, or is not said to be.",
+    421: "The server is not known under this Host.",
+    503: "Not just now: send it again a little later. Nothing was accepted.",
+}
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """The OpenAPI document of some routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "flowgen",
+            "version": __version__,
+            "summary": "Durable workflows: events, runs and workflows of one store.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": dict(SCHEMAS),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": _operation_id(route),
+        "summary": route.about,
+        "parameters": [*_path_parameters(route.path), *map(_query_parameter, route.query)],
+        "responses": {str(status): _response(status, schema) for status, schema in sorted(_answers(route).items())},
+    }
+    if route.access in (Access.READ, Access.OPERATE):
+        operation["security"] = [{}, {"token": []}]
+    if route.body:
+        schema = {"schema": ref(route.body.removesuffix("?"))}
+        operation["requestBody"] = {
+            "required": not route.body.endswith("?"),
+            "content": {"application/json": schema},
+        }
+    return operation
+
+
+def _operation_id(route: Route) -> str:
+    return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+
+
+def _query_parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.about,
+        "schema": dict(parameter.schema),
+    }
+
+
+def _answers(route: Route) -> dict[int, str]:
+    return {**dict.fromkeys(_around(route), "Error"), **route.answers}
+
+
+def _around(route: Route) -> Iterable[int]:
+    """What the server answers before, or instead of, a route."""
+    yield from (400, 403, 421, 503)
+    if route.access is not Access.PUBLIC:
+        yield 401
+    if route.body:
+        yield from (413, 415)
+
+
+def _response(status: int, schema: str) -> dict[str, Any]:
+    return {"description": _MEANS[status], "content": _content(schema)}
+
+
+def _content(schema: str) -> Mapping[str, Any]:
+    if schema in TEXTS:
+        return {TEXTS[schema]: {"schema": {"type": "string"}}}
+    return {"application/json": {"schema": ref(schema)}}

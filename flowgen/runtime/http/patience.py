@@ -1,0 +1,60 @@
+"""Requests that wait: for the end of a run, for as long as they say and their client is there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import anyio
+from starlette.requests import Request
+
+from .problems import Problem
+
+T = TypeVar("T")
+
+
+class Patience:
+    """Room for so many requests that wait at once: they must not take all that the server has."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self.waiting = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place, while the block lasts; 503 if there is none."""
+        if self.waiting >= self._room:
+            raise Problem(
+                503,
+                "busy",
+                "too many requests wait already: come again, or ask without waiting",
+                headers={"Retry-After": "1"},
+            )
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
+
+async def while_connected(request: Request, ask: Callable[[], Awaitable[T]]) -> T | None:
+    """What `ask` gives; None, and it is cancelled, if the client goes away before."""
+    answers: list[T] = []
+    errors: list[Exception] = []
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                """The rest of the body."""
+            group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        try:
+            answers.append(await ask())
+        except Exception as error:
+            errors.append(error)
+        group.cancel_scope.cancel()
+    if errors:
+        raise errors[0]
+    return answers[0] if answers else None

@@ -1,0 +1,180 @@
+"""The shapes of what goes in and out, as JSON Schema (2020-12).
+
+Requests are exact: what a schema of a body refuses, the server refuses, and what it lets through may still be refused
+for what it means. Answers name all fields that are promised; more may be added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ...events import MAX_ID, MAX_NAME
+from ..bulk import ENDED, OPEN
+from ..counting import STATES
+from ..engine import MAX_BATCH
+from .events import ERA
+from .runs import STATUSES
+
+Schema = Mapping[str, Any]
+
+ANYTHING: Final[Schema] = {}
+TEXT: Final[Schema] = {"type": "string"}
+TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+NUMBER: Final[Schema] = {"type": "integer"}
+TRUTH: Final[Schema] = {"type": "boolean"}
+OBJECT: Final[Schema] = {"type": "object"}
+
+
+def ref(name: str) -> Schema:
+    """Another schema, by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def nullable(schema: Schema) -> Schema:
+    """The same, or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def many(schema: Schema) -> Schema:
+    """A list of them."""
+    return {"type": "array", "items": schema}
+
+
+def answer(fields: Mapping[str, Schema], *optional: str) -> Schema:
+    """An object of an answer: all fields are there but the optional ones."""
+    return {"type": "object", "properties": dict(fields), "required": [name for name in fields if name not in optional]}
+
+
+def body(fields: Mapping[str, Schema], *required: str) -> Schema:
+    """An object of a request: it has no other fields, and may leave all out but the required ones."""
+    made: dict[str, Any] = {"type": "object", "properties": dict(fields), "additionalProperties": False}
+    return {**made, "required": list(required)} if required else made
+
+
+def page(item: str) -> Schema:
+    """A page of a list."""
+    return answer({"items": many(ref(item)), "cursor": nullable(TEXT)})
+
+
+def _text(longest: int) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": longest}
+
+
+def _bulk(statuses: tuple[str, ...], **more: Schema) -> Schema:
+    text = nullable(_text(1_000))
+    return body(
+        {
+            "workflow": text,
+            "app": text,
+            "status": nullable({"type": "string", "enum": list(statuses)}),
+            "before": nullable(TIME),
+            "after": nullable(TIME),
+            "dry_run": {"type": "boolean", "default": True},
+            **more,
+        }
+    )
+
+
+_EVENT: Final = body(
+    {
+        "name": _text(MAX_NAME),
+        "data": OBJECT,
+        "id": nullable(_text(MAX_ID)),
+        "ts": nullable({"type": "integer", "minimum": ERA[0], "maximum": ERA[1]}),
+    },
+    "name",
+)
+_FLAW: Final = {"code": TEXT, "message": TEXT, "path": TEXT}
+
+SCHEMAS: Final[Mapping[str, Schema]] = {
+    # -- requests
+    "Event": _EVENT,
+    "Events": {"anyOf": [ref("Event"), {"type": "array", "items": ref("Event"), "minItems": 1, "maxItems": MAX_BATCH}]},
+    "Cancel": body({"reason": nullable(_text(1_000))}),
+    "None": body({}),
+    "Rerun": body(
+        {
+            "from_step": nullable(_text(1_000)),
+            "event": nullable(body({"name": nullable(_text(MAX_NAME)), "data": nullable(OBJECT)})),
+            "results": nullable(OBJECT),
+        }
+    ),
+    "BulkCancel": _bulk(OPEN, reason=nullable(_text(1_000))),
+    "BulkRetry": _bulk(("failed", "parked")),
+    "BulkRerun": _bulk(ENDED),
+    "Signal": body({"name": _text(256), "data": ANYTHING, "app": nullable(_text(1_000))}, "name"),
+    "Invoke": body({"data": nullable(OBJECT), "run_id": nullable(_text(128))}),
+    # -- answers
+    "Error": answer({"error": answer({**_FLAW, "errors": many(answer(_FLAW))}, "errors")}),
+    "Health": answer({"status": {"const": "ok"}}),
+    "OpenApi": OBJECT,
+    "Accepted": answer({"ids": many(TEXT), "status": {"const": 200}}),
+    "RunEvent": answer({"name": TEXT, "data": ANYTHING, "id": nullable(TEXT), "ts": nullable(NUMBER)}),
+    "AcceptedEvent": answer(
+        {"id": TEXT, "name": TEXT, "data": OBJECT, "key": nullable(TEXT), "ts": NUMBER, "accepted_at": NUMBER}
+    ),
+    "EventPage": page("AcceptedEvent"),
+    "Failure": answer({"type": TEXT, "message": TEXT, "trace": TEXT, "cause": nullable(ref("Failure"))}),
+    "Run": answer(
+        {
+            "id": TEXT,
+            "app": TEXT,
+            "workflow_id": TEXT,
+            "status": {"type": "string", "enum": STATUSES},
+            "reason": nullable(TEXT),
+            "event": ref("RunEvent"),
+            "events": many(ref("RunEvent")),
+            "result": ANYTHING,
+            "error": nullable(ref("Failure")),
+            "created_at": TIME,
+            "started_at": nullable(TIME),
+            "ended_at": nullable(TIME),
+            "parent_id": nullable(TEXT),
+            "restarted_as": nullable(TEXT),
+        }
+    ),
+    "RunPage": page("Run"),
+    "Record": answer({"type": TEXT, "at": NUMBER}),
+    "History": page("Record"),
+    "Why": answer({"id": TEXT, "why": TEXT}),
+    "Id": answer({"id": TEXT}),
+    "Cancelling": answer({"id": TEXT, "status": {"const": "cancelling"}}),
+    "Bulk": answer(
+        {
+            "verb": {"enum": ["cancel", "retry", "rerun"]},
+            "dry_run": TRUTH,
+            "selected": NUMBER,
+            "done": NUMBER,
+            "refused": NUMBER,
+            "runs": many(TEXT),
+            "refusals": many(answer({"run": TEXT, "reason": TEXT})),
+        }
+    ),
+    "Bucket": answer(
+        {
+            "at": TIME,
+            "counts": {"type": "object", "propertyNames": {"enum": list(STATES)}, "additionalProperties": NUMBER},
+            "exact": TRUTH,
+        }
+    ),
+    "Counts": answer({"items": many(ref("Bucket")), "before": TIME}),
+    "Signalled": answer({"name": TEXT}),
+    "Schedule": answer({"cron": TEXT, "catch_up": TEXT, "jitter": nullable(TEXT), "next": many(TIME)}),
+    "Workflow": answer(
+        {
+            "app": TEXT,
+            "id": TEXT,
+            "paused": TRUTH,
+            "triggers": many(TEXT),
+            "schedules": many(ref("Schedule")),
+            "policies": {"type": "object", "additionalProperties": TEXT},
+        }
+    ),
+    "WorkflowPage": page("Workflow"),
+    "Invoked": answer({"id": TEXT, "run": ref("Run")}, "run"),
+    "Paused": answer({"id": TEXT, "paused": TRUTH}),
+}
+
+TEXTS: Final[Mapping[str, str]] = {"Metrics": "text/plain", "Stream": "text/event-stream"}
+"""What is answered as something other than JSON, and as what."""
