@@ -10,7 +10,7 @@ import pytest
 
 from flowgen.lint import CODES, Entry, Finding, Source, lint
 from flowgen.runtime.cli.lint import _entries, _Sources
-from tests.docs.pages import ROOT
+from tests.docs.pages import PAGES, ROOT, blocks, page_name
 
 HEADER = """\
 import asyncio, contextlib, datetime as dt, itertools, logging, os, pathlib, random, secrets, subprocess, time, uuid
@@ -37,6 +37,8 @@ def sub(ctx, *args):
     yield Run(step)
 def helper(x): return x
 def clocked(): return datetime.now()
+@contextlib.contextmanager
+def managed(): yield
 
 @app.workflow
 """
@@ -213,6 +215,9 @@ ACCEPTED = [
     "x = yield from saga_of(ctx)",
     "saga = Saga()\nyield from saga.do(Run('a', step), undo=Run('b', step))",
     "return (yield from sub(ctx))",
+    "return Restart({})",
+    "x = managed()",
+    "yield Restart({})",
     # cancellation that goes on
     "try:\n    yield Run('a', step)\nexcept Exception:\n    pass",
     "try:\n    yield Run('a', step)\nexcept RunCancelled:\n    yield Run('b', step)\n    raise",
@@ -359,3 +364,21 @@ def test_every_example_is_clean(module: str) -> None:
     entries = _entries(app)
     assert entries
     assert lint(entries, _Sources({entry.module for entry in entries}).find) == []
+
+
+def test_what_the_pages_teach_is_clean() -> None:
+    """Every workflow in the tutorial, the how-tos and the reference."""
+    looked_at = 0
+    for page in PAGES:
+        for number, block in enumerate(blocks(page, "python")):
+            text = f"from flowgen import *\n{block}"
+            entries = [
+                Entry("page", node.name, min(decorator.lineno for decorator in node.decorator_list))
+                for node in ast.walk(ast.parse(text))
+                if isinstance(node, ast.FunctionDef)
+                and any("workflow" in ast.unparse(decorator) for decorator in node.decorator_list)
+            ]
+            looked_at += len(entries)
+            source = Source("page", f"{page_name(page)}, block {number}", text)
+            assert lint(entries, {"page": source}.get) == []
+    assert looked_at > 50

@@ -117,7 +117,7 @@ class Body:
                 self._tell(node, *found_value)
             case ast.Expr(value=value):
                 self._look_at_dropped(value, "and dropped")
-            case ast.Return(value=value) if is_generator(self._function):
+            case ast.Return(value=value) if is_generator(self._function) and command(self._scope, value) != "Restart":
                 self._look_at_dropped(value, "and returned")
             case ast.Yield(value=value) if (name := part(self._scope, value)) is not None:
                 self._tell(node, "not-yielded", f"{name}(…) is a part of a workflow: write `yield from {name}(…)`")

@@ -35,8 +35,9 @@ def part(scope: Scope, node: ast.expr | None) -> str | None:
 
 
 def is_generator(function: Function) -> bool:
-    """Whether calling a function makes a generator."""
-    return isinstance(function, ast.FunctionDef) and yields(function.body)
+    """Whether calling a function makes a generator. What its decorators make of it is not known, but for workflows."""
+    decorated = any("workflow" not in ast.unparse(decorator) for decorator in function.decorator_list)
+    return isinstance(function, ast.FunctionDef) and not decorated and yields(function.body)
 
 
 def yields(nodes: list[ast.stmt]) -> bool:
