@@ -1,0 +1,201 @@
+"""One connection of the server: uvicorn's HTTP/1.1 over httptools, with an end to every wait for the client.
+
+uvicorn waits for a request, its headers and its body as long as the client likes, and takes headers of any size. Here
+a connection is always in one phase, and each phase but work has a deadline:
+
+==========  ===================================  =========================================
+`HEAD`      until the headers are there           `header_seconds`, `header_bytes`, `headers`
+`BODY`      until the body is there               `body_seconds`, while it is being read
+`WORK`      while the answer is made              the app's own
+`LINGER`    answered before the body was there    `linger_seconds`
+`IDLE`      until the next request                `idle_seconds` (uvicorn's keep-alive)
+==========  ===================================  =========================================
+
+In every phase: a client that does not take what was sent to it is cut off after `stalled_seconds`. Deadlines are
+looked at once a second, by one sweep over all connections: a timer for each request would cost more than parsing it.
+
+What cannot be read as HTTP is answered like any refusal, as JSON, and the connection closed; within another
+answer it is only closed.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from enum import Enum
+from typing import Any, ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from .limits import Limits
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    HEAD = "head"
+    BODY = "body"
+    WORK = "work"
+    LINGER = "linger"
+    IDLE = "idle"
+
+
+class _Refused(Exception):
+    """Raised inside a callback of the parser, to end the request."""
+
+
+_MALFORMED: Final = (400, "malformed_request", "this is not HTTP as it is spoken here")
+_TOO_LARGE: Final = (431, "headers_too_large", "the request line and the headers are too large, or too many")
+_TOO_MANY: Final = (503, "busy", "too many connections are open: come again")
+
+
+class Connection(HttpToolsProtocol):
+    """See the module. `limits` is set by `connections_with`."""
+
+    limits: ClassVar[Limits] = Limits()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._phase = Phase.HEAD
+        self._since = self.loop.time()
+        self._stalled: float | None = None
+        self._head = 0
+        self._refusal = _MALFORMED
+
+    # -- phases -------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        _notice_dead_peers(transport.get_extra_info("socket"), self.limits)
+        if len(self.connections) > self.limits.connections:
+            self._refuse(*_TOO_MANY)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._phase is Phase.HEAD and not self.transport.is_closing():
+            self._head += len(data)
+            if self._head > self.limits.header_bytes:
+                self._refuse(*_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._enter(Phase.HEAD)
+        self._head = 0
+
+    def on_headers_complete(self) -> None:
+        limits, headers = self.limits, self.headers
+        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in headers])
+        if len(headers) > limits.headers or size > limits.header_bytes:
+            self._refusal = _TOO_LARGE
+            raise _Refused
+        self._enter(Phase.BODY)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._enter(Phase.IDLE if self._phase is Phase.LINGER else Phase.WORK)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        match self._phase:
+            case Phase.WORK:
+                self._enter(Phase.IDLE)
+            case Phase.BODY if not self.pipeline:
+                self._enter(Phase.LINGER)
+            case _:
+                """The next request has begun."""
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stalled = None
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._since = self.loop.time()
+
+    # -- ends ---------------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """Cut the connection off if its client has taken too long. `now` is the loop's time."""
+        if self.transport.is_closing() and self._stalled is None:
+            self._stalled = now
+        if self._stalled is not None and now - self._stalled > self.limits.stalled_seconds:
+            self.transport.abort()
+        elif self._phase is Phase.BODY and self.flow.read_paused:
+            self._since = now
+        elif now - self._since > self._patience():
+            self._give_up()
+
+    def _patience(self) -> float:
+        match self._phase:
+            case Phase.HEAD:
+                return self.limits.header_seconds
+            case Phase.BODY:
+                return self.limits.body_seconds
+            case Phase.LINGER:
+                return self.limits.linger_seconds
+            case Phase.WORK | Phase.IDLE:
+                return float("inf")
+
+    def _give_up(self) -> None:
+        if self._phase is Phase.LINGER or (self._phase is Phase.HEAD and not self._head):
+            self.transport.close()
+        else:
+            self._refuse(408, "too_slow", "the request took too long to come")
+
+    def shutdown(self) -> None:
+        """The server stops: what streams ends here, other answers are finished."""
+        super().shutdown()
+        cycle = self._answering()
+        if cycle is not None and cycle.chunked_encoding:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self.transport.close()
+
+    def _answering(self) -> RequestResponseCycle | None:
+        """The request whose answer is being made, if there is one."""
+        cycle: Any = self.cycle
+        return None if cycle is None or cycle.response_complete else cycle
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(*self._refusal)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answer with a refusal of the form that all have, and close; only close if an answer is on its way."""
+        cycle = self._answering()
+        if cycle is not None:
+            if cycle.response_started or self.pipeline or self._phase is not Phase.BODY:
+                self.transport.abort()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        body = json.dumps({"error": {"code": code, "message": message, "path": ""}}).encode()
+        self.transport.write(
+            STATUS_LINE.get(status, b"HTTP/1.1 %d \r\n" % status)
+            + b"content-type: application/json\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n"
+            + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+            + body
+        )
+        self.transport.close()
+
+
+def connections_with(limits: Limits) -> type[Connection]:
+    """The class of connections that have these limits, as uvicorn takes it."""
+    return type("Connection", (Connection,), {"limits": limits})
+
+
+def _notice_dead_peers(made: socket.socket | None, limits: Limits) -> None:
+    """Let the system find out that a client is gone without a word, where it can."""
+    if made is None or made.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    seconds = max(1, int(limits.stalled_seconds))
+    for name, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", seconds), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1_000)
