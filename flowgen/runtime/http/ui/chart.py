@@ -1,18 +1,25 @@
 """Counts over time, as bars of a small chart.
 
-Pure. Refuses to know what is counted, and who counts.
+Pure: counts in, bars out. Refuses to know who counts, and what time it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 import attrs
 
+from ....duration import moment
+from ...counting import Bucket
+
 HEIGHT: Final = 40.0
-ORDER: Final = ("failed", "open", "other", "completed")
+BARS: Final = 60
+ORDER: Final = ("failed", "parked", "open", "ended")
 """The parts of a bar, from the bottom: what somebody should look at first."""
+
+_PART: Final = {"failed": "failed", "parked": "parked", "open": "open"}
 
 
 @attrs.frozen
@@ -26,42 +33,68 @@ class Part:
 
 @attrs.frozen
 class Column:
-    """A bar, its place and width in percent, and what it says."""
+    """A bar: its place and width in percent, what it says, and the time that it stands for."""
 
     x: float
     width: float
     parts: tuple[Part, ...]
     text: str
+    after: datetime
+    before: datetime
 
 
 @attrs.frozen
-class Bucket:
-    """So many were created in a stretch of time that begins at `begin`, by kind."""
+class Chart:
+    """The bars, from the oldest, the tallest of them as tall as the chart; `most` is what that one counts."""
 
-    begin: int
-    counts: Mapping[str, int]
-    label: str = ""
+    columns: tuple[Column, ...]
+    after: datetime
+    before: datetime
+    most: int
+    exact: bool
 
 
-def columns(buckets: Sequence[Bucket]) -> tuple[Column, ...]:
-    """The bars of a chart, the tallest of them as tall as it is."""
-    tallest = max((sum(bucket.counts.values()) for bucket in buckets), default=0)
-    if not tallest:
-        return ()
-    width = 100 / len(buckets)
-    made = []
-    for index, bucket in enumerate(buckets):
-        parts, top = [], HEIGHT
-        for kind in ORDER:
-            count = bucket.counts.get(kind, 0)
-            if count:
-                height = max(1.0, HEIGHT * count / tallest)
-                top = max(0.0, top - height)
-                parts.append(Part(kind, top, height))
-        made.append(Column(index * width, width * 0.82, tuple(parts), _text(bucket)))
-    return tuple(made)
+def span_of(now: int, seconds: int) -> tuple[datetime, datetime]:
+    """The time that a chart of the last `seconds` shows: whole bars, so that they do not change as time goes by."""
+    step = max(1, seconds // BARS) * 1_000_000
+    end = -(-now // step) * step
+    return moment(end - step * BARS), moment(end)
+
+
+def chart(buckets: Sequence[Bucket], before: datetime) -> Chart:
+    """The chart of counts; the last bucket ends at `before`."""
+    most = max((sum(bucket.counts.values()) for bucket in buckets), default=0)
+    width = 100 / max(1, len(buckets))
+    ends = [*(bucket.at for bucket in buckets[1:]), before]
+    columns = tuple(
+        Column(
+            round(index * width, 3),
+            round(width * 0.8, 3),
+            _parts(bucket.counts, most),
+            _text(bucket),
+            bucket.at,
+            end,
+        )
+        for index, (bucket, end) in enumerate(zip(buckets, ends, strict=True))
+    )
+    after = buckets[0].at if buckets else before
+    return Chart(columns, after, before, most, all(bucket.exact for bucket in buckets))
+
+
+def _parts(counts: Mapping[str, int], most: int) -> tuple[Part, ...]:
+    sums = dict.fromkeys(ORDER, 0)
+    for state, count in counts.items():
+        sums[_PART.get(state, "ended")] += count
+    parts, top = [], HEIGHT
+    for kind, count in sums.items():
+        if count:
+            height = min(top, max(1.5, HEIGHT * count / most))
+            top -= height
+            parts.append(Part(kind, round(top, 2), round(height, 2)))
+    return tuple(parts)
 
 
 def _text(bucket: Bucket) -> str:
-    counts = ", ".join(f"{bucket.counts[kind]} {kind}" for kind in ORDER if bucket.counts.get(kind))
-    return f"{bucket.label}: {counts or 'none'}"
+    about = "" if bucket.exact else "about "
+    counts = ", ".join(f"{about}{count:,} {state}" for state, count in bucket.counts.items())
+    return f"{bucket.at:%b %d, %H:%M:%S} UTC: {counts or 'none'}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -10,7 +11,7 @@ from urllib.parse import urlencode
 import attrs
 
 from ....duration import instant, moment
-from ....events import RESERVED_PREFIX, AcceptedEvent
+from ....events import INVOKED, INVOKED_AFTER_END, RESERVED_PREFIX, AcceptedEvent
 from ....history import (
     AttemptFailed,
     CancelAccepted,
@@ -28,8 +29,8 @@ from ....history import (
     StepSucceeded,
     effective,
 )
-from ....outcome import Json
-from ....runs import TERMINAL, RunRow, status_of
+from ....runs import TERMINAL
+from ....schedules import TICK
 from ....values import decode
 from ...info import RunInfo
 from ...workflows import WorkflowInfo
@@ -40,7 +41,7 @@ from .waterfall import Row, Waterfall
 MAX_RECORDS: Final = 1_000
 """So many records of a run, and as many rows of its picture, are shown on its page; the rest is told of."""
 
-PERIODS: Final = {"15m": 15 * 60, "1h": 3_600, "24h": 86_400, "7d": 7 * 86_400}
+PERIODS: Final = {"15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 """What the list of runs may be limited to, in seconds."""
 
 
@@ -58,6 +59,11 @@ class RunLine:
     queued: str
     took: str
     note: str
+
+    @property
+    def short_id(self) -> str:
+        """The id as lists show it: of a long one, the end tells more than the middle."""
+        return self.id if len(self.id) <= 14 else f"…{self.id[-10:]}"
 
 
 def run_line(run: RunInfo, now: int) -> RunLine:
@@ -87,9 +93,21 @@ def cause_of(event: str, parent: str | None, count: int = 1) -> str:
     """What started a run, in a word."""
     if parent is not None:
         return "invoked by a run"
-    if event.startswith(f"{RESERVED_PREFIX}run.invoked"):
+    if event in (INVOKED, INVOKED_AFTER_END):
         return "started directly"
+    if event == TICK:
+        return "its schedule"
     return f"{count} × {event}" if count > 1 else event
+
+
+def reason_of(why: str) -> str:
+    """What `why` says of a run, without naming it once more.
+
+    >>> reason_of("run 7 of ship is sleeping at step 'nap'")
+    "Sleeping at step 'nap'"
+    """
+    told = why.partition(" is ")[2] or why
+    return told[:1].upper() + told[1:]
 
 
 # -- a run ----------------------------------------------------------------------------------------
@@ -159,11 +177,22 @@ def _drawn(row: Row, scale: Scale, events: tuple[str, ...]) -> DrawnRow:
     for bar in row.bars:
         x = scale.place(bar.begin)
         bars.append(DrawnBar(bar.kind, round(x, 3), round(max(0.0, scale.place(bar.end) - x), 3), bar.text, bar.open))
-    arguments = None if row.arguments is None else decode(row.arguments)
+    arguments = None if row.arguments is None else _called(decode(row.arguments), row.kind)
     value = None if row.value is None else decode(row.value)
     return DrawnRow(
         row, tuple(bars), brief(row.took) if row.bars else "", arguments, value, row.value is not None, events
     )
+
+
+def _called(arguments: Any, kind: str | None) -> Any:
+    """What a step was called with, without the brackets of its record: only what is there."""
+    match arguments:
+        case [list(), dict()] if kind == "run":
+            positional, named = arguments
+            if positional and named:
+                return {"positional": positional, "named": named}
+            return positional or named or None
+    return arguments
 
 
 @attrs.frozen
@@ -217,22 +246,6 @@ def _told(record: Record) -> tuple[str, str, str]:
 
 
 @attrs.frozen
-class Child:
-    """A run that a run invoked."""
-
-    id: str
-    app: str
-    workflow: str
-    status: str
-    step: str
-
-
-def child_of(row: RunRow) -> Child:
-    """A child as its parent's page shows it."""
-    return Child(row.id, row.app, row.workflow, status_of(row), row.parent.step if row.parent is not None else "")
-
-
-@attrs.frozen
 class Origin:
     """An event that a run handles. `id` is internal, and empty where there is no page of it."""
 
@@ -248,26 +261,52 @@ def origin_of(event: AcceptedEvent) -> Origin:
 
 @attrs.frozen
 class StepChoice:
-    """A step from which a run may be run again, and the result it came back with, as one may edit it."""
+    """A step from which a run may be run again.
+
+    `first` is the position of its first record; `outcome` that of its outcome, if a rerun from a step whose first
+    record comes later may edit it: then `value` is the result as JSON text, empty if it failed.
+    """
 
     id: str
     label: str
+    first: int
+    outcome: int | None
     value: str
-    has_value: bool
 
 
-def step_choices(rows: Iterable[Row], values: Mapping[str, str]) -> tuple[StepChoice, ...]:
-    """The steps of a run in the order of its picture; `values` are their results as JSON text."""
+EDITABLE: Final = ("run", "invoke", "signal", "wait")
+"""The kinds of steps whose results a rerun may edit."""
+
+
+def step_choices(records: Sequence[Record]) -> tuple[StepChoice, ...]:
+    """The steps of a run in the order of their first records."""
+    first: dict[str, int] = {}
+    outcomes: dict[str, tuple[int, StepSucceeded | StepFailed]] = {}
+    for position, record in effective(records):
+        if isinstance(record, (Requested, AttemptFailed, StepSucceeded, StepFailed)):
+            first.setdefault(record.step, position)
+        if isinstance(record, (StepSucceeded, StepFailed)) and record.kind in EDITABLE:
+            outcomes[record.step] = position, record
     return tuple(
         StepChoice(
-            row.step,
-            row.step if not is_blank(row.step) else repr(row.step),
-            values.get(row.step, ""),
-            row.step in values,
+            step,
+            repr(step) if is_blank(step) else step,
+            position,
+            outcomes[step][0] if step in outcomes else None,
+            _edited_text(outcomes[step][1]) if step in outcomes else "",
         )
-        for row in rows
-        if row.step and row.state != "heading"
-    )[:MAX_RECORDS]
+        for step, position in list(first.items())[:MAX_RECORDS]
+    )
+
+
+def _edited_text(outcome: StepSucceeded | StepFailed) -> str:
+    """A result as one edits it: of a wait, that is the data of its event."""
+    if isinstance(outcome, StepFailed):
+        return ""
+    value = decode(outcome.value)
+    if outcome.kind == "wait" and isinstance(value, dict):
+        value = value.get("data")
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def may(status: str) -> frozenset[str]:

@@ -6,7 +6,8 @@ nothing. Paths are made with the place where the server is mounted in front.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Container
+from functools import cache, partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -41,12 +42,26 @@ def refused(call: Call, problem: Problem) -> Response:
 
 def _common(call: Call) -> dict[str, Any]:
     service = call.service
+    root = root_of(call.request)
+    only = service.apps if len(service.apps) == 1 else {}
     return {
-        "root": root_of(call.request),
+        "root": root,
         "base": str(call.request.base_url).rstrip("/"),
         "logged_in": bool(service.settings.auth_tokens),
         "hints": hints_of(service.apps.values()),
+        "run_path": partial(_run_path, root, only),
+        "run_query": partial(_run_query, only),
     }
+
+
+def _run_path(root: str, apps: Container[str], app: str, id: str) -> str:
+    """The page of a run."""
+    return f"{root}/runs/{_path(id)}{_run_query(apps, app)}"
+
+
+def _run_query(apps: Container[str], app: str) -> str:
+    """What says of which app a run is, unless it is of the only one here."""
+    return "" if app in apps else f"?app={_path(app)}"
 
 
 def root_of(request: Request) -> str:

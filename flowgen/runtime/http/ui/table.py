@@ -19,13 +19,9 @@ UI: Final = (
         views.runs_page,
         Access.READ,
         "The runs.",
-        (
-            Parameter("status", "Only runs in this state."),
-            Parameter("workflow", "Only runs of this workflow: its id, or app/id."),
-            CURSOR_PARAMETER,
-        ),
+        tuple(Parameter(name, "As the form of the page has it.") for name in views.FILTERS),
     ),
-    _page("/runs/{id}", views.run_page, Access.READ, "One run."),
+    _page("/runs/{id}", views.run_page, Access.READ, "One run.", (Parameter("app", "Of which app it is."),)),
     _page(
         "/events",
         views.events_page,

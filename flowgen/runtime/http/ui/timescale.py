@@ -23,12 +23,14 @@ IDLE_FACTOR: Final = 4
 """A scale is broken if nothing is executed for so many times as long as something is."""
 
 _IDLE_SHARE: Final = 1.2
+_LEAST_SHARE: Final = 0.8
 _LEAST_BREAK: Final = 0.12
-"""Of the width of what is executed: together, the breaks get at least, and each of them."""
+"""In widths of what is executed: what breaks share by their length, what they share evenly, and the most of that for
+one of them. So what is executed keeps a third of the picture, and a fifth of a linear one."""
 
 _TICKS: Final = 5
 _NICE: Final = (
-    *(step * 10**power for power in range(0, 5) for step in (1, 2, 5)),
+    *(step * 10**power for power in range(5) for step in (1, 2, 5)),
     *(SECOND * step for step in (1, 2, 5, 10, 15, 30)),
     *(MINUTE * step for step in (1, 2, 5, 10, 15, 30)),
     *(HOUR * step for step in (1, 2, 3, 6, 12)),
@@ -79,7 +81,7 @@ def _widths(idle: list[Stretch], executed: int) -> dict[Stretch, float]:
     """How wide each idle stretch is drawn: longer ones wider, but by the root of it, and none wider than it is."""
     roots = {gap: (gap[1] - gap[0]) ** 0.5 for gap in idle}
     whole = sum(roots.values())
-    share, least = _IDLE_SHARE * executed, _LEAST_BREAK * executed
+    share, least = _IDLE_SHARE * executed, min(_LEAST_BREAK, _LEAST_SHARE / len(idle)) * executed
     return {gap: min(float(gap[1] - gap[0]), max(least, share * root / whole)) for gap, root in roots.items()}
 
 

@@ -3,106 +3,146 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
-from ....errors import NotFound
-from ....values import decode
+from ....errors import DefinitionError, InvalidInput, NotFound
+from ...counting import Bucket
 from ...documents import accepted_document, failure_document
 from ...info import Page, RunInfo
 from ...store import Loaded
 from ...workflows import WorkflowInfo
+from ..fields import time_of
 from ..problems import Problem
 from ..routes import Call
 from ..runs import STATUSES
 from . import pages
-from .asked import asked_for
+from .asked import Asked, asked_for
+from .chart import BARS, chart, span_of
 from .hints import data_hint
 from .render import page
-from .waterfall import Row, waterfall
+from .waterfall import waterfall
 
 LIMIT = 50
 _RUNS = 25
 """So many runs of one workflow, or of one name of events, are shown beside it."""
 
-_EDITABLE = ("run", "invoke", "signal", "wait")
+FILTERS = ("status", "workflow", "q", "where", "last", "after", "before", "cursor")
+"""The query parameters of the list of runs."""
 
 
 # -- runs -----------------------------------------------------------------------------------------
 
 
 async def runs_page(call: Call) -> Response:
-    """The list of runs, newest first."""
-    filters = {name: call.query(name) or None for name in ("status", "workflow", "cursor")}
-    status = filters["status"]
+    """The list of runs, newest first, below a chart of the time that it shows."""
+    filters = {name: call.query(name) or None for name in FILTERS}
+    status, last, engine = filters["status"], filters["last"], call.service.engine
     if status is not None and status not in STATUSES:
         raise Problem(400, "invalid_parameter", f"status={status!r:.50}: say one of {', '.join(STATUSES)}", "status")
-    engine = call.service.engine
+    if last is not None and last not in pages.PERIODS:
+        raise Problem(400, "invalid_parameter", f"last={last!r:.50}: say one of {', '.join(pages.PERIODS)}", "last")
+    after, before = _time(call, "after"), _time(call, "before")
 
-    async def read() -> tuple[Page[RunInfo], tuple[WorkflowInfo, ...], int]:
-        find = partial(engine.runs, workflow=filters["workflow"], status=status, limit=LIMIT)
+    async def read() -> _Found:
+        now = await engine.store.now()
+        since, until = span_of(now, pages.PERIODS[last or "1h"])
+        if after is not None and before is not None and before > after:
+            since, until = after, before
+        find = partial(
+            engine.runs,
+            workflow=filters["workflow"],
+            status=status,
+            search=filters["q"],
+            where=filters["where"],
+            after=after if last is None else since,
+            before=before,
+            limit=LIMIT,
+            cursor=filters["cursor"],
+        )
+        problem = ""
         try:
-            found = await find(cursor=filters["cursor"])
+            found = await find()
         except NotFound:  # a workflow that nobody has: no run of it is found
             found = Page(())
-        return found, await engine.workflows(), await engine.store.now()
+        except (DefinitionError, InvalidInput) as error:
+            found, problem = Page(()), str(error)
+        try:
+            counts = await engine.counts(after=since, before=until, buckets=BARS, workflow=filters["workflow"])
+        except (NotFound, InvalidInput):
+            counts = ()
+        return found, counts, until, await engine.workflows(), now, problem
 
-    found, workflows, now = await call.service.ask(read)
-    lines = [pages.run_line(run, now) for run in found.items]
+    found, counts, until, workflows, now, problem = await call.service.ask(read)
     return page(
         call,
         "runs.html",
-        lines=lines,
+        lines=[pages.run_line(run, now) for run in found.items],
+        chart=chart(counts, until),
         workflows=workflows,
         statuses=STATUSES,
+        periods=list(pages.PERIODS),
         filters=filters,
         query=partial(pages.query, filters),
         older=found.cursor and pages.query(filters, cursor=found.cursor),
         filtered=any(filters.values()),
+        problem=problem,
+        after=after,
+        before=before,
     )
+
+
+_Found = tuple[Page[RunInfo], tuple[Bucket, ...], datetime, tuple[WorkflowInfo, ...], int, str]
+
+
+def _time(call: Call, name: str) -> datetime | None:
+    given = call.query(name)
+    return time_of(given, name, name) if given else None
 
 
 async def run_page(call: Call) -> Response:
     """One run: what it does, did, got and gave."""
-    id, service = call.path("id"), call.service
+    id, app, service = call.path("id"), call.query("app"), call.service
+    name = f"{app}/{id}" if app else id
 
-    async def read() -> dict[str, Any]:
+    async def read() -> tuple[Loaded, RunInfo, str, Page[RunInfo], Asked, int]:
         engine = service.engine
-        loaded = await engine.load(id)
+        loaded = await engine.load(name)
         row = loaded.row
-        app = service.apps.get(row.app)
-        workflow = app.workflows.get(row.workflow) if app is not None else None
-        children = await engine.store.children(row.app, row.id)
-        return {
-            "loaded": loaded,
-            "info": await engine.run(id),
-            "why": await engine.why(id),
-            "children": [pages.child_of(child) for child in children.items],
-            "asked": asked_for(workflow, loaded),
-            "now": await engine.store.now(),
-        }
+        offering = service.apps.get(row.app)
+        workflow = offering.workflows.get(row.workflow) if offering is not None else None
+        asked = asked_for(workflow, loaded)
+        return (
+            loaded,
+            await engine.run(name),
+            await engine.why(name),
+            await engine.children(name),
+            asked,
+            await engine.store.now(),
+        )
 
-    found = await service.ask(read)
-    loaded: Loaded = found["loaded"]
-    info: RunInfo = found["info"]
-    drawn = waterfall(loaded.row, loaded.records, found["now"], found["asked"])
+    loaded, info, why, children, asked, now = await service.ask(read)
+    drawn = waterfall(loaded.row, loaded.records, now, asked)
+    choices = pages.step_choices(loaded.records) if "rerun" in pages.may(info.status) else ()
     return page(
         call,
         "run.html",
         run=info,
-        line=pages.run_line(info, found["now"]),
+        line=pages.run_line(info, now),
         row=loaded.row,
-        why=found["why"],
+        why=pages.reason_of(why),
         picture=pages.picture(drawn, loaded.records, loaded.row.open),
         origins=[pages.origin_of(event) for event in loaded.events],
         failures=_failures(info),
         history=pages.history_lines(loaded.records),
         records=len(loaded.records),
-        children=found["children"],
+        children=[pages.run_line(child, now) for child in children.items],
         may=pages.may(info.status),
-        choices=pages.step_choices(drawn.rows, _editable(drawn.rows)),
+        choices=choices,
+        rerunnable={choice.id for choice in choices},
         edited_event=_event_text(info, loaded),
     )
 
@@ -114,18 +154,6 @@ def _failures(info: RunInfo) -> list[dict[str, Any]]:
         found.append(failure_document(failure))
         failure = failure.cause
     return found
-
-
-def _editable(rows: tuple[Row, ...]) -> dict[str, str]:
-    """The results that a rerun may have edited, as JSON text, by step; empty for a step that failed."""
-    texts = {}
-    for row in rows:
-        if row.kind in _EDITABLE and row.state in ("done", "failed"):
-            value = None if row.value is None else decode(row.value)
-            if row.kind == "wait" and isinstance(value, dict):
-                value = value.get("data", value)
-            texts[row.step] = "" if row.value is None else json.dumps(value, indent=2, ensure_ascii=False)
-    return texts
 
 
 def _event_text(info: RunInfo, loaded: Loaded) -> str:

@@ -92,6 +92,7 @@ class Row:
     attempts: int = 0
     note: str = ""
     child: str = ""
+    child_app: str = ""
     arguments: Json | None = None
     value: Json | None = None
     failures: tuple[tuple[int, Failure], ...] = ()
@@ -334,7 +335,7 @@ def _below(scope: str, depth: int, children: dict[str, list[str]], steps: dict[s
 
 
 def _row(step: _Step, depth: int) -> Row:
-    child = step.terms.child if isinstance(step.terms, InvokeTerms) else ""
+    child = step.terms if isinstance(step.terms, InvokeTerms) else None
     return Row(
         step.id,
         step.id.rpartition("/")[2],
@@ -344,7 +345,8 @@ def _row(step: _Step, depth: int) -> Row:
         step.kind,
         step.attempts,
         _note(step),
-        child,
+        child.child if child is not None else "",
+        child.app if child is not None else "",
         step.arguments,
         step.value,
         tuple(step.failures),

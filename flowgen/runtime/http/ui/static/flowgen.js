@@ -234,7 +234,7 @@ const shapes = {
 
 const after = {
   here: () => location.replace(location.href),
-  run: (answer) => location.assign(`${root}/runs/${encodeURIComponent(answer.id)}`),
+  run: (answer, form) => location.assign(`${root}/runs/${encodeURIComponent(answer.id)}${form.dataset.query}`),
   event: (answer) => location.assign(`${root}/events/${encodeURIComponent(answer.ids[0])}`),
 }
 
@@ -254,7 +254,7 @@ async function post(form) {
     if (!answer.ok) throw new Refused(document.error?.message ?? `The server answered ${answer.status}.`)
     const then = form.dataset.then
     if (then?.startsWith('/')) location.assign(root + then)
-    else if (then) after[then](document)
+    else if (then) after[then](document, form)
     else refresh()
   } catch (error) {
     if (!place) throw error
@@ -292,7 +292,14 @@ function open(id) {
 
 addEventListener('click', (click) => {
   const opener = click.target.closest?.('[data-open]')
-  if (opener) open(opener.dataset.open)
+  if (opener) {
+    const select = document.querySelector('#rerun select')
+    if (select && opener.dataset.open === 'rerun') {
+      select.value = opener.dataset.step ?? ''
+      offerResults(select)
+    }
+    open(opener.dataset.open)
+  }
   if (click.target.closest?.('[data-close]') || click.target.nodeName === 'DIALOG') click.target.closest('dialog').close()
 })
 
@@ -334,9 +341,9 @@ addEventListener('change', (change) => {
 
 // Only what was there before the chosen step can be edited.
 function offerResults(select) {
-  const earlier = [...select.options].slice(1, Math.max(1, select.selectedIndex)).map((option) => option.value)
+  const first = Number(select.selectedOptions[0].dataset.first ?? 0)
   const parts = [...select.form.querySelectorAll('[data-result]')]
-  for (const part of parts) part.hidden = !earlier.includes(part.dataset.result)
+  for (const part of parts) part.hidden = Number(part.dataset.outcome) >= first
   select.form.querySelector('.results').hidden = parts.every((part) => part.hidden)
 }
 

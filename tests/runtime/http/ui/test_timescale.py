@@ -1,0 +1,87 @@
+"""From times to places: growing, within the picture, and with room for what was executed."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowgen.duration import DAY, MILLISECOND, SECOND
+from flowgen.runtime.http.ui.timescale import scale_of, ticks
+
+times = st.integers(0, 400 * DAY)
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> tuple[int, int, list[tuple[int, int]]]:
+    """A span, and stretches of it and beyond in which something is executed."""
+    begin = draw(times)
+    end = begin + draw(times)
+    stretch = st.tuples(st.integers(-SECOND, end - begin), st.integers(0, DAY))
+    return begin, end, [(begin + at, begin + at + length) for at, length in draw(st.lists(stretch, max_size=8))]
+
+
+@given(pictures(), st.lists(times, min_size=2))
+def test_a_scale_grows_from_one_edge_to_the_other(
+    picture: tuple[int, int, list[tuple[int, int]]], at: list[int]
+) -> None:
+    """Later is never further left, and nothing is outside."""
+    begin, end, busy = picture
+    scale = scale_of(begin, end, busy)
+    places = [scale.place(begin - SECOND + each) for each in sorted(at)]
+    assert places == sorted(places)
+    assert all(0 <= place <= 100 for place in places)
+    assert (scale.place(begin), scale.place(max(end, begin + MILLISECOND))) == (0.0, 100.0)
+
+
+@given(pictures())
+def test_what_is_executed_keeps_its_room(picture: tuple[int, int, list[tuple[int, int]]]) -> None:
+    """A fifth of the width at least, and no stretch of it is narrower than it would be on a linear scale."""
+    begin, end, busy = picture
+    scale = scale_of(begin, end, busy)
+    inside = sorted((max(a, begin), min(b, end)) for a, b in busy if max(a, begin) < min(b, end))
+    room, reached = 0.0, begin
+    for since, until in inside:
+        width = scale.place(until) - scale.place(since)
+        assert width >= 100 * (until - since) / max(MILLISECOND, end - begin) - 1e-6
+        room += max(0.0, scale.place(until) - scale.place(max(since, reached)))
+        reached = max(reached, until)
+    if inside:
+        assert room >= 20 - 1e-6 or not scale.breaks
+
+
+@given(pictures())
+def test_breaks_are_idle(picture: tuple[int, int, list[tuple[int, int]]]) -> None:
+    """Where a scale is broken, nothing is executed, and breaks do not overlap."""
+    begin, end, busy = picture
+    scale = scale_of(begin, end, busy)
+    for since, until in scale.breaks:
+        assert begin <= since < until
+        assert not any(a < until and b > since for a, b in busy if max(a, begin) < min(b, end) and a < b)
+    assert all(a[1] <= b[0] for a, b in zip(scale.breaks, scale.breaks[1:], strict=False))
+
+
+@given(pictures())
+def test_ticks_are_few_and_in_order(picture: tuple[int, int, list[tuple[int, int]]]) -> None:
+    """They begin with the beginning."""
+    begin, end, busy = picture
+    scale = scale_of(begin, end, busy)
+    offsets = ticks(scale)
+    assert offsets[0] == 0
+    assert offsets == sorted(set(offsets))
+    assert len(offsets) <= 12
+    assert begin + offsets[-1] <= max(end, begin + MILLISECOND)
+
+
+def test_a_run_that_sleeps_for_a_month_still_shows_its_seconds() -> None:
+    """The second that it worked gets a third of the picture or more; the month is one break."""
+    scale = scale_of(0, 30 * DAY + SECOND, [(0, SECOND // 2), (30 * DAY + SECOND // 2, 30 * DAY + SECOND)])
+    assert scale.breaks == ((SECOND // 2, 30 * DAY + SECOND // 2),)
+    assert scale.place(SECOND // 2) > 20
+
+
+def test_a_run_that_works_most_of_the_time_is_linear() -> None:
+    """Then half the time is half the way."""
+    scale = scale_of(0, 10 * SECOND, [(0, 4 * SECOND)])
+    assert scale.breaks == ()
+    assert scale.place(5 * SECOND) == 50
+    assert ticks(scale) == [0, 2 * SECOND, 4 * SECOND, 6 * SECOND, 8 * SECOND]
