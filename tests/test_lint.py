@@ -186,6 +186,7 @@ ACCEPTED = [
     "t = ctx.now; x = ctx.random.random(); u = ctx.uuid(); ctx.logger.info('once')",
     "random = ctx.random\nx = random.random()",
     "x = random.Random(7).random()",
+    "import numpy as np; x = np.random.default_rng(7).random(); y = secrets.compare_digest('a', 'b')",
     "t = time.strftime('%Y', ctx.now.timetuple()); u = time.gmtime(0)",
     "t = datetime.fromisoformat('2026-01-01'); u = datetime(2026, 1, 1); v = dt.timedelta(days=1)",
     "time = ctx.event.data\nt = time.time()",
@@ -316,6 +317,15 @@ def test_commands_are_known_through_modules_of_ones_own() -> None:
         "own": Source("own", "own.py", "from flowgen import Run, Sleep as nap\n"),
     }
     assert [f.code for f in lint([Entry("shop", "body", 2)], sources.get)] == ["not-yielded"]
+
+
+def test_a_module_of_ones_own_is_not_the_one_of_that_name() -> None:
+    """A file called requests.py beside the workflow is the user's."""
+    sources = {
+        "shop": Source("shop", "shop.py", "import requests\ndef body(ctx):\n    requests.get()\n    yield 1\n"),
+        "requests": Source("requests", "requests.py", "def get(): return 1\n"),
+    }
+    assert lint([Entry("shop", "body", 2)], sources.get) == []
 
 
 def test_a_workflow_in_a_function_is_found_and_what_it_captures_is_shared() -> None:

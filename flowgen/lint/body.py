@@ -138,7 +138,10 @@ class Body:
 
     def _look_at_call(self, node: ast.Call) -> None:
         name = self._scope.dotted(node.func)
-        found = forbidden(name, len(node.args) + len(node.keywords)) if name is not None else None
+        function = self._scope.function(node.func)
+        found = None
+        if name is not None and function is None:
+            found = forbidden(name, len(node.args) + len(node.keywords))
         if found is None and isinstance(node.func, ast.Attribute):
             found = forbidden_method(node.func.attr)
             self._look_at_method(node.func)
@@ -146,7 +149,6 @@ class Body:
             self._tell(node, *found)
         if name == "builtins.next" and node.args and isinstance(node.args[0], ast.Name):
             self._look_at_shared(node, node.args[0], "next(…) moves")
-        function = self._scope.function(node.func)
         if function is not None and isinstance(function[1], ast.FunctionDef):
             scope, definition = function
             self.called.append((scope, definition, self._own if scope in self._own else frozenset()))

@@ -16,6 +16,7 @@ _GIVEN_A_TIME = {"time.localtime": 1, "time.gmtime": 1, "time.ctime": 1, "time.a
 _DICE = """
 uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 os.urandom os.getrandom builtins.hash builtins.id
 """.split()
+_SEEDED = ("random.Random", "numpy.random.default_rng", "numpy.random.RandomState")
 _DICE_MODULES = ("random", "secrets", "numpy.random")
 
 _WORLD = """
@@ -30,10 +31,10 @@ smtplib imaplib ftplib shutil tempfile threading multiprocessing concurrent.futu
 ssl paramiko grpc webbrowser fileinput
 """.split()
 _VALUES = "os.environ os.environb sys.argv sys.stdin sys.stdout sys.stderr".split()
-_PURE_OS = """
+_PURE = """
 os.path.join os.path.basename os.path.dirname os.path.split os.path.splitext os.path.normpath os.path.normcase
 os.path.isabs os.path.commonpath os.path.commonprefix os.fspath os.fsencode os.fsdecode
-logging.getLogger logging.getLevelName
+logging.getLogger logging.getLevelName secrets.compare_digest
 """.split()
 _OF_PATHS = """
 read_text write_text read_bytes write_bytes open unlink mkdir rmdir touch rename replace exists is_file is_dir iterdir
@@ -80,12 +81,12 @@ def forbidden_method(method: str) -> tuple[str, str] | None:
 def _code(name: str, arguments: int) -> str | None:
     if name in _CLOCK:
         return None if arguments >= _GIVEN_A_TIME.get(name, 1 << 30) else "clock"
-    if name == "random.Random" and arguments:
+    if name in _SEEDED and arguments:
+        return None
+    if name in _PURE:
         return None
     if name in _DICE or (name.startswith(tuple(f"{module}." for module in _DICE_MODULES)) and "()" not in name):
         return "randomness"
-    if name in _PURE_OS:
-        return None
     if name.startswith("logging.getLogger().") or name in _WORLD:
         return "io"
     if name.startswith("pathlib.Path()."):
