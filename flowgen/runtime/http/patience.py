@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 from starlette.requests import Request
@@ -12,6 +12,9 @@ from starlette.requests import Request
 from .problems import Problem
 
 T = TypeVar("T")
+
+CLOSING: Final = "closing"
+"""The name in a request's state of the `asyncio.Event` that is set when the server stops, if it tells so."""
 
 
 class Patience:
@@ -39,7 +42,7 @@ class Patience:
 
 
 async def while_connected(request: Request, ask: Callable[[], Awaitable[T]]) -> T | None:
-    """What `ask` gives; None, and it is cancelled, if the client goes away before."""
+    """What `ask` gives; None, and it is cancelled, if the client goes away before, or the server stops."""
     answers: list[T] = []
     errors: list[Exception] = []
     async with anyio.create_task_group() as group:
@@ -49,7 +52,13 @@ async def while_connected(request: Request, ask: Callable[[], Awaitable[T]]) -> 
                 """The rest of the body."""
             group.cancel_scope.cancel()
 
+        async def close() -> None:
+            await request.state.closing.wait()
+            group.cancel_scope.cancel()
+
         group.start_soon(watch)
+        if hasattr(request.state, CLOSING):
+            group.start_soon(close)
         try:
             answers.append(await ask())
         except Exception as error:

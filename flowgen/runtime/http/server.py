@@ -26,10 +26,8 @@ from starlette.types import ASGIApp
 
 from .connection import Connection, connections_with
 from .limits import Limits
+from .patience import CLOSING
 from .sockets import bind, url_of
-
-CLOSING: Final = "closing"
-"""The name in a request's state of the `asyncio.Event` that is set when the server stops."""
 
 _SWEEP_SECONDS: Final = 1.0
 _LAST_SECONDS: Final = 1.0
