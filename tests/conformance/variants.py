@@ -165,7 +165,7 @@ def hasty(seed: int) -> Factory:
 Edit = tuple[str, str, str]
 """A module of the memory store, a text that occurs in it once, and what is put in its place."""
 
-_MODULES = ("indexes", "order", "slots", "state", "commits", "ownership", "registry", "queries", "store")
+_MODULES = ("indexes", "order", "slots", "state", "commits", "ownership", "registry", "queries", "counting", "store")
 _numbers = count()
 
 

@@ -43,6 +43,7 @@ from . import (
     registration_cases,
     restart_cases,
     slot_cases,
+    slotless_cases,
     strike_cases,
     wait_cases,
 )
@@ -69,6 +70,7 @@ def store_cases() -> list[Case]:
         claim_cases,
         ready_cases,
         slot_cases,
+        slotless_cases,
         collecting_cases,
         strike_cases,
         wait_cases,

@@ -7,7 +7,7 @@ This module says which of them change something, and waits for them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -17,6 +17,7 @@ import trio
 from ....events import AcceptedEvent
 from ....runs import RunRow
 from ....transition import Cell, Key, Transition, Wait
+from ...counting import Count
 from ...store import (
     PAGE,
     Claims,
@@ -31,7 +32,7 @@ from ...store import (
     RunFilter,
     Who,
 )
-from ..memory import commits, ownership, queries, registry
+from ..memory import commits, counting, ownership, queries, registry
 from .desk import Desk, Noted
 from .shelf import Shelf
 
@@ -170,6 +171,11 @@ class DocumentStore:
 
     async def find_runs(self, where: RunFilter, cursor: str | None = None, limit: int = PAGE) -> Page[RunRow]:
         return await self._look(lambda state: queries.find_runs(state, where, cursor, limit))
+
+    async def count_runs(
+        self, app: str | None, workflow: str | None, edges: Sequence[int]
+    ) -> Sequence[Mapping[str, Count]]:
+        return await self._look(lambda state: counting.count_runs(state, app, workflow, edges))
 
     async def find_events(
         self, name: str | None = None, cursor: str | None = None, limit: int = PAGE
