@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
 from flowgen import All, App, Context, Event, Restart, Run, RunCancelled, Sleep, Steps, WaitFor
-from flowgen.codec import Exported
+from flowgen.codec import Exported, import_lines
 from flowgen.events import AcceptedEvent, accept_event
 from flowgen.history import EndCancelled, EndCompleted, EndFailed, Record, Retried
 from flowgen.outcome import Failure, Json
@@ -17,8 +18,10 @@ from flowgen.runs import RunRow
 from flowgen.verdicts import Breaks, Safe, Same, Verdict, damaged, judge
 from flowgen.workflow import Workflow
 from tests.bodies import START, Fed, act, workflow_of
+from tests.histories.workflows import app
 
 Body = Callable[[Context[Any]], Steps[Any]]
+GOLDEN = Path(__file__).parent / "histories" / "runs"
 EVENT = accept_event(Event("order/placed", {}), "event-1", START)
 
 
@@ -310,3 +313,20 @@ def test_what_the_code_asks_for_is_told_for_comparison() -> None:
     assert one.state != other.state
     again = judge(workflow_of(v1), run_of(at_sleep().history))
     assert one == again
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_golden_histories_are_the_same_and_none_of_their_beginnings_breaks(path: Path) -> None:
+    """Whatever earlier versions have written: ended, and at each place on the way."""
+    with path.open(encoding="utf-8") as lines:
+        golden = import_lines(lines)
+    workflow = app.workflows[golden.row.workflow]
+    whole = judge(workflow, golden).verdict
+    assert isinstance(whole, Safe) if workflow.changes == "additive" else whole == Same()
+    open_row = attrs.evolve(golden.row, stored="open", ended_at=None)
+    failed = any(isinstance(record, EndFailed) for record in golden.records)
+    for length in range(len(golden.records) - failed):
+        beginning = Exported(open_row, golden.events, golden.records[:length])
+        found = judge(workflow, beginning).verdict
+        raised = isinstance(found, Breaks) and found.recorded == "the run goes on" and failed
+        assert raised or not isinstance(found, Breaks), (length, found)

@@ -5,7 +5,9 @@
 `dev`           `dev` and `worker`; `service` an engine for a `target`, until a signal
 `feed`          what the engine does, printed; `narrator` puts it into words
 `sending`       `send`, `invoke`
-`runs`          `runs …`, `why`; `bulk` is what `--all` does there; `events` is `events …`
+`runs`          `runs …`, `why`; `bulk` is what `--all` does there, `export` what `runs export` does
+`events`        `events …`
+`check`         `check`, with processes of `check_worker`; `lint` is `lint`
 `workflows`     `workflows …`; `upkeep` is `purge` and `doctor`
 `store_client`  how those open a store; `options` what is typed, `output` what is printed
 ==============  ======================================================================
