@@ -32,7 +32,8 @@ def update_archive(ctx: Context) -> Steps[str]:
 def announce(ctx: Context) -> Steps[int]:
     issue = ctx.event.data["issue"]
     readers = yield from Run(load_readers, issue)
-    yield SendEvent("one each", [Event("issue/wanted", {"to": reader, "issue": issue}) for reader in readers])
+    if readers:
+        yield SendEvent("one each", [Event("issue/wanted", {"to": reader, "issue": issue}) for reader in readers])
     return len(readers)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import attrs
@@ -45,6 +45,8 @@ MAX_STEPS = 200
 HORIZON = "400d"
 _LONGEST = "12s"
 _HALF_A_SECOND = 500_000
+_BODIES_A_STEP = 5
+"""So many times as many bodies as a run may take steps are too many at one moment, in all runs together."""
 
 _PLOTS = st.integers(0, 19)
 """What an example is about: from 14 on faults, from 18 on a cancel, below neither. It shrinks to neither."""
@@ -73,9 +75,10 @@ def check_workflow(
     `steps` says what steps do, by id, name or function: a strategy to draw from, for each attempt
     (`st.floats() | raises(Timeout)`), a function to call, an exception to raise, or a value; or it is a function that
     makes such a dict, called for each simulated world. A step that is not mentioned gives values of its function's
-    annotation; none runs for real. `app` is the app of the workflow, where it cannot be found beside it. `faults`
-    draws what goes wrong (default: `fault_plans()`). A world is watched `until` then, and a run takes at most
-    `max_steps` steps. `properties` are the built-in ones that are asked.
+    annotation; none runs for real. `app` is the app of the workflow, where it cannot be found beside it.
+
+    `faults` draws what goes wrong (default: plans of faults that strike while the runs last). A world is watched
+    `until` then, and a run takes at most `max_steps` steps. `properties` are the built-in ones that are asked.
 
     The assertion is called with the trace of each scenario, once without and perhaps once with faults. Settings of
     hypothesis work as ever, `@example(scenario=Scenario(…))` tells a scenario again.
@@ -98,8 +101,9 @@ def check_workflow(
         data=data_of(workflow) if data is None else data,
         events=st.just([]) if events is None else events,
         steps={} if steps is None else steps,
-        faults=fault_plans() if faults is None else faults,
+        faults=faults,
         until=parse_duration(until, "until of check_workflow", maximum=MAX_SPAN),
+        most_bodies=_BODIES_A_STEP * max_steps,
         properties=tuple(properties),
     )
 
@@ -171,8 +175,9 @@ class Check:
     data: st.SearchStrategy[Any]
     events: st.SearchStrategy[Any]
     steps: Steps
-    faults: st.SearchStrategy[Faults]
+    faults: st.SearchStrategy[Faults] | None
     until: int
+    most_bodies: int
     properties: tuple[Property, ...]
 
     def examine(self, given: Drawing | Scenario) -> Case:
@@ -199,7 +204,9 @@ class Check:
             if moments:
                 scenario = attrs.evolve(scenario, cancel=format_duration(draw(st.sampled_from(moments))))
         elif plot >= _FAULTS_FROM and survives_crashes in self.properties:
-            scenario = attrs.evolve(scenario, faults=draw(self.faults))
+            scenario = attrs.evolve(
+                scenario, faults=draw(_plans(_length(case.calm)) if self.faults is None else self.faults)
+            )
         drawing.scenario = case.scenario = scenario
         return self._disturbed(case, outcomes)
 
@@ -233,7 +240,7 @@ class Check:
     ) -> tuple[Trace, DrawnSteps]:
         given = self.steps() if callable(self.steps) else self.steps
         seconds = parse_duration(scenario.takes, "takes of Scenario") / 1_000_000
-        steps = DrawnSteps(outcomes, given, seconds, self.until)
+        steps = DrawnSteps(outcomes, given, seconds, self.until, self.most_bodies)
         happenings = scenario.happenings(self.workflow, cancelled=cancelled)
         try:
             trace = simulate(self.app, happenings, steps, seed=scenario.seed, workers=scenario.workers, faults=faults)
@@ -266,6 +273,17 @@ def _own_stubs(steps: Steps) -> bool:
     """Whether some steps are not drawn, so that `scripted` alone does not tell all."""
     given = steps() if callable(steps) else steps
     return any(not isinstance(stub, st.SearchStrategy) for stub in given.values())
+
+
+@lru_cache(maxsize=64)
+def _plans(length: int) -> st.SearchStrategy[Faults]:
+    """Faults that strike within so many commits and claims; a lost answer is the likeliest of them."""
+    return fault_plans("crash_before", "crash_after", within=length) | fault_plans(within=length)
+
+
+def _length(trace: Trace) -> int:
+    """About how many commits and claims there were."""
+    return 4 + sum(len(run.history) for run in trace.runs)
 
 
 def _moments(trace: Trace, workflow: Workflow[Any, Any]) -> list[int]:

@@ -42,7 +42,7 @@ def survives_crashes(case: Case) -> None:
                 )
             return
         for run, other in zip(runs, others, strict=True):
-            _check_same_end(run, other)
+            _check_same_end(Told(run, case.calm), Told(other, case.faulty))
 
 
 def _by_cause(trace: Trace) -> dict[tuple[str, str], list[RunTrace]]:
@@ -59,24 +59,24 @@ def _is_paced(trace: Trace) -> bool:
     return any(run.workflow is not None and run.workflow.policies != NO_POLICIES for run in trace.runs)
 
 
-def _check_same_end(calm: RunTrace, faulty: RunTrace) -> None:
-    if _end(calm) == _end(faulty) or not _was_told_the_same(calm, faulty):
+def _check_same_end(calm: Told, faulty: Told) -> None:
+    if _end(calm.run) == _end(faulty.run):
+        return
+    culprit = next((step for step in calm.done if faulty.done.get(step, calm.done[step]) != calm.done[step]), None)
+    if not _are_comparable(calm, faulty, culprit):
         return
     lines = [
-        f"{calm.name} ends differently when something goes wrong:",
-        f"  undisturbed:  {_end(calm)}",
-        f"  with faults:  {_end(faulty)}",
+        f"{calm.run.name} ends differently when something goes wrong:",
+        f"  undisturbed:  {_end(calm.run)}",
+        f"  with faults:  {_end(faulty.run)}",
     ]
-    outcomes = _outcomes(faulty)
-    for step, outcome in _outcomes(calm).items():
-        if step in outcomes and outcomes[step] != outcome:
-            lines += [
-                f"step {step!r} came to",
-                f"  undisturbed:  {outcome}",
-                f"  with faults:  {outcomes[step]}",
-                "A step whose answer was lost is executed again: make it idempotent (step_info().idempotency_key).",
-            ]
-            break
+    if culprit is not None:
+        lines += [
+            f"step {culprit!r} came to",
+            f"  undisturbed:  {calm.done[culprit]}",
+            f"  with faults:  {faulty.done[culprit]}",
+            "A step whose answer was lost is executed again: make it idempotent (step_info().idempotency_key).",
+        ]
     raise AssertionError("\n".join(lines))
 
 
@@ -94,15 +94,6 @@ def _end(run: RunTrace) -> str:
     return _MADE_UP.sub("…", f"{run.status}{detail}")
 
 
-def _outcomes(run: RunTrace, *kinds: str) -> dict[str, str]:
-    """What the steps of a run came to, in the order of their records."""
-    told = {}
-    for _, record in effective(run.history):
-        if isinstance(record, OUTCOMES) and (not kinds or record.kind in kinds):
-            told[record.step] = _outcome(record)
-    return told
-
-
 def _outcome(record: StepSucceeded | StepFailed) -> str:
     if isinstance(record, StepFailed):
         return f"{record.failure.type}: {record.failure.message}"
@@ -112,29 +103,50 @@ def _outcome(record: StepSucceeded | StepFailed) -> str:
     return "sent" if record.kind in ("send", "send_signal") else _MADE_UP.sub("…", json_text(record.value))
 
 
-_WORLD = ("sleep", "wait", "signal", "invoke", "send", "send_signal")
+# -- what a run was told ---------------------------------------------------------------------------
 
 
-def _was_told_the_same(one: RunTrace, other: RunTrace) -> bool:
-    """Whether the world gave both runs the same answers, in the same order where that may matter."""
-    if not one.history or not other.history:
-        return False
-    if one.recorded.row.seed != other.recorded.row.seed and (_draws(one) or _draws(other)):
-        return False
-    if _outcomes(one, *_WORLD) != _outcomes(other, *_WORLD) or is_cancelled(one) != is_cancelled(other):
-        return False
-    if any("StepTimeout" in outcome for run in (one, other) for outcome in _outcomes(run, "run").values()):
-        return False
-    if _gave_up(one) or _gave_up(other):
-        return list(_outcomes(one)) == list(_outcomes(other))
-    return True
+class Told:
+    """A run and what it was told: `every` outcome of its steps in their order, of the world's and of its own (`done`).
+
+    `begun` are the steps whose bodies were started.
+    """
+
+    def __init__(self, run: RunTrace, trace: Trace) -> None:
+        records = [record for _, record in effective(run.history)]
+        outcomes = [record for record in records if isinstance(record, OUTCOMES)]
+        self.run = run
+        self.every = {record.step: _outcome(record) for record in outcomes}
+        self.done = {record.step: _outcome(record) for record in outcomes if record.kind == "run"}
+        self.begun = {body.step for body in trace.executions if body.run == run.id}
+        self.begun |= {record.step for record in records if isinstance(record, Requested | AttemptFailed)}
+
+    def before(self, step: str | None) -> dict[str, str]:
+        """The outcomes before that of a step; all of them, if there is none."""
+        steps = list(self.every)
+        return {name: self.every[name] for name in (steps if step is None else steps[: steps.index(step)])}
 
 
-def _gave_up(run: RunTrace) -> bool:
-    """Whether the run gave up a step: somebody else won a race, and who does is a matter of time."""
-    records = [record for _, record in effective(run.history)]
-    asked = {record.step for record in records if isinstance(record, Requested | AttemptFailed)}
-    return bool(asked - {record.step for record in records if isinstance(record, OUTCOMES)})
+def _are_comparable(one: Told, other: Told, culprit: str | None) -> bool:
+    """Whether the world gave both the same answers up to a step, in the same order where that may matter.
+
+    It may where a step was given up: somebody else has won a race, and who does is a matter of time.
+    """
+    if not one.run.history or not other.run.history or is_cancelled(one.run) != is_cancelled(other.run):
+        return False
+    if one.run.recorded.row.seed != other.run.recorded.row.seed and (_draws(one.run) or _draws(other.run)):
+        return False
+    if any("StepTimeout" in outcome for told in (one, other) for outcome in told.done.values()):
+        return False
+    first, second = one.before(culprit), other.before(culprit)
+    if any(told.begun - told.every.keys() for told in (one, other)):
+        return list(first) == list(second)
+    return _of_world(one, first) == _of_world(other, second)
+
+
+def _of_world(told: Told, outcomes: dict[str, str]) -> dict[str, str]:
+    """The outcomes that are not those of bodies."""
+    return {step: outcome for step, outcome in outcomes.items() if step not in told.done}
 
 
 def _draws(run: RunTrace) -> bool:

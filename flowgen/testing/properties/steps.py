@@ -38,6 +38,10 @@ MOST_TURNS = 4_000
 """So many times the clock of one simulation moves at most: what is not at rest by then never will be."""
 
 
+_NOTHING: Any = object()
+"""What `steps=` says of a step that it does not mention."""
+
+
 class Interrupted(BaseException):
     """The example cannot go on; `Outcomes.interrupted` says why. Engines do not catch it, so it ends the simulation."""
 
@@ -85,29 +89,40 @@ class Outcomes:
                 f"the scenario does not say what attempt {step.failures + 1} of step {step.id!r} comes to: "
                 f"add it to its steps, {{{step.id!r}: […]}}"
             )
-        return self.draw(strategy)
+        return self.draw(values(return_annotation(step.command.fn)) if strategy is _NOTHING else strategy)
 
 
 class DrawnSteps(Stubbed):
     """The stubs of one simulation of a check. `stopped` says why it was stopped, if it was."""
 
-    def __init__(self, outcomes: Outcomes, given: Mapping[str, Any], takes: float, until: int) -> None:
+    def __init__(
+        self, outcomes: Outcomes, given: Mapping[str, Any], takes: float, until: int, most_bodies: int
+    ) -> None:
         super().__init__(given)
         self.stopped: str | None = None
         self._outcomes = outcomes
         self._takes = takes
         self._until = until
+        self._most_bodies = most_bodies
+        self._bodies = 0
         self._turns = 0
         self._halfway = 0
+        self._moment = 0
 
     def find(self, step: Step) -> Callable[..., Any]:
         """The function that stands for a step's own: there always is one."""
+        self._bodies += 1
+        if self._bodies > self._most_bodies:
+            self._outcomes.interrupted = AssertionError(
+                f"this does not come to an end: {self._bodies} bodies were executed at one moment, the last one for "
+                f"step {step.id!r}. Let it wait (Sleep, WaitFor) before it begins anew; if it has to be so many, "
+                "say max_steps= to the check."
+            )
+            raise Interrupted
         if step.id in self._outcomes.told:
             return stub(self._outcomes.said[step.id], self._takes)
         given = self._given(step)
-        if given is _NOTHING:
-            given = values(return_annotation(step.command.fn))
-        elif not isinstance(given, SearchStrategy):
+        if given is not _NOTHING and not isinstance(given, SearchStrategy):
             return as_function(given)
         return stub(list(self._outcomes.of(step, given)), self._takes)
 
@@ -121,6 +136,8 @@ class DrawnSteps(Stubbed):
     def enough(self, elapsed: int) -> bool:
         """Stop at the horizon, and what turns round and round."""
         self._turns += 1
+        if elapsed > self._moment:
+            self._moment, self._bodies = elapsed, 0
         if self._turns == MOST_TURNS // 2:
             self._halfway = elapsed
         if elapsed > self._until:
@@ -128,6 +145,3 @@ class DrawnSteps(Stubbed):
         elif self._turns >= MOST_TURNS:
             self.stopped = "time" if elapsed > self._halfway else "spinning"
         return self.stopped is not None
-
-
-_NOTHING: Any = object()

@@ -44,12 +44,15 @@ def histories(
     @st.composite
     def history(draw: Draw) -> list[Record]:
         script = play(workflow, draw(started), seed=0)
-        for _ in range(draw(st.integers(0, most))):
-            options = list(_happenings(script, draw))
-            if not options:
-                break
-            draw(st.sampled_from(options))()
-        return list(script.history)
+        try:
+            for _ in range(draw(st.integers(0, most))):
+                options = list(_happenings(script, draw))
+                if not options:
+                    break
+                draw(st.sampled_from(options))()
+            return list(script.history)
+        finally:
+            script._interpreter.close()
 
     return history()
 

@@ -22,6 +22,7 @@ Kind = type[BaseException] | BaseException
 
 DEFAULT_RETRIES = 4
 _TEXT = "simulated"
+_CHOICES = 8
 
 
 @attrs.frozen
@@ -69,7 +70,13 @@ def _is_exception_class(kind: Any) -> bool:
 
 def raises(*kinds: Kind) -> st.SearchStrategy[Raise]:
     """Attempts that raise: `steps={"charge": st.floats(0, 100) | raises(Timeout)}`."""
-    return failures(*kinds).map(Raise)
+    return _raised(failures(*kinds))
+
+
+def _raised(errors: Strategy) -> st.SearchStrategy[Raise]:
+    """The same as attempts. Hypothesis takes what needs fewer choices for simpler: a failure needs some for nothing,
+    so that a counter-example has one only where it matters."""
+    return st.tuples(errors, *[st.booleans()] * _CHOICES).map(lambda drawn: Raise(drawn[0]))
 
 
 def outcomes(result: Strategy | Any = Any, errors: Strategy | None = None) -> Strategy:
@@ -79,7 +86,7 @@ def outcomes(result: Strategy | Any = Any, errors: Strategy | None = None) -> St
     (default: `failures()`).
     """
     returned = result if isinstance(result, st.SearchStrategy) else values(result)
-    return returned | (failures() if errors is None else errors).map(Raise)
+    return returned | _raised(failures() if errors is None else errors)
 
 
 def retry_sequences(
@@ -92,6 +99,6 @@ def retry_sequences(
     if not 0 <= retries <= MAX_RETRIES:
         raise DefinitionError(f"retries={retries!r} of retry_sequences: a step has 0 to {MAX_RETRIES} retries")
     returned = result if isinstance(result, st.SearchStrategy) else values(result)
-    raised = (failures() if errors is None else errors).map(Raise)
+    raised = _raised(failures() if errors is None else errors)
     succeeds = st.tuples(st.lists(raised, max_size=retries), returned).map(lambda drawn: [*drawn[0], drawn[1]])
     return succeeds | st.lists(raised, min_size=1 + retries, max_size=1 + retries)
