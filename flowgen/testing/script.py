@@ -18,6 +18,7 @@ Refuses to know: who executes steps, and how anything is stored.
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ..commands.base import shown
@@ -37,6 +38,9 @@ from .clock import START
 from .events import trigger_event
 from .expectations import Expected, check_expected, mismatch
 from .replies import Reply, request_terms
+
+_OURS = f'"{Path(__file__).parents[1]}'
+"""How the line of a traceback begins that is about flowgen itself."""
 
 
 def play(workflow: Workflow[Any, Any], data: Any = None, *, seed: int = 0) -> Script:
@@ -209,6 +213,8 @@ class Script:
     def failure(self, message: str, reasons: list[str] | None = None) -> AssertionError:
         """What fails the test, with the transcript."""
         standing = [self._standing()]
+        if isinstance(end := self._interpreter.end, BodyRaised):
+            standing += _where(end.failure)
         if reasons:
             steps = list(self._interpreter.pending.values())
             standing = ["it waits for:"]
@@ -226,6 +232,13 @@ class Script:
             case BodyCancelled(reason):
                 return f"it ended cancelled: {reason}"
         return "it waits for: " + ", ".join(map(step_text, self._interpreter.pending.values()))
+
+
+def _where(failure: Failure) -> list[str]:
+    """The line of the body that raised, out of its traceback."""
+    lines = failure.trace.splitlines() if failure.trace else []
+    frames = [number for number, line in enumerate(lines) if line.startswith("  File ") and _OURS not in line]
+    return lines[frames[-1] : frames[-1] + 2] if frames else []
 
 
 def step_text(step: Step) -> str:

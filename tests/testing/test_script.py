@@ -220,8 +220,11 @@ def test_a_failed_step_raises_at_the_yield() -> None:
     assert caught == [("charge", "ValueError", "no", 3)]
     script.expect(Run(charge, 2)).fail(KeyError)
     assert script.raised.type == "StepError"
-    with pytest.raises(AssertionError, match="expected that it returned"):
+    with pytest.raises(AssertionError, match="expected that it returned") as unexpected:
         _ = script.returned
+    text = str(unexpected.value)
+    assert "it raised StepError: step 'charge:1' failed" in text
+    assert text.endswith("in failing\n      return (yield from Run(charge, 2))")
 
 
 def test_attempts_fail_before_the_step_succeeds() -> None:
