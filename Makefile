@@ -7,7 +7,7 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench planted format clean
+.PHONY: help setup demo test bench planted prove format clean
 .PHONY: check check-format check-lint check-types check-typing check-layers
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make check     formatter, linter, types, layers"
 	@echo "make bench     the benchmark: a table, and JSON"
 	@echo "make planted   plant known bugs and see each of them caught"
+	@echo "make prove     simulations, losses of power, stores against the reference, planted bugs: hours, and a table"
 	@echo "make format    let the formatter and the linter mend what they can"
 
 setup: $(READY)
@@ -38,6 +39,9 @@ bench: $(READY)
 
 planted: $(READY)
 	$(BIN)/python tests/planted/run.py $(ARGS)
+
+prove: $(READY)
+	$(BIN)/python tests/prove/run.py $(ARGS)
 
 check: check-format check-lint check-types check-typing check-layers
 

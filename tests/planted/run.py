@@ -73,12 +73,8 @@ def chosen(names: Sequence[str], part: str | None) -> list[Bug]:
     return bugs[int(number) - 1 :: int(parts)]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Plant known bugs and see each of them caught.")
-    parser.add_argument("names", nargs="*", help="which bugs; all if none is named")
-    parser.add_argument("--part", help="a share of them, such as 2/3")
-    arguments = parser.parse_args()
-    bugs = chosen(arguments.names, arguments.part)
+def run(bugs: Sequence[Bug]) -> list[str]:
+    """Plant each of these bugs, and tell of each whether it was caught; the names of those that were not."""
     missed = []
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory)
@@ -92,6 +88,16 @@ def main() -> int:
             (copy / bug.file).write_text(sound)
             print(f"{'caught' if caught else 'MISSED'}  {bug.name}: {bug.promise}", flush=True)
             missed += [] if caught else [bug.name]
+    return missed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Plant known bugs and see each of them caught.")
+    parser.add_argument("names", nargs="*", help="which bugs; all if none is named")
+    parser.add_argument("--part", help="a share of them, such as 2/3")
+    arguments = parser.parse_args()
+    bugs = chosen(arguments.names, arguments.part)
+    missed = run(bugs)
     print(f"{len(bugs) - len(missed)} of {len(bugs)} planted bugs were caught")
     return 1 if missed else 0
 

@@ -1,0 +1,146 @@
+"""What `make prove` runs: each section is a function from a budget to rows of figures.
+
+A section raises when something is wrong; it gives its rows when nothing is. What a row promises is a figure and the
+one that is wanted: too little of it is a failure too, because a proof that was not run proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from random import Random
+
+import attrs
+
+from flowgen.runtime.stores.sqlite import connection
+from flowgen.testing import Faults, Trace, check_invariants, simulate
+from tests.conformance.differential import differential
+from tests.planted.bugs import BUGS
+from tests.planted.run import chosen, run
+from tests.power import outage
+from tests.properties.worlds import WORLDS, World, app, events_of, outcomes
+
+YEAR = 365 * 86_400 * 1_000_000
+CHECKPOINT_PAGES = 40
+"""While power fails the WAL is copied into the file often, so that it fails then too."""
+
+
+@attrs.frozen
+class Budget:
+    """How much is wanted of each thing."""
+
+    scenarios: int
+    runs: int
+    years: int
+    images: int
+    steps: int
+    part: str | None = None
+
+
+FULL = Budget(scenarios=20_000, runs=400_000, years=1000, images=10_000, steps=200_000)
+CI = Budget(scenarios=1_000, runs=20_000, years=50, images=2_000, steps=20_000)
+
+
+@attrs.frozen
+class Row:
+    """A figure of the table: what was counted, how much there is, and how much there has to be."""
+
+    what: str
+    figure: int
+    wanted: int
+    detail: str = ""
+
+    @property
+    def enough(self) -> bool:
+        return self.figure >= self.wanted
+
+
+Section = Callable[[Budget], Iterator[Row]]
+
+
+# -- sections ---------------------------------------------------------------------------------------
+
+
+def simulations(budget: Budget) -> Iterator[Row]:
+    """Whole systems under every kind of fault: the invariants hold, and the runs end as they do undisturbed."""
+    scenarios = runs = elapsed = 0
+    counts: Counter[str] = Counter()
+    while scenarios < budget.scenarios or runs < budget.runs or elapsed < budget.years * YEAR:
+        trace = _scenario(scenarios)
+        scenarios += 1
+        runs += len(trace.runs)
+        elapsed += trace.ended_at - trace.started_at
+        counts += trace.counts
+    faults = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(8))
+    yield Row("simulated scenarios", scenarios, budget.scenarios, faults)
+    yield Row("  workflow runs", runs, budget.runs)
+    yield Row("  simulated years", elapsed // YEAR, budget.years)
+
+
+def _scenario(number: int) -> Trace:
+    random = Random(number)
+    chosen = random.sample(WORLDS, 7)
+    worlds = [world for world in WORLDS if world in chosen]
+    trace = simulate(app, events_of(worlds), seed=number, workers=random.randint(1, 3), faults=_faults(random))
+    check_invariants(trace)
+    expected = sorted(outcome for world in worlds for outcome in _undisturbed(world))
+    assert outcomes(trace) == expected, f"scenario {number} ends in another way:\n{trace.timeline()}"
+    return trace
+
+
+def _faults(random: Random) -> Faults:
+    def share(*shares: float) -> float:
+        return random.choice((0.0, *shares))
+
+    return Faults(
+        crash=share(0.02, 0.1),
+        lost_lease=share(0.2),
+        partition=share(0.1),
+        pause=share(0.1),
+        store_error=share(0.02, 0.1),
+        duplicate=share(0.02, 0.1),
+        delay=share(0.2),
+        evict=share(0.3),
+        slow=share(0.02, 0.1),
+        clock_skew=random.choice(("0s", "1h")),
+        clock_drift=share(0.05),
+    )
+
+
+@cache
+def _undisturbed(world: World) -> list[str]:
+    """How the runs of a world end when nothing goes wrong."""
+    return outcomes(simulate(app, world.events))
+
+
+def power(budget: Budget) -> Iterator[Row]:
+    """Power is lost at any moment; half of the images of random operations, half of engines at work."""
+    connection.CHECKPOINT_PAGES = CHECKPOINT_PAGES  # type: ignore[misc]
+    operations = outage.operations(budget.images // 2)
+    engines = outage.engines(budget.images - budget.images // 2)
+    yield Row("power-loss images", operations.images + engines.images, budget.images)
+    yield Row("  of operations", operations.images, budget.images // 2, str(operations))
+    yield Row("  of engines", engines.images, budget.images // 2, str(engines))
+
+
+def stores(budget: Budget) -> Iterator[Row]:
+    """SQLite and documents answer as the reference does, and each refusal was met."""
+    figures = differential(budget.steps)
+    met = sum(figures.tally.values())
+    yield Row("store differential, steps", figures.steps, budget.steps, f"{met:,} answers compared, none missed")
+    if figures.missed:
+        raise AssertionError(f"never met in {figures.steps:,} steps: {', '.join(figures.missed)}")
+
+
+def planted(budget: Budget) -> Iterator[Row]:
+    """Known bugs are planted, and each is caught."""
+    bugs = chosen((), budget.part)
+    missed = run(bugs)
+    if missed:
+        raise AssertionError(f"not caught: {', '.join(missed)}")
+    share = "all of them" if budget.part is None else f"part {budget.part} of {len(BUGS)}"
+    yield Row("planted bugs caught", len(bugs) - len(missed), len(bugs), share)
+
+
+SECTIONS: Sequence[Section] = (simulations, planted, stores, power)

@@ -1,0 +1,55 @@
+"""The frame of the proof: what is too little, and what goes wrong, is said and fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from . import run
+from .run import PARTS, Result, prove, table, turn
+from .sections import CI, FULL, SECTIONS, Budget, Row
+
+
+def few(budget: Budget) -> Iterator[Row]:
+    yield Row("enough", 5, 5)
+    yield Row("little", 2, 3, "of something")
+
+
+def broken(budget: Budget) -> Iterator[Row]:
+    yield Row("before", 1, 1)
+    raise AssertionError("it does not hold")
+
+
+@pytest.fixture(autouse=True)
+def sections(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(run, "SECTIONS", (few, broken))
+
+
+def test_too_little_is_a_failure() -> None:
+    """A section that did less than is wanted has proved nothing."""
+    result = prove("few", CI)
+    assert [row.what for row in result.rows] == ["enough", "little"]
+    assert result.trouble == "little: 2 are too few"
+
+
+def test_what_goes_wrong_is_told() -> None:
+    """An error of a section is its trouble; the figures that it had are kept."""
+    result = prove("broken", CI)
+    assert result.rows == (Row("before", 1, 1),)
+    assert result.trouble == "AssertionError: it does not hold"
+
+
+def test_the_table() -> None:
+    """A line for each figure, and at the end what failed."""
+    text = table([Result("few", (Row("images", 2614, 2000, "all kinds"),), 3.2), Result("broken", (), 0.1, "no")])
+    assert text == "images      2,614  of     2,000  all kinds\nfew: 3 s\nbroken: 0 s\n\nFAILED broken\nno"
+
+
+def test_budgets_and_turns() -> None:
+    """CI wants a part of everything that the full proof wants; the planted bugs take turns."""
+    assert all(getattr(CI, field) < getattr(FULL, field) for field in ("scenarios", "runs", "years", "images", "steps"))
+    assert 1 <= turn() <= PARTS
+    names = [section.__name__ for section in SECTIONS]
+    assert len(names) == len(set(names))
