@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Iterator
-from types import CodeType
+from functools import lru_cache
+from types import CellType, CodeType
 from typing import Any
 
+from ...commands.base import shown
 from ...context import Context
 from ...errors import NondeterminismError
 from ...events import restore
@@ -29,10 +31,6 @@ def replays_deterministically(case: Case) -> None:
 
 
 def _check_replay(run: RunTrace) -> None:
-    try:
-        assert_replays(run.workflow, run.recorded)  # type: ignore[arg-type]
-    except AssertionError as error:
-        raise AssertionError(f"{run.name} is not deterministic.\n{error}\n{_ADVICE}") from None
     if any(isinstance(record, Retried) for record in run.history):
         return
     one, other = fresh_interpreter(run), fresh_interpreter(run)
@@ -43,12 +41,13 @@ def _check_replay(run: RunTrace) -> None:
                 other.feed(record)
             except NondeterminismError as error:
                 raise AssertionError(
-                    f"{run.name} is not deterministic: it differs at record {position}.\n{error}\n{_ADVICE}"
+                    f"{run.name} is not deterministic: its code does not ask for what record {position} holds.\n"
+                    f"{error}\n{_ADVICE}"
                 ) from None
             if _asked(one) != _asked(other):
                 raise AssertionError(
                     f"{run.name} is not deterministic: replayed twice up to record {position}, it asks for\n"
-                    f"  first:  {_asked(one)}\n  then:   {_asked(other)}\n{_ADVICE}"
+                    f"  first:  {_commands(one)}\n  then:   {_commands(other)}\n{_ADVICE}"
                 )
     finally:
         one.close()
@@ -73,9 +72,13 @@ def fresh_interpreter(run: RunTrace) -> Interpreter:
     return interpreter
 
 
-def _asked(interpreter: Interpreter) -> list[str]:
+def _asked(interpreter: Interpreter) -> list[tuple[str, str, bytes]]:
     """What a body waits for, and with which arguments."""
-    return [f"{step.command!r} ({step.id})" for step in interpreter.pending.values()]
+    return [(step.id, step.kind, bytes(step.arguments)) for step in interpreter.pending.values()]
+
+
+def _commands(interpreter: Interpreter) -> str:
+    return ", ".join(shown(step.command) for step in interpreter.pending.values()) or "nothing"
 
 
 def leaves_the_outside_alone(case: Case) -> None:
@@ -87,13 +90,17 @@ def leaves_the_outside_alone(case: Case) -> None:
         before = _outside(run.workflow)
         if before:
             assert_replays(run.workflow, run.recorded)
-            for name, value in _outside(run.workflow).items():
-                if name in before and not _same(before[name], value):
-                    raise AssertionError(
-                        f"the body of {run.name} changes {name!r}, which is defined outside of it, each time it is "
-                        f"replayed:\n  before: {short(repr(before[name]))}\n  after:  {short(repr(value))}\n"
-                        "Change it in a step, or keep it in the body."
-                    )
+            _check_unchanged(run, before, _outside(run.workflow))
+
+
+def _check_unchanged(run: RunTrace, before: dict[str, Any], after: dict[str, Any]) -> None:
+    for name, value in after.items():
+        if name in before and not _same(before[name], value):
+            raise AssertionError(
+                f"the body of {run.name} changes {name!r}, which is defined outside of it, each time it is "
+                f"replayed:\n  before: {short(repr(before[name]))}\n  after:  {short(repr(value))}\n"
+                "Change it in a step, or keep it in the body."
+            )
 
 
 _PLAIN = (int, float, str, bytes, bool, type(None), tuple, frozenset)
@@ -101,16 +108,40 @@ _MUTABLE = (list, dict, set, bytearray, deque)
 
 
 def _outside(workflow: Workflow[Any, Any]) -> dict[str, Any]:
-    """The variables that a body reads or writes and that are not its own: copies of those with plain contents."""
+    """The variables that a body names and that are not its own: copies of those with plain contents."""
     found: dict[str, Any] = {}
-    for function in _functions(workflow.fn):
-        captured = inspect.getclosurevars(function)
-        for name, value in [*captured.globals.items(), *captured.nonlocals.items()]:
+    for function, names, cells in _variables(workflow.fn):
+        values = [(name, function.__globals__.get(name)) for name in names]
+        values += [(name, _contents(cell)) for name, cell in cells]
+        for name, value in values:
             if isinstance(value, _MUTABLE):
                 found[name] = value.copy()
             elif isinstance(value, _PLAIN):
                 found[name] = value
     return found
+
+
+@lru_cache(maxsize=1024)
+def _variables(body: Any) -> list[tuple[Any, list[str], list[tuple[str, CellType]]]]:
+    """For a body, and for each part of it: its function, the globals that it names, and what it captured."""
+    return [
+        (
+            function,
+            [name for name in dict.fromkeys(_names(function.__code__)) if name in function.__globals__],
+            list(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)),
+        )
+        for function in _functions(body)
+    ]
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return _UNASSIGNED
+
+
+_UNASSIGNED: Any = object()
 
 
 def _functions(function: Any) -> Iterator[Any]:
