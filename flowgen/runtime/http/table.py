@@ -56,7 +56,7 @@ _COUNTED: Final = (
 
 def _look(path: str, handler: Handler, about: str, gives: str, *query: Parameter, **more: Any) -> Route:
     """A route that shows something and changes nothing."""
-    missing = {404: "Error"} if "{" in path else {}
+    missing = {404: "Error"} if "{" in path or _OF_WORKFLOW in query else {}
     return Route("GET", path, handler, Access.READ, about, query, answers={200: gives, **missing}, **more)
 
 
@@ -66,6 +66,7 @@ def _do(path: str, handler: Handler, about: str, body: str, answers: dict[int, s
 
 
 _GONE: Final = {404: "Error", 409: "Error"}
+_BULK: Final = {200: "Bulk", 404: "Error"}
 _PAUSED: Final = {200: "Paused", 404: "Error"}
 
 
@@ -99,9 +100,9 @@ TABLE: Final[tuple[Route, ...]] = (
     _look("/v1/events/{id}/runs", events.runs_of_event, "The runs that it started.", "RunPage"),
     _look("/v1/runs", runs.list_runs, "Runs, newest first.", "RunPage", *_FILTERS, *PAGED),
     _look("/v1/runs/counts", runs.count_runs, "How many runs were created when.", "Counts", *_COUNTED),
-    _do("/v1/runs/cancel", runs.cancel_runs, "Cancel all open runs that are selected.", "BulkCancel", {200: "Bulk"}),
-    _do("/v1/runs/retry", runs.retry_runs, "Retry all failed and parked runs selected.", "BulkRetry", {200: "Bulk"}),
-    _do("/v1/runs/rerun", runs.rerun_runs, "Rerun all ended runs that are selected.", "BulkRerun", {200: "Bulk"}),
+    _do("/v1/runs/cancel", runs.cancel_runs, "Cancel all open runs that are selected.", "BulkCancel", _BULK),
+    _do("/v1/runs/retry", runs.retry_runs, "Retry all failed and parked runs selected.", "BulkRetry", _BULK),
+    _do("/v1/runs/rerun", runs.rerun_runs, "Rerun all ended runs that are selected.", "BulkRerun", _BULK),
     _look("/v1/runs/{id}", runs.show_run, "One run, as it is now or when it has ended.", "Run", _APP, _WAIT),
     _look("/v1/runs/{id}/history", runs.show_history, "Its history, oldest record first.", "History", _APP),
     _look("/v1/runs/{id}/children", runs.list_children, "Runs that it invoked.", "RunPage", _APP, CURSOR_PARAMETER),

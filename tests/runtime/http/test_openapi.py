@@ -1,0 +1,122 @@
+"""The description of the server: complete, exact, and what schemathesis makes of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, settings
+from jsonschema_rs import Draft202012Validator, meta
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from flowgen.runtime import start_engine
+from flowgen.runtime.http import Settings, http_app
+from flowgen.runtime.http.access import Access
+from flowgen.runtime.http.openapi import document
+from flowgen.runtime.http.schemas import SCHEMAS, TEXTS
+from flowgen.runtime.http.table import TABLE
+from tests.runtime.http.serving import app, serving
+
+DESCRIPTION = document(TABLE)
+EXAMPLES = 30
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+    negative_data_rejection,
+    unsupported_method,
+]
+
+
+# -- by itself -------------------------------------------------------------------------------------------
+
+
+async def test_the_server_describes_itself() -> None:
+    """The document that it answers is that of its table."""
+    async with serving() as (_, client):
+        assert (await client.get("/openapi.json")).json() == DESCRIPTION
+
+
+def test_all_routes_are_described() -> None:
+    """Each operation once, with an id of its own."""
+    described = {(method.upper(), path) for path, item in DESCRIPTION["paths"].items() for method in item}
+    assert described == {(route.method, route.path) for route in TABLE}
+    operations = [item["operationId"] for path in DESCRIPTION["paths"].values() for item in path.values()]
+    assert len(operations) == len(set(operations))
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_schemas_are_schemas(name: str) -> None:
+    """As JSON Schema has them, and all that they refer to is there."""
+    meta.validate({**SCHEMAS[name], "$schema": "https://json-schema.org/draft/2020-12/schema"})
+    Draft202012Validator({**SCHEMAS[name], "components": DESCRIPTION["components"]})
+
+
+def test_schemas_are_used() -> None:
+    """By a route, or by another schema."""
+    named = {route.body.removesuffix("?") for route in TABLE} | {n for route in TABLE for n in route.answers.values()}
+    referred = str(SCHEMAS)
+    assert {name for name in SCHEMAS if name not in named and f"schemas/{name}'" not in referred} == set()
+    assert named - {""} - set(SCHEMAS) - set(TEXTS) == set()
+
+
+@pytest.mark.parametrize("route", TABLE, ids=lambda route: f"{route.method} {route.path}")
+def test_only_what_is_public_needs_no_token(route: Any) -> None:
+    """And the description says so."""
+    operation = DESCRIPTION["paths"][route.path][route.method.lower()]
+    assert ("security" in operation) == (route.access in (Access.READ, Access.OPERATE))
+    assert ("401" in operation["responses"]) == (route.access is not Access.PUBLIC)
+    assert (route.access is Access.PUBLIC) == (route.path == "/health")
+    assert (route.access is Access.SEND) == (route.path == "/e/{key}")
+
+
+# -- against a server ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A server as it is in production: uvicorn on a loop of its own, the engine on another."""
+    with start_engine(app, "memory://") as client:
+        for number in range(3):
+            client.result(client.start("fulfil", {"number": number}, run_id=f"run-{number}"))
+        config = uvicorn.Config(
+            http_app(app, client, settings=Settings()), port=0, log_level=logging.CRITICAL, lifespan="off", ws="none"
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+        server.should_exit = True
+        thread.join()
+
+
+REFUSALS = ["400", "401", "403", "404", "405", "409", "413", "415", "421"]
+config = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
+schema = schemathesis.openapi.from_dict(DESCRIPTION, config=config).exclude(path="/v1/stream")
+
+
+@schema.parametrize()
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+def test_whatever_is_sent_the_answer_is_one_that_is_described(case: Any, url: str) -> None:
+    """No 5xx, no status, type or shape that the description does not have; what it forbids is refused."""
+    case.call_and_validate(base_url=url, checks=CHECKS, timeout=20)
