@@ -16,6 +16,7 @@ import attrs
 from flowgen.runtime.stores.sqlite import connection
 from flowgen.testing import Faults, Trace, check_invariants, simulate
 from tests.conformance.differential import differential
+from tests.examples.test_crash_points import CASES, explore
 from tests.planted.bugs import BUGS
 from tests.planted.run import chosen, run
 from tests.power import outage
@@ -28,18 +29,19 @@ CHECKPOINT_PAGES = 40
 
 @attrs.frozen
 class Budget:
-    """How much is wanted of each thing."""
+    """How much is wanted of each thing. `pairs` are those of crashes, for each example; single ones are tests."""
 
     scenarios: int
     runs: int
     years: int
     images: int
     steps: int
+    pairs: int
     part: str | None = None
 
 
-FULL = Budget(scenarios=20_000, runs=400_000, years=1000, images=10_000, steps=200_000)
-CI = Budget(scenarios=1_000, runs=20_000, years=50, images=2_000, steps=20_000)
+FULL = Budget(scenarios=20_000, runs=400_000, years=1000, images=10_000, steps=200_000, pairs=100)
+CI = Budget(scenarios=1_000, runs=20_000, years=50, images=2_000, steps=20_000, pairs=0)
 
 
 @attrs.frozen
@@ -124,6 +126,19 @@ def power(budget: Budget) -> Iterator[Row]:
     yield Row("  of engines", engines.images, budget.images // 2, str(engines))
 
 
+def crashes(budget: Budget) -> Iterator[Row]:
+    """Every crash point of the examples, and pairs of them; the points by themselves are in the tests, too."""
+    if budget.pairs == 0:
+        return
+    points = pairs = 0
+    for name, make in CASES.items():
+        report = explore(make(), pairs=budget.pairs)
+        assert not report.violations, f"{name}: {report}"
+        points, pairs = points + len(report.points), pairs + report.pairs
+    yield Row("crash points", points, 50 * len(CASES), f"of {len(CASES)} examples")
+    yield Row("  pairs of them", pairs, budget.pairs)
+
+
 def stores(budget: Budget) -> Iterator[Row]:
     """SQLite and documents answer as the reference does, and each refusal was met."""
     figures = differential(budget.steps)
@@ -143,4 +158,4 @@ def planted(budget: Budget) -> Iterator[Row]:
     yield Row("planted bugs caught", len(bugs) - len(missed), len(bugs), share)
 
 
-SECTIONS: Sequence[Section] = (simulations, planted, stores, power)
+SECTIONS: Sequence[Section] = (simulations, planted, crashes, stores, power)
