@@ -59,7 +59,7 @@ PROGRAM, CHILD = "program", "child"
 TRIGGER = "program/started"
 
 
-def act(*args: Any) -> list[Any]:
+def act(*args: Any) -> Any:
     """The function of the steps of programs."""
     return list(args)
 
