@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from flowgen.flow_control import Concurrency, Priority, Throttle
@@ -13,9 +14,10 @@ Events = list[Any]
 
 
 def order(events: Events, expression: str = "event.data.rank") -> list[int]:
-    """In which order these events start their runs, one at a time, after a first run of an hour."""
+    """In which order these events start their runs, one at a time, a second each, after a first run of an hour."""
     app = scene(concurrency=Concurrency(1), priority=Priority(expression))
-    trace = played(app, [at(0, go(-1, takes=3600)), *events])
+    waiting = [(when, attrs.evolve(event, data={**event.data, "takes": 1})) for when, event in events]
+    trace = played(app, [at(0, go(-1, takes=3600)), *waiting])
     done = sorted(runs(trace)[1:], key=lambda run: started(run, trace))
     return [run.result[0] for run in done]
 
