@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from .problems import Problem
 from .strict_json import parse
@@ -29,15 +29,18 @@ async def read_body(request: Request, limit: int) -> bytes:
     length = request.headers.get("content-length")
     if length is not None and length.isascii() and length.isdigit() and int(length[:20]) > limit:
         raise _too_large(limit)
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
-    except ClientDisconnect:
-        raise Problem(400, "incomplete", "the connection ended before the body did") from None
-    return bytes(body)
+    parts: list[bytes] = []
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "incomplete", "the connection ended before the body did")
+        parts.append(message.get("body", b""))
+        limit -= len(parts[-1])
+        if limit < 0:
+            raise _too_large(limit + sum(map(len, parts)))
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _other_charset(parameters: str) -> bool:
