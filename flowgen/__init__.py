@@ -21,6 +21,7 @@ from .commands import (
     Winner,
 )
 from .context import Context
+from .endpoints import Response
 from .errors import (
     DefinitionError,
     FlowgenError,
@@ -68,6 +69,7 @@ __all__ = [
     "OnCron",
     "Event",
     "event_type",
+    "Response",
     # commands
     "Run",
     "Sleep",

@@ -7,15 +7,18 @@ it offers. An engine is given the app and reads it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, TypeVar, overload
+from typing import Any, TypedDict, TypeVar, overload
 
 import attrs
+from typing_extensions import Unpack
 
 from .commands import Loop, Steps, check_name
 from .commands.base import shown
 from .commands.run import check_loop
 from .context import Context
+from .endpoints import Endpoint, EndpointAccess, make_endpoint
 from .errors import DefinitionError
 from .flow_control import (
     Batch,
@@ -37,11 +40,37 @@ from .workflow import (
     Workflow,
     check_backoff,
     check_max_steps,
+    location,
     make_workflow,
 )
 
 E = TypeVar("E")
 R = TypeVar("R")
+
+_NOT_OF_ENDPOINTS = {
+    "on": "its requests start it; another workflow, which shares its code, can have the triggers",
+    "debounce": "each request has an answer of its own, so requests do not share a run",
+    "batch": "each request has an answer of its own, so requests do not share a run",
+}
+
+
+class EndpointOptions(TypedDict, total=False):
+    """What `@app.endpoint` accepts, beside what makes it an endpoint: the options of workflows that go with it."""
+
+    id: str
+    retries: int
+    backoff: Backoff
+    concurrency: Concurrency | Sequence[Concurrency]
+    throttle: Throttle
+    rate_limit: RateLimit
+    priority: Priority
+    singleton: Singleton
+    idempotency: str
+    cancel_on: CancelOn | Sequence[CancelOn]
+    timeouts: Timeouts
+    on_failure: Workflow[Any, Any] | str
+    changes: Changes
+    max_steps: int
 
 
 @attrs.define(init=False, eq=False, repr=False)
@@ -134,13 +163,63 @@ class App:
 
         Raises `DefinitionError`, with file and line, for what can never work.
         """
-        chosen: dict[str, Any] = {"retries": self.retries, "backoff": self.backoff, "max_steps": self.max_steps}
-        chosen.update((name, value) for name, value in options.items() if value is not None or name not in OPTIONS)
 
         def define(function: Any) -> Workflow[Any, Any]:
-            return self._add(make_workflow(function, app=self.name, version=self.version, loop=self.loop, **chosen))
+            return self._define(function, None, options)
 
         return define if fn is None else define(fn)
+
+    def endpoint(
+        self,
+        method: str,
+        path: str,
+        /,
+        *,
+        wait: str | float | timedelta = "30s",
+        access: EndpointAccess = "token",
+        **options: Unpack[EndpointOptions],
+    ) -> Callable[[Callable[[Context[E]], Steps[R]]], Workflow[E, R]]:
+        """Make a generator function a workflow that answers HTTP requests, where `http_app` is served.
+
+        ::
+
+            @app.endpoint("POST", "/checkout", wait="10s")
+            def checkout(ctx: Context) -> Steps[Response]:
+                order = yield from Run(place_order, ctx.event.data["body"])
+                return Response(201, order)
+
+        `ctx.event.data` has the `method`, `path`, `query`, `headers` and `body` (JSON) of the request, and with a path
+        such as `/orders/{id}` its `params`. Headers with credentials are left out. What the workflow returns, JSON or a
+        `Response`, is the answer. If that takes longer than `wait` (up to five minutes), the answer is 202 with the
+        `Location` of the result. A request is accepted once: the same `Idempotency-Key` again gives the same run.
+
+        With `access="token"` it is called by whoever may operate the server; with `"public"` by anybody who can
+        reach it. `options` are those of `workflow`, but `on`, `debounce` and `batch`.
+
+        Raises `DefinitionError`, with file and line, for what can never work.
+        """
+        endpoint = make_endpoint(method, path, wait, access)
+
+        def define(function: Any) -> Workflow[Any, Any]:
+            for name, reason in _NOT_OF_ENDPOINTS.items():
+                if options.get(name) is not None:
+                    raise DefinitionError(f"endpoint {endpoint} ({location(function)}): it takes no {name}: {reason}")
+            for other in self._workflows.values():
+                if other.endpoint is not None and (other.endpoint.method, other.endpoint.path) == (method, path):
+                    raise DefinitionError(
+                        f"App({self.name!r}) has two endpoints {endpoint}: {other.fn.__name__} ({other.where}) and "
+                        f"the one at {location(function)}; give one of them another path"
+                    )
+            return self._define(function, endpoint, options)
+
+        return define
+
+    def _define(self, fn: Any, endpoint: Endpoint | None, options: Mapping[str, Any]) -> Workflow[Any, Any]:
+        chosen: dict[str, Any] = {"retries": self.retries, "backoff": self.backoff, "max_steps": self.max_steps}
+        chosen.update((name, value) for name, value in options.items() if value is not None or name not in OPTIONS)
+        made = make_workflow(fn, app=self.name, version=self.version, loop=self.loop, **chosen)
+        made.endpoint = endpoint
+        return self._add(made)
 
     def _add(self, workflow: Workflow[Any, Any]) -> Workflow[Any, Any]:
         other = self._workflows.get(workflow.id)

@@ -28,6 +28,7 @@ from typing import Any, Final
 
 from .commands import All, Race, Restart, Run, Winner
 from .context import Context
+from .endpoints import answered
 from .ends import BodyCancelled, BodyEnd, BodyRaised, BodyRestarted, BodyReturned
 from .errors import DefinitionError, FlowgenError, InternalError, RunCancelled, StepError, UnserializableError
 from .generators import close_generator
@@ -429,6 +430,8 @@ class Fibers:
             if error is None:
                 error = misreturned(value, f"workflow {self._workflow.id!r}")
             if error is None:
+                if self._workflow.endpoint is not None:
+                    value = answered(value)
                 self.end = BodyReturned(encode(value, what))
                 return
         except UnserializableError as refused:

@@ -25,6 +25,7 @@ from .commands import Loop, Steps, check_name
 from .commands.base import shown
 from .context import Context
 from .duration import Micros
+from .endpoints import Endpoint, Response
 from .errors import DefinitionError
 from .events import is_event_class
 from .flow_control import Policies, check_policies
@@ -84,7 +85,7 @@ class Workflow(Generic[E, R]):
     `triggers` are the events that start it, `schedules` the times, `policies` is its flow control.
     `retries`, `backoff` and `loop` are what its steps go by, unless they say otherwise. `event_class`
     is the class of `ctx.event.data` if the function's annotation or its only typed trigger says so.
-    `version` is its app's.
+    `version` is its app's; `endpoint` says which requests it answers, if it does.
     """
 
     app: str
@@ -101,6 +102,7 @@ class Workflow(Generic[E, R]):
     version: str
     event_class: type[Any] | None
     returns: Any
+    endpoint: Endpoint | None = None
 
     __flowgen_workflow__ = True
 
@@ -175,7 +177,7 @@ def make_workflow(
         max_steps=check_max_steps(max_steps, f"{at}: max_steps"),
         version=version,
         event_class=_event_class(annotated, triggers, schedules, at),
-        returns=returns,
+        returns=None if Response in get_args(returns) else returns,
     )
 
 

@@ -8,6 +8,7 @@ import flowgen
 
 EXPORTED = """
     App Context Workflow Steps OnEvent OnCron Event event_type
+    Response
     Run Sleep SleepUntil WaitFor WaitForSignal Invoke SendEvent SendSignal All Race Winner Succeeded Failed Restart Saga
     Concurrency Throttle RateLimit Debounce Batch Priority Singleton CancelOn Timeouts
     Backoff Local Secret
