@@ -52,7 +52,10 @@ _TRIES = 100
 
 
 class Engine:
-    """The verbs. Made by `open_engine`; every verb is durable when it returns."""
+    """The verbs. Made by `open_engine`; every verb is durable when it returns.
+
+    `closing` is set when it begins to close, before its worker drains.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Engine:
         self.store = store
         self.worker = worker
         self.token = trio.lowlevel.current_trio_token()
+        self.closing = trio.Event()
         self._apps = apps
         self._environment = environment
         self._committer = committer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 
 import trio
@@ -77,19 +77,30 @@ async def open_engine(
         environment.saw(await opened.now())
         committer = Committer(opened, environment)
         if not work:
-            yield Engine(apps, opened, environment, committer, None)
+            with _until_closed(Engine(apps, opened, environment, committer, None)) as engine:
+                yield engine
             return
         bodies = executor(environment)
         async with _working(
             apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds, kept_for
         ) as worker:
-            yield Engine(apps, opened, environment, committer, worker)
+            with _until_closed(Engine(apps, opened, environment, committer, worker)) as engine:
+                yield engine
             await worker.drain(grace_seconds)
         with suppress(StoreError):  # then its offers count for a while, as those of an engine that died
             await opened.retire(worker.id)
     finally:
         with trio.CancelScope(shield=True):
             await opened.close()
+
+
+@contextmanager
+def _until_closed(engine: Engine) -> Iterator[Engine]:
+    """The engine; those who wait for its end are told when the block is left."""
+    try:
+        yield engine
+    finally:
+        engine.closing.set()
 
 
 @asynccontextmanager
@@ -166,13 +177,13 @@ async def _beat(store: Store, worker: Worker) -> None:
     """The heartbeat of a world without threads."""
     while True:
         await trio.sleep(worker.lease / 4 / 1_000_000)
-        leases = list(worker.leases.values())
+        leases, asked = list(worker.leases.values()), worker.environment.asks()
         try:
             extended = await store.extend(worker.id, leases, worker.lease)
         except StoreError as error:
             worker.store_failed(error)
         else:
-            worker.extended(leases, extended.mail, extended.now)
+            worker.extended(leases, extended, asked)
 
 
 _LISTEN_SECONDS = 30.0

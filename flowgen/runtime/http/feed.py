@@ -41,6 +41,8 @@ OTHERS_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 60.0
 """So long after the last reader has gone, one that comes back finds what it missed."""
 
+_LOOK_SECONDS: Final = 0.5
+
 NEWEST: Final = 100
 """So many of the newest runs, and events, are looked at when others have changed the store."""
 
@@ -110,9 +112,10 @@ class Feed:
 
     async def _until_nobody_listens(self) -> None:
         alone = 0.0
-        while alone < LINGER_SECONDS:
-            await trio.sleep(1)
-            alone = 0.0 if self._readers else alone + 1
+        while alone < LINGER_SECONDS and not self._engine.closing.is_set():
+            with trio.move_on_after(_LOOK_SECONDS):
+                await self._engine.closing.wait()
+            alone = 0.0 if self._readers else alone + _LOOK_SECONDS
 
     # -- of this process -----------------------------------------------------------------------------
 
@@ -127,7 +130,7 @@ class Feed:
             self._note((transition.progress.app, transition.progress.run))
         for message in transition.messages:
             self._note((message.app, message.run))
-        if len(self._events) > PENDING:
+        while len(self._events) > PENDING:
             self._events.popitem(last=False)
             self._lost = True
         self._changed.set()

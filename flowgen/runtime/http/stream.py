@@ -17,7 +17,7 @@ from typing import Any, Final
 import anyio
 import trio
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from .bridge import EngineClosed
 from .feed import message
@@ -59,14 +59,17 @@ class _Stream(Response):
         self._seen = seen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def tell(text: bytes, more: bool = True) -> None:
+        async def patiently(message: Message) -> None:
             with anyio.fail_after(PATIENCE_SECONDS):
-                await send({"type": "http.response.body", "body": text, "more_body": more})
+                await send(message)
+
+        async def tell(text: bytes, more: bool = True) -> None:
+            await patiently({"type": "http.response.body", "body": text, "more_body": more})
 
         with self._service.patience.place():
             ring = await self._service.ask(self._service.feed.join)
             try:
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                await patiently({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 async with anyio.create_task_group() as group:
                     group.start_soon(_until_gone, receive, group.cancel_scope)
                     await _read(ring, self._seen, tell)
