@@ -96,16 +96,16 @@ def site_of(app: App | list[App], settings: Settings | None = None) -> Iterator[
     opened = threading.Event()
     made: list[Site] = []
     broke: list[BaseException] = []
-    scope = trio.CancelScope()
+    closing: list[trio.Event] = []
 
     async def serve() -> None:
-        with scope:
-            async with open_engine(app, "memory://", grace=0.1) as engine:
-                asgi = http_app(app, engine, settings=settings or Settings())
-                async with serving(asgi, port=0, grace=0.1) as url:
-                    made.append(Site(url, engine, trio.lowlevel.current_trio_token()))
-                    opened.set()
-                    await trio.sleep_forever()
+        async with open_engine(app, "memory://", grace=0.1) as engine:
+            asgi = http_app(app, engine, settings=settings or Settings())
+            async with serving(asgi, port=0, grace=1) as url:
+                closing.append(trio.Event())
+                made.append(Site(url, engine, trio.lowlevel.current_trio_token()))
+                opened.set()
+                await closing[0].wait()
 
     def run() -> None:
         try:
@@ -124,5 +124,5 @@ def site_of(app: App | list[App], settings: Settings | None = None) -> Iterator[
         yield made[0]
     finally:
         if made:
-            made[0].token.run_sync_soon(scope.cancel)
+            made[0].token.run_sync_soon(closing[0].set)
         thread.join()
