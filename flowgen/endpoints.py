@@ -71,6 +71,8 @@ def _flaw_of_path(path: Any) -> str | None:
     for part in parts:
         if not _SEGMENT.fullmatch(part) or part in (".", ".."):
             return f"the part {part!r:.100} of its path is neither letters, digits and -._~ nor a name in braces"
+    if parts[0].startswith("{"):
+        return f"its path begins with {parts[0]}; begin with letters, so that it takes no requests of others"
     names = [part for part in parts if part.startswith("{")]
     twice = [name for name in names if names.count(name) > 1]
     return f"its path has {twice[0]} twice; give one of them another name" if twice else None

@@ -11,7 +11,7 @@ guard may do everything: then that is this machine alone.
 =========  ==========================================================================================
 
 The token comes as `Authorization: Bearer`, or in the cookie that the login of the pages sets. It is never read from
-the address, where logs and histories would keep it.
+the address, where logs and histories would keep it. A request that is signed needs none (`signed`).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Access(Enum):
     OPERATE = "operate"
 
 
-def check_access(access: Access, request: Request, settings: Settings) -> None:
-    """Raise the problem (401 or 403) of a request that may not use its route."""
+def check_access(access: Access, request: Request, settings: Settings, signed: bool = False) -> None:
+    """Raise the problem (401) of a request that may not use its route. `signed`: it has a signature that is good."""
     match access:
         case Access.PUBLIC:
             return
@@ -45,7 +45,7 @@ def check_access(access: Access, request: Request, settings: Settings) -> None:
             if settings.event_keys and not is_one_of(str(request.path_params.get("key", "")), settings.event_keys):
                 raise Problem(401, "wrong_key", "this event key is not one of this server's")
         case Access.READ | Access.OPERATE:
-            if settings.auth_tokens:
+            if settings.auth_tokens and not signed:
                 _check_token(request, settings)
 
 

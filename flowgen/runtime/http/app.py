@@ -1,14 +1,15 @@
 """`http_app`: the server as an ASGI app, to serve or to mount.
 
-The router is made from the table of routes. Around each handler stand, in this order: who may use the route, its query
-parameters, and what its errors are for the caller. Whatever is not in the table is 404, or 405 with the
-methods that the path has; these answers tell nothing else.
+The router is made from the tables of routes. Around each handler stand, in this order: the signature of the request
+if it has one, who may use the route, its query parameters, and what its errors are for the caller. Whatever is in no
+table is 404, or 405 with the methods that the path has; these answers tell nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -21,17 +22,19 @@ from ...app import App
 from ..client import LocalClient
 from ..engine import Engine
 from .access import check_access
+from .endpoints import endpoint_routes
 from .guard import ROUTE, Guard
 from .problems import Problem, problem_of
 from .routes import Call, Route, check_query
 from .service import Service
 from .settings import Settings
+from .signed import read_signed
 from .table import TABLE
 from .ui.table import UI
 
 
 def http_app(app: App | Iterable[App], engine: Engine | LocalClient, *, settings: Settings | None = None) -> ASGIApp:
-    """The ASGI app of an engine: event API, REST, health. Serve it, or mount it in an app of your own.
+    """The ASGI app of an engine: event API, REST, pages, endpoints. Serve it, or mount it in an app of your own.
 
     `app` is the app, or the apps, whose workflows it describes; `engine` what `open_engine` or `start_engine` gave. The
     server may run on another loop, in another thread. `settings` default to what the environment says
@@ -61,7 +64,7 @@ def _engine_of(engine: Engine | LocalClient) -> Engine:
 def _router(service: Service) -> list[StarletteRoute]:
     """One Starlette route for each path: so one that is called with another method knows all that it has."""
     paths: dict[str, dict[str, Route]] = {}
-    for route in (*TABLE, *UI):
+    for route in (*TABLE, *UI, *endpoint_routes(service.apps.values(), (*TABLE, *UI))):
         paths.setdefault(route.path, {})[route.method] = route
     return [_path(path, routes, service) for path, routes in paths.items()]
 
@@ -72,7 +75,10 @@ def _path(path: str, routes: dict[str, Route], service: Service) -> StarletteRou
         call = Call(request, service, route)
         request.scope[ROUTE] = path
         try:
-            check_access(route.access, request, service.settings)
+            signed = await read_signed(request, service)
+            if signed is not None:
+                call = attrs.evolve(call, request=signed, signed=True)
+            check_access(route.access, call.request, service.settings, call.signed)
             check_query(call)
             return await route.handler(call)
         except Exception as error:

@@ -26,6 +26,11 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise Problem(415, "unsupported_media_type", "send the body as Content-Type: application/json, in UTF-8")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Problem(415, "unsupported_media_type", "compressed bodies are not read: send it plain")
+    return await read_bytes(request, limit)
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """The body of a request, whatever it is."""
     length = request.headers.get("content-length")
     if length is not None and length.isascii() and length.isdigit() and int(length[:20]) > limit:
         raise _too_large(limit)

@@ -30,11 +30,12 @@ LONGEST_WAIT: Final = 5 * MINUTE
 
 @attrs.frozen
 class Call:
-    """One request to one route."""
+    """One request to one route. `signed`: it has a signature that is good."""
 
     request: Request
     service: Service
     route: Route
+    signed: bool = False
 
     def path(self, name: str) -> str:
         """A part of the path."""
@@ -101,7 +102,8 @@ def refused_as_json(call: Call, problem: Problem) -> Response:
 class Route:
     """One method on one path. `body` and the values of `answers` name schemas (`schemas`); "" is no body.
 
-    `refused` makes the answer of a request that is refused: pages for people have their own.
+    `refused` makes the answer of a request that is refused: pages for people have their own. With `any_query` it reads
+    its query by itself, whatever that has.
     """
 
     method: str
@@ -113,6 +115,7 @@ class Route:
     body: str = ""
     answers: Mapping[int, str] = attrs.field(factory=dict)
     refused: Refused = refused_as_json
+    any_query: bool = False
 
 
 LIMIT_PARAMETER: Final = Parameter(
@@ -129,6 +132,8 @@ def answer(document: Any, status: int = 200, headers: Mapping[str, str] | None =
 
 def check_query(call: Call) -> None:
     """Refuse parameters that the route does not have: a filter that is misspelt must not select everything."""
+    if call.route.any_query:
+        return
     known = {parameter.name for parameter in call.route.query}
     for name in call.request.query_params:
         if name not in known:

@@ -76,6 +76,12 @@ async def show_run(call: Call) -> Response:
 
 async def ended(call: Call, run: str, wait: timedelta) -> None:
     """Return when a run has ended, however it did, or when that time is over."""
+    with call.service.patience.place():
+        await until_ended(call, run, wait)
+
+
+async def until_ended(call: Call, run: str, wait: timedelta) -> None:
+    """The same, for a request that has its place among those that wait."""
     engine = call.service.engine
 
     async def end() -> None:
@@ -84,8 +90,7 @@ async def ended(call: Call, run: str, wait: timedelta) -> None:
         except (FlowgenError, TimeoutError):
             """What it came to is told by the run itself; whether there is such a run, too."""
 
-    with call.service.patience.place():
-        await while_connected(call.request, partial(call.service.ask, end))
+    await while_connected(call.request, partial(call.service.ask, end))
 
 
 async def show_history(call: Call) -> Response:

@@ -12,6 +12,7 @@ from .feed import Feed
 from .meter import Meter
 from .patience import Patience
 from .settings import Settings
+from .signatures import Nonces
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class Service:
         self.patience = Patience(max(1, settings.max_open // 2))
         self.feed = Feed(engine)
         self.meter = Meter()
+        self.nonces = Nonces()
         engine.watch(self.meter.committed)
         engine.time_commits(self.meter.took)
         self._bridge = Bridge(engine.token)
