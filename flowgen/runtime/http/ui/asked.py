@@ -18,10 +18,12 @@ import attrs
 
 from ....errors import FlowgenError
 from ....history import ENDS, Started, effective
+from ....runs import RunRow
 from ....verdicts import interpreter_of
 from ....workflow import Workflow
 from ...digest import code_digest
 from ...store import Loaded
+from ...worker import Worker
 
 LONGEST: Final = 2_000
 """Longer histories are not replayed for a picture."""
@@ -40,9 +42,22 @@ class Asked:
 NOTHING: Final = Asked()
 
 
-def asked_for(workflow: Workflow[Any, Any] | None, loaded: Loaded) -> Asked:
-    """What the run asked for and when, as far as `workflow` is the code that it began on."""
+def executing_here(worker: Worker | None, row: RunRow) -> tuple[str, ...]:
+    """The bodies that a run has asked for and that have not come back, if it is driven in this process."""
+    drive = worker.drives.get((row.app, row.id)) if worker is not None else None
+    if drive is None:
+        return ()
+    return tuple(step.id for step in drive.owned.interpreter.pending.values() if step.kind == "run")
+
+
+def asked_for(workflow: Workflow[Any, Any] | None, loaded: Loaded, executing: tuple[str, ...] = ()) -> Asked:
+    """What the run asked for and when, as far as `workflow` is the code that it began on.
+
+    `executing` are the bodies that are known to be open: all that can be told of a run that has only begun.
+    """
     records = loaded.records
+    if len(records) == 1 and executing:
+        return Asked(executing=executing, known=True)
     if workflow is None or not 2 <= len(records) <= LONGEST or not loaded.events:
         return NOTHING
     begun = records[0]

@@ -20,7 +20,7 @@ from ..problems import Problem
 from ..routes import Call
 from ..runs import STATUSES
 from . import pages
-from .asked import Asked, asked_for
+from .asked import Asked, asked_for, executing_here
 from .chart import BARS, chart, span_of
 from .hints import data_hint
 from .render import page
@@ -114,7 +114,7 @@ async def run_page(call: Call) -> Response:
         row = loaded.row
         offering = service.apps.get(row.app)
         workflow = offering.workflows.get(row.workflow) if offering is not None else None
-        asked = asked_for(workflow, loaded)
+        asked = asked_for(workflow, loaded, executing_here(engine.worker, row))
         return (
             loaded,
             await engine.run(name),
@@ -190,18 +190,16 @@ async def event_page(call: Call) -> Response:
     id, engine = call.path("id"), call.service.engine
 
     async def read() -> Any:
-        return await engine.event(id), await engine.runs(event=id), await engine.why(id), await engine.store.now()
+        return await engine.event(id), await engine.runs(event=id), await engine.store.now()
 
-    event, runs, why, now = await call.service.ask(read)
-    document = accepted_document(event)
+    event, runs, now = await call.service.ask(read)
+    data = accepted_document(event)["data"]
     return page(
         call,
         "event.html",
         event=pages.event_line(event, now),
-        data=document["data"],
-        text=json.dumps(document["data"], indent=2, ensure_ascii=False),
-        ts=document["ts"],
-        why=why,
+        data=data,
+        text=json.dumps(data, indent=2, ensure_ascii=False),
         lines=[pages.run_line(run, now) for run in runs.items],
     )
 
