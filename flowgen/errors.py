@@ -22,6 +22,8 @@
     ├── RunSkipped               `engine.result`: the run was skipped by flow control; carries the reason
     ├── WorkerLost               the run's workers died too often while they executed it
     ├── BodySpins                a body that held the event loop past its limit
+    ├── AccessDenied             the caller: a server wants a token or a key, and got none that it knows
+    ├── ServerUnavailable        the world: a server was not reached, or could not answer
     ├── StoreError               the world: the store could not answer; see runtime.store for its family
     └── InternalError            us: a broken invariant. Please report it
 
@@ -190,6 +192,15 @@ class WorkerLost(FlowgenError):
 
 class BodySpins(FlowgenError):
     """A body held the event loop past its limit without yielding; that run fails alone."""
+
+
+class AccessDenied(FlowgenError):
+    """A server wants a token or an event key, and got none that it knows; nothing was done."""
+
+
+class ServerUnavailable(FlowgenError):
+    """A server could not be reached, or could not answer, however often it was asked. The message says so if what was
+    asked for may have been done."""
 
 
 class StoreError(FlowgenError):

@@ -8,11 +8,25 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .info import Page, RunInfo
     from .opening import open_engine
+    from .remote import AsyncClient, Client
     from .workflows import WorkflowInfo
 
-__all__ = ["BulkResult", "Engine", "LocalClient", "Page", "RunInfo", "WorkflowInfo", "open_engine", "start_engine"]
+__all__ = [
+    "AsyncClient",
+    "BulkResult",
+    "Client",
+    "Engine",
+    "LocalClient",
+    "Page",
+    "RunInfo",
+    "WorkflowInfo",
+    "open_engine",
+    "start_engine",
+]
 
 _HOMES = {
+    "AsyncClient": "remote",
+    "Client": "remote",
     "BulkResult": "bulk",
     "WorkflowInfo": "workflows",
     "LocalClient": "client",
