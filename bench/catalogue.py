@@ -86,6 +86,7 @@ _KEYS = (
 _PRIORITY = (Measure("claim", "µs"), _ratio("growth", 1.5))
 _LATE = (Measure("p99", "s late", 1), Measure("worst", "s late"))
 _LATE_AT_ONCE = (Measure("p99", "s late"), Measure("worst", "s late"))
+_BROWSING = (Measure("worst", "ms", 100),)
 _TICKING = "10,000 schedules due"
 
 _MANY = "200 runs × 10 steps"
@@ -176,6 +177,7 @@ CATALOGUE: tuple[Workload, ...] = (
     Workload("W12", "keys-memory", "contention", "64 runs for each of 1,000 keys, memory", _KEYS),
     Workload("W12", "priority", "contention", "100,000 due runs with priorities, SQLite", _PRIORITY),
     Workload("W12", "priority-memory", "contention", "100,000 due runs with priorities, memory", _PRIORITY),
+    Workload("W13", "sqlite", "browsing", "pages of the web UI beside 1,000,000 runs, SQLite", _BROWSING),
 )
 
 

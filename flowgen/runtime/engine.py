@@ -356,7 +356,7 @@ class Engine:
         With `event`, the internal id of one, the runs that it has started, in one page: at most one a workflow.
         `search` is words that must all be in a run's ids, names, events, result or error; the id of a run or of an
         event finds its runs at once. `where` is a CEL condition over `run` (as `run_document` has it) and its `event`.
-        A page with one of these looks at 500 runs, and may come back short, or empty, with a cursor to go on from.
+        A page with one of these looks at 250 runs, and may come back short, or empty, with a cursor to go on from.
         """
         owner, name = await self._meant(workflow, app)
         wanted = Wanted(owner, name, status, *check_span(before, after), Sieve.made(search, where))

@@ -21,7 +21,7 @@ from ..expression import Expression
 from .documents import run_document
 from .info import RunInfo
 
-LOOKED_AT: Final = 500
+LOOKED_AT: Final = 250
 """A page of a search looks at so many runs at most."""
 
 VARIABLES: Final = ("run", "event")

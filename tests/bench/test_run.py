@@ -32,6 +32,7 @@ EACH_KIND = [
     "W11 spread-memory",
     "W12 keys-memory",
     "W12 priority-memory",
+    "W13 sqlite",
 ]
 
 

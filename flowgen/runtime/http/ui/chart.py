@@ -63,8 +63,10 @@ def span_of(now: int, seconds: int) -> tuple[datetime, datetime]:
 
 def chart(buckets: Sequence[Bucket], before: datetime) -> Chart:
     """The chart of counts; the last bucket ends at `before`."""
+    if not buckets:
+        return Chart((), before, before, 0, exact=True)
     most = max((sum(bucket.counts.values()) for bucket in buckets), default=0)
-    width = 100 / max(1, len(buckets))
+    width = 100 / len(buckets)
     ends = [*(bucket.at for bucket in buckets[1:]), before]
     columns = tuple(
         Column(
@@ -77,8 +79,7 @@ def chart(buckets: Sequence[Bucket], before: datetime) -> Chart:
         )
         for index, (bucket, end) in enumerate(zip(buckets, ends, strict=True))
     )
-    after = buckets[0].at if buckets else before
-    return Chart(columns, after, before, most, all(bucket.exact for bucket in buckets))
+    return Chart(columns, buckets[0].at, before, most, all(bucket.exact for bucket in buckets))
 
 
 def _parts(counts: Mapping[str, int], most: int) -> tuple[Part, ...]:

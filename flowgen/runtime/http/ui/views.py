@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -38,7 +39,7 @@ FILTERS = ("status", "workflow", "q", "where", "last", "after", "before", "curso
 
 
 async def runs_page(call: Call) -> Response:
-    """The list of runs, newest first, below a chart of the time that it shows."""
+    """The list of runs, newest first, below a chart of the time that it shows; what a search finds is not counted."""
     filters = {name: call.query(name) or None for name in FILTERS}
     status, last, engine = filters["status"], filters["last"], call.service.engine
     if status is not None and status not in STATUSES:
@@ -46,6 +47,7 @@ async def runs_page(call: Call) -> Response:
     if last is not None and last not in pages.PERIODS:
         raise Problem(400, "invalid_parameter", f"last={last!r:.50}: say one of {', '.join(pages.PERIODS)}", "last")
     after, before = _time(call, "after"), _time(call, "before")
+    searched = filters["q"] is not None or filters["where"] is not None
 
     async def read() -> _Found:
         now = await engine.store.now()
@@ -70,10 +72,10 @@ async def runs_page(call: Call) -> Response:
             found = Page(())
         except (DefinitionError, InvalidInput) as error:
             found, problem = Page(()), str(error)
-        try:
-            counts = await engine.counts(after=since, before=until, buckets=BARS, workflow=filters["workflow"])
-        except (NotFound, InvalidInput):
-            counts = ()
+        counts: tuple[Bucket, ...] = ()
+        if not searched:
+            with suppress(NotFound, InvalidInput):
+                counts = await engine.counts(after=since, before=until, buckets=BARS, workflow=filters["workflow"])
         return found, counts, until, await engine.workflows(), now, problem
 
     found, counts, until, workflows, now, problem = await call.service.ask(read)

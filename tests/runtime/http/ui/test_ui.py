@@ -231,7 +231,8 @@ async def test_lists_are_filtered_by_what_their_address_says() -> None:
             assert (other[-10:] in text, run[-10:] in text) == (True, False), query
         for query in ("last=15m", "after=2020-01-01T00:00:00Z", "before=2100-01-01T00:00:00Z"):
             assert other[-10:] in await shown(client, f"/?{query}")
-        assert "No run is like that" in await shown(client, "/?before=2020-01-01T00:00:00Z")
+        for query in ("before=2020-01-01T00:00:00Z", "workflow=nobody/nothing", "q=nothing+like+this"):
+            assert "No run is like that" in await shown(client, f"/?{query}")
         assert 'class="form-error"' in await shown(client, "/?where=run.status+%3D")
         assert "No event is called" in await shown(client, "/events?name=nobody")
         for query in ("status=lost", "last=3y", "after=yesterday", "sort=asc", "status=failed&status=waiting"):

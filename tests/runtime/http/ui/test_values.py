@@ -171,6 +171,12 @@ def test_bars_fit_into_the_chart(found: list[dict[str, int]]) -> None:
             below = part.top
 
 
+def test_a_chart_of_nothing_is_empty() -> None:
+    """What is not counted is not drawn."""
+    assert chart.chart((), NOON).columns == ()
+    assert chart.chart((), NOON).most == 0
+
+
 @given(st.integers(10**15, 2 * 10**15), st.sampled_from(sorted(pages.PERIODS.values())))
 def test_a_chart_moves_in_whole_bars(now: int, seconds: int) -> None:
     """It holds now, spans the period, and an instant later it is the same."""

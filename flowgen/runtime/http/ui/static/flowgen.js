@@ -106,15 +106,19 @@ async function refresh() {
   last = performance.now()
   cost = last - begun
   reading = false
-  if (again) setTimeout(refresh, Math.max(100, 4 * cost))
+  if (again) setTimeout(refresh, rest())
+}
+
+// However much happens, a page is read for a tenth of the time at most; after a rest, at once.
+function rest() {
+  return Math.max(50, 9 * cost) - (performance.now() - last)
 }
 
 function changed() {
-  const rest = Math.max(50, 4 * cost) - (performance.now() - last)
-  if (rest <= 0) refresh()
+  if (rest() <= 0) refresh()
   else if (!again) {
     again = true
-    setTimeout(refresh, rest)
+    setTimeout(refresh, rest())
   }
 }
 
