@@ -7,7 +7,6 @@ due, an event has to be routed. They are told right away; other processes hear o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from time import perf_counter
 
 from ..acceptance import is_delayed
 from ..transition import Transition
@@ -37,11 +36,11 @@ class Committer:
 
     async def commit(self, transition: Transition) -> Committed:
         """`Store.commit`, and then everyone here whom it concerns is told."""
-        began = perf_counter()
+        asked = self._environment.asks()
         committed = await self.store.commit(transition)
         for timer in self.timers:
-            timer(perf_counter() - began)
-        self._environment.saw(committed.now)
+            timer(self._environment.asks() - asked)
+        self._environment.saw(committed.now, asked)
         self._tell(transition, committed)
         return committed
 
@@ -50,11 +49,12 @@ class Committer:
         if self._many is None:
             return [None] * len(transitions)
         answers: list[Committed | None] = []
+        asked = self._environment.asks()
         for transition, answer in zip(transitions, await self._many.commit_many(transitions), strict=True):
             if isinstance(answer, Refused):
                 answers.append(None)
                 continue
-            self._environment.saw(answer.now)
+            self._environment.saw(answer.now, asked)
             self._tell(transition, answer)
             answers.append(answer)
         return answers

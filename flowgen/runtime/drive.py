@@ -133,7 +133,7 @@ class Drive:
                 self._stop_bodies(decision)
             if self.released:
                 return None
-            if decision.execute and decision.transition is None:
+            if decision.execute:
                 await self._check_lease()
             inputs = await self._next_inputs(decision)
             if self._interrupted or (self._nursery is not None and not self._nursery.child_tasks):
@@ -163,8 +163,11 @@ class Drive:
         return left
 
     async def _check_lease(self) -> None:
-        """Bodies that begin without a commit before them need a lease in force; else somebody may have done them."""
-        if self.leased_until > self._environment.now():
+        """Bodies that begin need a lease in force; else somebody may have done them.
+
+        So after a commit, too: its answer may have come long ago, to a process that stood still.
+        """
+        if self.leased_until > self._environment.latest():
             return
         loaded = await self._load()
         if loaded is not None and loaded.row.fence == self.owned.row.fence and loaded.row.owner is not None:

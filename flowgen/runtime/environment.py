@@ -44,12 +44,21 @@ class Environment:
         self._luck = self._seeded or Random()
         self._clock = trio.lowlevel.current_clock().current_time if clock is None else clock
         self._offset: float | None = None
+        self._latest = 0.0
         self._pace = _PACE
         self._seen = 0
         self._seen_at = 0.0
 
-    def saw(self, store_now: int) -> bool:
-        """Store time has just been answered: microseconds since the epoch. Whether it was set forward meanwhile."""
+    def asks(self) -> float:
+        """The moment before the store is asked something, for `saw`."""
+        return self._clock()
+
+    def saw(self, store_now: int, asked: float | None = None) -> bool:
+        """Store time has just been answered: microseconds since the epoch. Whether it was set forward meanwhile.
+
+        `asked` is when the question was put; without, that was a moment ago. Between the two this process may have
+        stood still for long, and the answer be old.
+        """
         since = store_now - self._seen
         if 0 < since <= _FRESH and self._pace:
             return False
@@ -60,6 +69,7 @@ class Environment:
             return False
         was_set = self._offset is not None and store_now - self.now() > _SET
         self._offset, self._pace = store_now - at, _PACE
+        self._latest = store_now - (at if asked is None else asked * _PACE)
         self._seen, self._seen_at = store_now, at
         return was_set
 
@@ -67,6 +77,10 @@ class Environment:
         """Store time, estimated: microseconds since the epoch."""
         assert self._offset is not None, "the store was not asked yet"
         return int(self._offset + self._clock() * self._pace)
+
+    def latest(self) -> int:
+        """Store time, at the latest that it can be: what is in force now by this time is in force."""
+        return int(self._latest + self._clock() * _PACE)
 
     def luck(self) -> float:
         """A number in [0, 1), for jitter."""

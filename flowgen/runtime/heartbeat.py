@@ -94,18 +94,19 @@ class Heartbeat:
 
     def _extend(self, culprit: RunKey | None) -> None:
         leases = [lease for key, lease in tuple(self._worker.leases.items()) if key != culprit]
+        asked = self._worker.environment.asks()
         try:
             extended = self._extender.extend(self._worker.id, leases, self._worker.lease)
         except StoreError as error:
             log.warning("leases could not be extended, trying again: %s", error)
             return
         try:
-            self._token.run_sync_soon(self._tell, leases, extended)
+            self._token.run_sync_soon(self._tell, leases, extended, asked)
         except trio.RunFinishedError:
             self._stopped.set()
 
-    def _tell(self, leases: list[Lease], extended: Extended) -> None:
-        self._worker.extended(leases, extended.mail, extended.now)
+    def _tell(self, leases: list[Lease], extended: Extended, asked: float) -> None:
+        self._worker.extended(leases, extended, asked)
 
     # -- the watchdog -----------------------------------------------------------------------------
 

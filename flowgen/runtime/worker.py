@@ -45,7 +45,20 @@ from .entrance import Entrance
 from .environment import Environment
 from .executor import Bodies
 from .lookup import answer, load_routes
-from .store import TAIL, Claimed, Committed, DamagedRun, Lease, LeaseLost, Loaded, Refused, Store, StoreUnusable, Who
+from .store import (
+    TAIL,
+    Claimed,
+    Committed,
+    DamagedRun,
+    Extended,
+    Lease,
+    LeaseLost,
+    Loaded,
+    Refused,
+    Store,
+    StoreUnusable,
+    Who,
+)
 
 log = logging.getLogger("flowgen")
 run_log = logging.getLogger("flowgen.run")
@@ -158,13 +171,14 @@ class Worker:
         room = min(self._max_runs - self.in_hand, CLAIM_BATCH)
         if room <= 0 or self._executor.abandoned > ABANDONED_THREADS:
             return False
+        asked = self.environment.asks()
         try:
             claims = await self.store.claim(who, room, self.lease)
         except StoreError as error:
             self.store_failed(error)
             await trio.sleep(0.1)
             return True
-        self.environment.saw(claims.now)
+        self.environment.saw(claims.now, asked)
         if changed := claims.generation != self.routes.generation:
             await self.fresh_routes()
         assert self._nursery is not None
@@ -357,8 +371,9 @@ class Worker:
 
     async def store_now(self) -> int:
         """Store time, asked: nothing may fire on an estimate."""
+        asked = self.environment.asks()
         now = await self.patiently(self.store.now)
-        self.environment.saw(now)
+        self.environment.saw(now, asked)
         return now
 
     def digest_of(self, row: RunRow) -> str:
@@ -449,11 +464,11 @@ class Worker:
         drive.owned.interpreter.close()
         drive.released = True
 
-    def extended(self, leases: Sequence[Lease], mail: Sequence[int | None], now: int) -> None:
+    def extended(self, leases: Sequence[Lease], extended: Extended, asked: float) -> None:
         """The heartbeat's answer: who lost a lease stops, who got mail reads it."""
-        if self.environment.saw(now):
+        if self.environment.saw(extended.now, asked):
             self.wake()
-        for lease, count in zip(leases, mail, strict=True):
+        for lease, count in zip(leases, extended.mail, strict=True):
             drive = self.drives.get((lease.app, lease.run))
             if drive is None or drive.owned.row.fence != lease.fence:
                 continue
@@ -461,7 +476,7 @@ class Worker:
                 assert self._nursery is not None
                 self._nursery.start_soon(self._verify_lost, drive)
                 continue
-            drive.leased_until = now + self.lease
+            drive.leased_until = extended.now + self.lease
             if count > drive.owned.drained:
                 drive.mail_came()
 

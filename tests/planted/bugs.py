@@ -640,4 +640,12 @@ BUGS = (
         replace="return EventMatched(wait.id, wait.step, event)",
         tests=("tests/flow/test_cancel_on.py", "tests/test_decisions.py"),
     ),
+    Bug(
+        name="trusts-old-answers",
+        promise="no body begins under a lease that ran out while an answer was under way",
+        file="flowgen/runtime/drive.py",
+        find="if self.leased_until > self._environment.latest():",
+        replace="if self.leased_until > self._environment.now():",
+        tests=("tests/properties/test_found.py",),
+    ),
 )

@@ -111,3 +111,20 @@ def test_a_second_cancel_stops_no_clean_up() -> None:
     check_invariants(trace)
     (clean_up,) = trace.executed("clean up")
     assert clean_up.ended_at == trace.run("cleans-up").recorded.row.ended_at == trace.started_at + 25_000_000
+
+
+@app.workflow(on=OnEvent("paused"))
+def paused(ctx: Context) -> Steps[int]:
+    total = 0
+    for number in range(8):
+        total += yield from Run(f"step {number}", ponder, 1)
+    return total
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_body_begins_on_the_strength_of_an_old_answer(seed: int) -> None:
+    """An engine that stood still while a commit was answered has lost its lease, whatever time the answer tells."""
+    trace = simulate(app, [Event("paused")], seed=seed, workers=3, faults=Faults(pause=0.1, most=4))
+    check_invariants(trace)
+    assert trace.run("paused").result == 8
+    assert not any(body.zombie for body in trace.executions)

@@ -53,3 +53,17 @@ async def test_the_answers_of_one_group_do_not_stop_it(mock_clock: MockClock) ->
     environment.saw(NOW)
     mock_clock.jump(1)
     assert environment.now() == NOW + 1_050_000
+
+
+async def test_an_answer_may_be_old(mock_clock: MockClock) -> None:
+    """Store time is at most what it was when it was asked for and what has passed since: leases are judged by that."""
+    environment = Environment()
+    asked = environment.asks()
+    mock_clock.jump(30)
+    environment.saw(NOW, asked)
+    assert environment.now() == NOW
+    assert environment.latest() == NOW + 30 * SECOND
+    mock_clock.jump(1)
+    assert environment.latest() == NOW + 31 * SECOND
+    environment.saw(NOW + 40 * SECOND, environment.asks())
+    assert environment.latest() == environment.now() == NOW + 40 * SECOND
