@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
 import attrs  # noqa: E402
 
-from tests.prove.sections import CI, FULL, SECTIONS, Budget, Row  # noqa: E402  (run as a script, the path comes first)
+from tests.prove.sections import CI, FULL, SECTIONS, SHARED, Budget, Row  # noqa: E402  (run as a script, the path comes first)
 
 PARTS = 3
 
@@ -41,6 +41,17 @@ class Result:
     seconds: float
     trouble: str | None = None
 
+    def joined(self, other: Result) -> Result:
+        """The result of two shares of a section."""
+        rows = [mine.joined(yours) for mine, yours in zip(self.rows, other.rows, strict=False)]
+        trouble = self.trouble or other.trouble
+        return Result(self.name, tuple(rows), max(self.seconds, other.seconds), trouble)
+
+    def judged(self) -> Result:
+        """The result of a whole section: too little of something is trouble, too."""
+        few = "\n".join(f"{row.what}: {row.figure:,} are too few" for row in self.rows if not row.enough)
+        return attrs.evolve(self, trouble=self.trouble or few or None)
+
 
 def prove(name: str, budget: Budget) -> Result:
     """Run a section."""
@@ -49,17 +60,31 @@ def prove(name: str, budget: Budget) -> Result:
         section = next(section for section in SECTIONS if section.__name__ == name)
         for row in section(budget):
             rows.append(row)
-        trouble = "\n".join(f"{row.what}: {row.figure:,} are too few" for row in rows if not row.enough) or None
     except Exception as error:
         trouble = f"{type(error).__name__}: {error}"
     return Result(name, tuple(rows), time.monotonic() - started, trouble)
+
+
+def shares_of(name: str, budget: Budget, processors: int) -> list[tuple[str, Budget]]:
+    """A section, or the shares of one that is shared."""
+    turns = processors if name in SHARED else 1
+    return [(name, attrs.evolve(budget, turn=turn, turns=turns)) for turn in range(turns)]
+
+
+def joined(results: Iterable[Result]) -> list[Result]:
+    """A result for each section, in their order; too little of something is trouble."""
+    whole: dict[str, Result] = {}
+    for result in results:
+        before = whole.get(result.name)
+        whole[result.name] = result if before is None else before.joined(result)
+    return [result.judged() for result in whole.values()]
 
 
 def table(results: Sequence[Result]) -> str:
     """The figures, a line each; then what was wrong."""
     rows = [row for result in results for row in result.rows]
     width = max((len(row.what) for row in rows), default=0)
-    lines = [f"{row.what:<{width}}  {row.figure:>9,}  of {row.wanted:>9,}  {row.detail}".rstrip() for row in rows]
+    lines = [f"{row.what:<{width}}  {row}" for row in rows]
     lines += [f"{result.name}: {result.seconds:.0f} s" for result in results]
     lines += [f"\nFAILED {result.name}\n{result.trouble}" for result in results if result.trouble]
     return "\n".join(lines)
@@ -85,9 +110,11 @@ def main() -> int:
     if unknown := set(arguments.sections) - set(names):
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     budget = attrs.evolve(CI, part=f"{turn()}/{PARTS}") if arguments.ci else FULL
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    processors = os.cpu_count() or 1
+    with ProcessPoolExecutor(processors) as pool:
         chosen = [name for name in names if not arguments.sections or name in arguments.sections]
-        results = list(pool.map(prove, chosen, [budget] * len(chosen)))
+        shares = [share for name in chosen for share in shares_of(name, budget, processors)]
+        results = joined(pool.map(prove, *zip(*shares, strict=True)))
     print(table(results))
     return 1 if any(result.trouble for result in results) else 0
 

@@ -29,7 +29,10 @@ CHECKPOINT_PAGES = 40
 
 @attrs.frozen
 class Budget:
-    """How much is wanted of each thing. `pairs` are those of crashes, for each example; single ones are tests."""
+    """How much is wanted of each thing. `pairs` are those of crashes, for each example; single ones are tests.
+
+    A section that can be shared among processes does the share `turn` of `turns`.
+    """
 
     scenarios: int
     runs: int
@@ -38,6 +41,12 @@ class Budget:
     steps: int
     pairs: int
     part: str | None = None
+    turn: int = 0
+    turns: int = 1
+
+    def share(self, wanted: int) -> int:
+        """What one process has to do of so much."""
+        return -(-wanted // self.turns)
 
 
 FULL = Budget(scenarios=20_000, runs=400_000, years=1000, images=10_000, steps=200_000, pairs=100)
@@ -46,16 +55,25 @@ CI = Budget(scenarios=1_000, runs=20_000, years=50, images=2_000, steps=20_000, 
 
 @attrs.frozen
 class Row:
-    """A figure of the table: what was counted, how much there is, and how much there has to be."""
+    """A figure of the table: what was counted, how much there is, and how much there has to be; `counts` say more."""
 
     what: str
     figure: int
     wanted: int
     detail: str = ""
+    counts: Counter[str] = attrs.field(factory=Counter)
 
     @property
     def enough(self) -> bool:
         return self.figure >= self.wanted
+
+    def joined(self, other: Row) -> Row:
+        """The row of two processes that shared the work."""
+        return attrs.evolve(self, figure=self.figure + other.figure, counts=self.counts + other.counts)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.counts.most_common(8))
+        return f"{self.figure:>9,}  of {self.wanted:>9,}  {self.detail}{counts}".rstrip()
 
 
 Section = Callable[[Budget], Iterator[Row]]
@@ -68,14 +86,14 @@ def simulations(budget: Budget) -> Iterator[Row]:
     """Whole systems under every kind of fault: the invariants hold, and the runs end as they do undisturbed."""
     scenarios = runs = elapsed = 0
     counts: Counter[str] = Counter()
-    while scenarios < budget.scenarios or runs < budget.runs or elapsed < budget.years * YEAR:
-        trace = _scenario(scenarios)
+    wanted, wanted_runs = budget.share(budget.scenarios), budget.share(budget.runs)
+    while scenarios < wanted or runs < wanted_runs or elapsed < budget.share(budget.years * YEAR):
+        trace = _scenario(budget.turn + scenarios * budget.turns)
         scenarios += 1
         runs += len(trace.runs)
         elapsed += trace.ended_at - trace.started_at
         counts += trace.counts
-    faults = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(8))
-    yield Row("simulated scenarios", scenarios, budget.scenarios, faults)
+    yield Row("simulated scenarios", scenarios, budget.scenarios, counts=counts)
     yield Row("  workflow runs", runs, budget.runs)
     yield Row("  simulated years", elapsed // YEAR, budget.years)
 
@@ -159,3 +177,5 @@ def planted(budget: Budget) -> Iterator[Row]:
 
 
 SECTIONS: Sequence[Section] = (simulations, planted, crashes, stores, power)
+SHARED = ("simulations",)
+"""The sections that are shared among all processors, because they take longest."""

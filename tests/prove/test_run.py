@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from . import run
-from .run import PARTS, Result, prove, table, turn
+from .run import PARTS, Result, joined, prove, shares_of, table, turn
 from .sections import CI, FULL, SECTIONS, Budget, Row
 
 
@@ -29,9 +29,20 @@ def sections(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_too_little_is_a_failure() -> None:
     """A section that did less than is wanted has proved nothing."""
-    result = prove("few", CI)
+    (result,) = joined([prove("few", CI)])
     assert [row.what for row in result.rows] == ["enough", "little"]
     assert result.trouble == "little: 2 are too few"
+
+
+def test_shares_are_added_up() -> None:
+    """What two processes did together may be enough; each scenario is one process's, and none is left out."""
+    (result,) = joined([prove("few", CI), prove("few", CI)])
+    assert [row.figure for row in result.rows] == [10, 4]
+    assert result.trouble is None
+    shares = [budget for _, budget in shares_of("simulations", CI, 3)]
+    assert sorted(share.turn + n * share.turns for share in shares for n in range(4)) == list(range(12))
+    assert sum(share.share(share.scenarios) for share in shares) >= CI.scenarios
+    assert shares_of("few", CI, 3) == [("few", CI)]
 
 
 def test_what_goes_wrong_is_told() -> None:
