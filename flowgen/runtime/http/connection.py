@@ -192,6 +192,7 @@ def _notice_dead_peers(made: socket.socket | None, limits: Limits) -> None:
     """Let the system find out that a client is gone without a word, where it can."""
     if made is None or made.family not in (socket.AF_INET, socket.AF_INET6):
         return
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so only where the listener named TCP
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     seconds = max(1, int(limits.stalled_seconds))
     for name, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", seconds), ("TCP_KEEPCNT", 3)):
