@@ -14,9 +14,8 @@ import pytest
 
 from flowgen import All, App, Event, OnEvent, Run, RunFailed, StepError, WaitFor
 from flowgen.runtime.http import Settings
-
-from .conftest import Site, site_of
-from .payloads import PAYLOADS
+from tests.browser.payloads import PAYLOADS
+from tests.browser.serving import Site, site_of
 
 FOREIGN = (
     "script:not([src])",

@@ -11,8 +11,7 @@ import pytest
 
 from flowgen import App, Event, NonRetriableError, OnCron, OnEvent, Run, Sleep, WaitFor, event_type
 from flowgen.runtime.http import Settings
-
-from .conftest import PATIENCE, Site, site_of
+from tests.browser.serving import PATIENCE, Site, site_of
 
 
 @event_type("order/placed")

@@ -80,7 +80,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(path=_path, brief=text.brief, json=text.shown_json, line=text.one_line)
+    environment.filters.update(path=_path, brief=text.brief, json=text.shown_json, compact=text.compact)
     return environment
 
 

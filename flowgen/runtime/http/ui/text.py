@@ -100,10 +100,15 @@ def one_line(value: Any, length: int = 120) -> str:
     return "" if value is None else shortened(value if isinstance(value, str) else _compact(value, length), length)
 
 
+def compact(value: Any) -> str:
+    """JSON data in one line, whole."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def _compact(value: Any, length: int) -> str:
     if isinstance(value, (list, dict)) and len(value) > length:
         return f"[{len(value)} items]" if isinstance(value, list) else f"{{{len(value)} fields}}"
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return compact(value)
 
 
 @attrs.frozen
