@@ -31,6 +31,8 @@ PATIENCE_SECONDS: Final = 10.0
 
 async def stream(call: Call) -> Response:
     seen = _last_seen(call)
+    if call.request.method == "HEAD":
+        return Response(media_type=_Stream.media_type)
     with call.service.patience.place():
         """There is room for one reader more; its place is taken when the answer begins, which is at once."""
     return _Stream(call, seen)
