@@ -19,7 +19,7 @@ from ..app import App
 from ..decisions import Accepted, accept_events, send_signal, start_run
 from ..duration import MAX_SPAN, parse_duration
 from ..edits import Edits
-from ..errors import DefinitionError, InvalidInput, NotFound
+from ..errors import DefinitionError, FlowgenError, InvalidInput, NotFound
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts
 from ..flow_control import Policies
@@ -102,6 +102,27 @@ class Engine:
                 continue
             return list(decision.ids)
         raise InvalidInput("the events could not be accepted: others keep using the same event ids at the same time")
+
+    async def send_each(self, batches: Sequence[Sequence[Any]]) -> list[list[str] | Exception]:
+        """Accept several batches of events, each by itself all or none: what `send` would give or raise for each.
+
+        They are accepted together where none of them is refused, which costs little more than one of them.
+        """
+        together = [event for batch in batches for event in batch]
+        if len(batches) > 1 and len(together) <= MAX_BATCH:
+            try:
+                ids = iter(await self.send(together))
+            except InvalidInput:
+                """One of them is refused, and only that one is to be."""
+            else:
+                return [[next(ids) for _ in batch] for batch in batches]
+        answers: list[list[str] | Exception] = []
+        for batch in batches:
+            try:
+                answers.append(await self.send(batch))
+            except FlowgenError as error:
+                answers.append(error)
+        return answers
 
     async def start(self, workflow: Target, data: Any = None, *, run_id: str | None = None) -> str:
         """Start one run directly and give its id. With a `run_id` that exists for the same workflow and

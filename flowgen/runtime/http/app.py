@@ -28,6 +28,7 @@ from .problems import Problem, problem_of
 from .routes import Call, Route, check_query
 from .service import Service
 from .settings import Settings
+from .shortcut import Shortcut
 from .signed import read_signed
 from .table import TABLE
 from .ui.table import UI
@@ -50,7 +51,10 @@ def http_app(app: App | Iterable[App], engine: Engine | LocalClient, *, settings
     service = Service(_engine_of(engine), {each.name: each for each in apps}, settings)
     made = Starlette(
         routes=_router(service),
-        middleware=[Middleware(Guard, settings=settings, meter=service.meter)],
+        middleware=[
+            Middleware(Guard, settings=settings, meter=service.meter),
+            Middleware(Shortcut, service=service),
+        ],
         exception_handlers={HTTPException: _unknown},
     )
     made.router.redirect_slashes = False

@@ -56,7 +56,7 @@ class Bridge:
 
     async def call(self, verb: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Run `verb(*arguments)` on the engine's loop. Raises what it raises, or `EngineClosed`."""
-        if self._at_home():
+        if self.at_home():
             return await verb(*arguments)
         loop = asyncio.get_running_loop()
         shore = self._shores.get(loop)
@@ -77,7 +77,8 @@ class Bridge:
             raise
         return answer
 
-    def _at_home(self) -> bool:
+    def at_home(self) -> bool:
+        """Whether the caller is on the engine's loop."""
         try:
             return trio.lowlevel.current_trio_token() is self._token
         except RuntimeError:

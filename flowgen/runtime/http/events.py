@@ -29,7 +29,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 async def send_events(call: Call) -> Response:
     events = read_events(await call.json())
-    ids = await call.service.ask(call.service.engine.send, events)
+    ids = await call.service.intake.accept(events)
     return answer({"ids": ids, "status": 200})
 
 

@@ -9,6 +9,7 @@ from ...app import App
 from ..engine import Engine
 from .bridge import Bridge
 from .feed import Feed
+from .intake import Intake
 from .meter import Meter
 from .patience import Patience
 from .settings import Settings
@@ -31,6 +32,7 @@ class Service:
         engine.watch(self.meter.committed)
         engine.time_commits(self.meter.took)
         self._bridge = Bridge(engine.token)
+        self.intake = Intake(engine, self._bridge, settings.max_unrouted)
 
     async def ask(self, verb: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Run a verb of the engine on its own loop."""

@@ -47,7 +47,8 @@ class Settings:
     `auth_tokens` open everything (`Authorization: Bearer`); `event_keys` open `/e/{key}`, which without any is open to
     whoever may call the server at all. `signing_keys` are for signed calls. `hosts` are the names, beside
     those of the loopback, under which the server is called. `max_body` is in bytes, `max_open` the number of requests
-    that are worked on at once: what comes beyond is answered 503 before it is read.
+    that are worked on at once: what comes beyond is answered 503 before it is read. While more than about
+    `max_unrouted` accepted events wait to be routed, no more are accepted (503).
     """
 
     auth_tokens: tuple[str, ...] = attrs.field(default=(), converter=_keys, validator=_check_keys, repr=False)
@@ -56,6 +57,7 @@ class Settings:
     hosts: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     max_body: int = MAX_BODY
     max_open: int = 1_000
+    max_unrouted: int = 100_000
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
