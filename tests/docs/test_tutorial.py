@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from queue import Empty, Queue
@@ -41,6 +41,7 @@ _VARYING = (
     (re.compile(r"^(?: *)(\d+)  \+[\d.]+s"), r"\1  +SPAN"),
     (re.compile(r"(after|the next in|passed in) [\d.]+m?s"), r"\1 SPAN"),
     (re.compile(r"\(in [\dydhms]+\)"), "(SPAN)"),
+    (re.compile(r"http://127\.0\.0\.1:\d+"), "URL"),
 )
 
 
@@ -67,7 +68,7 @@ class Terminal:
         words = shlex.split(command.replace("RUN", self.run))
         match words:
             case ["flowgen", "dev", *_]:
-                return self._start(words)
+                return self._start([*words, "--port", "0"])
             case ["pkill", name, "-f", "flowgen dev"]:
                 return self._stop({"-9": signal.SIGKILL, "-INT": signal.SIGINT}[name])
             case ["flowgen", *arguments]:
@@ -109,6 +110,7 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         self.engine = engine
         self._lines = lines = Queue()
@@ -123,8 +125,9 @@ class Terminal:
         return self.engine_lines()
 
     def _stop(self, number: int) -> Iterator[str]:
+        """To all its processes, which is what pkill does."""
         assert self.engine is not None
-        self.engine.send_signal(number)
+        os.killpg(self.engine.pid, number)
         self.engine.wait(PATIENCE)
         return iter(())
 
@@ -132,10 +135,12 @@ class Terminal:
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLOWGEN_DB", "sqlite:///flowgen.db")
     terminal = Terminal(tmp_path)
     yield terminal
     if terminal.engine is not None:
-        terminal.engine.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(terminal.engine.pid, signal.SIGKILL)
         terminal.engine.wait()
 
 

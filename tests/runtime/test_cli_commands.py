@@ -445,26 +445,6 @@ def test_looking_makes_no_database(ask: Ask, command: str) -> None:
     assert os.listdir() == []
 
 
-@pytest.mark.parametrize("command", ["dev", "worker"])
-@pytest.mark.parametrize(
-    "target, db, message",
-    [
-        ("nope.py", "memory://", "TARGET nope.py: there is no file nope.py here"),
-        ("its_shop.py", "sqlite:///no/dir/x.db", "its directory no/dir does not exist"),
-        ("its_shop.py", "what", "has no scheme"),
-        ("its_shop.py", "sqlite:///text.db", "is not a SQLite database"),
-    ],
-)
-def test_an_engine_that_cannot_begin_says_so(ask: Ask, command: str, target: str, db: str, message: str) -> None:
-    """Exit 2 and one line, before anything else is printed."""
-    Path("its_shop.py").write_text("from tests_shop import app")
-    Path("text.db").write_text("no database " * 100)
-    answer = ask(command, target, "--db", db)
-    assert (answer.code, answer.out) == (2, "")
-    assert message in answer.err
-    assert answer.err.count("\n") == 1
-
-
 @pytest.mark.parametrize(
     "arguments, message",
     [

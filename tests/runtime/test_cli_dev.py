@@ -137,7 +137,7 @@ class Shop:
 
     def dev(self, *options: str) -> Process:
         """`flowgen dev`, ready."""
-        process = self.begin("dev", "shop.py", *options)
+        process = self.begin("dev", "shop.py", "--port", "0", *options)
         process.until("^ready")
         return process
 
@@ -161,6 +161,7 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Shop]:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLOWGEN_DB", "sqlite:///flowgen.db")
     made = Shop(tmp_path, capsys)
     yield made
     for process in made.processes:
@@ -188,6 +189,7 @@ def test_dev_tells_the_story_of_a_run(shop: Shop) -> None:
     dev.until("all done")
     dev.signal(signal.SIGTERM)
     assert dev.ended() == 0
+    assert re.fullmatch(r"page       http://127\.0\.0\.1:\d+", dev.lines.pop(6))
     assert dev.lines[:7] == [
         "store      sqlite:///flowgen.db",
         "app        shop (shop.py)",

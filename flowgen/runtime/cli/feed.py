@@ -4,7 +4,8 @@ Whatever happens is put into a queue by the commit itself, and told by a task of
 done in a thread, so a terminal that stands still (Ctrl-S, a pager) never holds up a run. When the
 queue is full, what comes is counted instead of told.
 
-An event that another process sent is told when one of its runs starts here, or when it is routed here.
+An event that another process sent is told when one of its runs starts here, when it is routed here, or when the store
+is seen to have it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 import attrs
@@ -20,6 +22,7 @@ import click
 import trio
 
 from ...errors import StoreError
+from ...events import AcceptedEvent
 from ...history import Started
 from ...transition import Transition
 from ..engine import Engine
@@ -30,6 +33,9 @@ from .output import SHORT_ID, escaped, printable, short_id
 QUEUE = 5_000
 _REMEMBERED = 10_000
 _LAST_WORDS = 2.0
+_LOOK_SECONDS = 30.0
+_PAUSE_SECONDS = 0.1
+_NEWEST = 50
 _INDENT = " " * 14
 
 _COLOURS: dict[Tone, dict[str, str | bool]] = {
@@ -47,6 +53,13 @@ class _Happened:
     note: Note | None
 
 
+@attrs.frozen
+class _Seen:
+    """An event that the store has."""
+
+    event: AcceptedEvent
+
+
 class Feed:
     """Tells what an engine does. `width` is that of the workflow's column."""
 
@@ -58,7 +71,7 @@ class Feed:
         self._width = width
         self._colours = colours
         self._payloads = payloads
-        self._queue: deque[_Happened | Line | str] = deque()
+        self._queue: deque[_Happened | _Seen | Line | str] = deque()
         self._unsaid = 0
         self._wake = trio.Event()
         self._telling = trio.Lock()
@@ -70,6 +83,8 @@ class Feed:
     def committed(self, transition: Transition, committed: Committed) -> None:
         """A transition was committed. Called inside the commit, so it only takes note."""
         note = None
+        for event in transition.accept:
+            self._is_new(event.id)
         progress = transition.progress
         if progress is not None and self._engine.worker is not None:
             drive = self._engine.worker.drives.get((progress.app, progress.run))
@@ -85,7 +100,7 @@ class Feed:
         """Print a line as it is, after what happened before."""
         self._put(text)
 
-    def _put(self, item: _Happened | Line | str) -> None:
+    def _put(self, item: _Happened | _Seen | Line | str) -> None:
         if len(self._queue) >= QUEUE:
             self._unsaid += 1
             return
@@ -96,10 +111,30 @@ class Feed:
 
     async def run(self) -> None:
         """Tell what happens, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look)
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                await self._tell()
+
+    async def _look(self) -> None:
+        """Look at the newest events whenever the store has changed."""
+        store = self._engine.store
+        with suppress(StoreError):
+            for event in (await store.find_events(None, None, _NEWEST)).items:
+                self._is_new(event.id)
         while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            await self._tell()
+            try:
+                await store.wait_changed(_LOOK_SECONDS)
+                newest = await store.find_events(None, None, _NEWEST)
+            except StoreError:
+                await trio.sleep(_LOOK_SECONDS)
+                continue
+            for event in reversed(newest.items):
+                if event.id not in self._told:
+                    self._put(_Seen(event))
+            await trio.sleep(_PAUSE_SECONDS)
 
     async def close(self) -> None:
         """Tell what is left, if the reader takes it in time."""
@@ -120,7 +155,13 @@ class Feed:
             if isinstance(item, str):
                 lines.append(item)
                 continue
-            told = [item] if isinstance(item, Line) else await self._lines(item)
+            match item:
+                case Line():
+                    told = [item]
+                case _Seen(event):
+                    told = [heard_of(event, self._payloads)] if self._is_new(event.id) else []
+                case _Happened():
+                    told = await self._lines(item)
             lines += [self._shown(line) for line in told]
         if self._unsaid:
             lines.append(f"… not shown, because it came faster than it could be printed: {self._unsaid} commits")
@@ -132,8 +173,6 @@ class Feed:
         for new in transition.create:
             self._remember((new.row.app, new.row.id), note_on(new.row, new.events))
         note = await self._note(item)
-        for event in transition.accept:
-            self._is_new(event.id)
         lines: list[Line] = []
         if note is not None and any(isinstance(record, Started) for record in _records(transition)):
             lines += [heard_of(e, self._payloads) for e in started_by(note.events) if self._is_new(e.id)]

@@ -23,6 +23,25 @@ DEFAULT_DB = "sqlite:///flowgen.db"
 _NEAR = 20
 
 
+def refuse_repeats(command: click.Command) -> None:
+    """Let a command, and those below it, refuse an option that is said twice: which of the two is meant?"""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            refuse_repeats(each)
+        return
+    parse = command.parse_args
+
+    def parse_once(context: click.Context, arguments: list[str]) -> list[str]:
+        _, _, order = command.make_parser(context).parse_args(list(arguments))
+        said = [each for each in order if isinstance(each, click.Option) and not each.multiple]
+        for option in said:
+            if said.count(option) > 1:
+                raise click.UsageError(f"Option '{option.opts[0]}' is there twice; say it once.", context)
+        return parse(context, arguments)
+
+    command.parse_args = parse_once  # type: ignore[method-assign]
+
+
 def db_option(command: F) -> F:
     """`--db URL`: the store."""
     return click.option(
@@ -31,6 +50,19 @@ def db_option(command: F) -> F:
         default=DEFAULT_DB,
         show_default=True,
         help="The store: sqlite:///relative.db, sqlite:////absolute.db, or what a plug-in offers.",
+    )(command)
+
+
+def engine_db_option(command: F) -> F:
+    """`--db URL` for an engine: also as `FLOWGEN_DB`."""
+    return click.option(
+        "--db",
+        metavar="URL",
+        envvar="FLOWGEN_DB",
+        show_envvar=True,
+        default=DEFAULT_DB,
+        show_default=True,
+        help="The store: sqlite:///relative.db, sqlite:////absolute.db, memory://, or what a plug-in offers.",
     )(command)
 
 

@@ -17,10 +17,11 @@ import click
 
 from ... import __version__
 from .check import check
-from .dev import dev, worker
+from .dev import dev, server, worker
 from .events import events
 from .faults import BAD_INPUT, BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, ReaderGone, fault_of, single
 from .lint import lint
+from .options import refuse_repeats
 from .output import note, printable, say_json
 from .runs import runs, why
 from .sending import invoke, send
@@ -34,8 +35,11 @@ def flowgen() -> None:
     """Durable workflows as plain Python generators."""
 
 
-for command in (dev, worker, send, invoke, runs, why, events, workflows, check, lint, purge, doctor):
+for command in (dev, server, worker, send, invoke, runs, why, events, workflows, check, lint, purge, doctor):
     flowgen.add_command(command)
+
+
+refuse_repeats(flowgen)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -1,8 +1,8 @@
 """A process that is an engine: it works until a signal, and ends in order.
 
-The first SIGINT or SIGTERM drains: no run is claimed any more, steps that run get `GRACE` to end, all
-runs are given back, exit code 0. A second one stops the steps and gives the runs back at once; should
-even that hang (a body that spins), the process ends a second later. Then the exit code is 128 + the
+The first SIGINT or SIGTERM drains: no connection is accepted and no run is claimed any more, requests in hand and steps
+that run get `GRACE` to end, all runs are given back, exit code 0. A second one stops the steps and gives the runs back
+at once; should even that hang (a body that spins), the process ends a second later. Then the exit code is 128 + the
 signal's number.
 """
 
@@ -11,15 +11,19 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from ...app import App
+from ...duration import parse_duration
 from ..engine import Engine
 from ..opening import open_engine
 from .faults import DONE
@@ -27,47 +31,94 @@ from .feed import Feed, FeedHandler
 from .output import has_colours, say
 from .store_client import without_password
 
+if TYPE_CHECKING:
+    from ..http.settings import Settings
+
 GRACE = "5s"
 _LAST_SECOND = 1.0
 _WIDEST_WORKFLOW = 24
 
 
-async def serve(app: App, target: str, db: str, narrated: bool, payloads: bool) -> int:
-    """Work for `app` on the store `db` until a signal; the answer is the exit code."""
+@attrs.frozen
+class Door:
+    """Where and how HTTP is served: on sockets that listen already."""
+
+    host: str
+    sockets: Sequence[socket.socket]
+    settings: Settings
+
+
+@attrs.frozen
+class Plan:
+    """What an engine process is to do. Without a `door` it serves no HTTP."""
+
+    apps: Sequence[tuple[str, App]]
+    db: str
+    narrated: bool = False
+    payloads: bool = False
+    door: Door | None = None
+    supervised: bool = False
+
+
+async def serve(plan: Plan) -> int:
+    """Do it until a signal; the answer is the exit code."""
     stop = _Stop()
     feed: Feed | None = None
-    with stop.on_signals():
+    apps = [app for _, app in plan.apps]
+    with stop.on_signals(supervised=plan.supervised):
         async with trio.open_nursery() as nursery:
             with stop.scope:
-                async with open_engine(app, db, grace=GRACE) as engine:
-                    if narrated:
-                        feed = _feed(engine, app, payloads)
-                        feed.say(_opening(app, target, db))
+                async with open_engine(apps, plan.db, grace=GRACE) as engine, _door_opened(engine, plan) as url:
+                    if plan.narrated:
+                        feed = _feed(engine, apps, plan.payloads)
+                        feed.say(_opening(plan, url))
                         nursery.start_soon(feed.run)
+                    elif url is not None:
+                        say(f"ready      {url}")
                     with _logs_heard(FeedHandler(feed) if feed is not None else _standard_error()):
                         await stop.asked.wait()
-                        if feed is not None:
+                        if feed is not None and not stop.quietly:
                             feed.say(_draining(engine))
             if feed is not None:
-                feed.say("stopped at once" if stop.at_once else "stopped")
+                if not stop.quietly:
+                    feed.say("stopped at once" if stop.at_once else "stopped")
                 await feed.close()
             nursery.cancel_scope.cancel()
     return 128 + stop.signal if stop.at_once else DONE
 
 
+@asynccontextmanager
+async def _door_opened(engine: Engine, plan: Plan) -> AsyncIterator[str | None]:
+    """HTTP is served while the block lasts, if it is to be; gives the URL."""
+    if plan.door is None:
+        yield None
+        return
+    from ..http import http_app, serving
+
+    asgi = http_app([app for _, app in plan.apps], engine, settings=plan.door.settings)
+    grace = parse_duration(GRACE, "grace") / 1_000_000
+    async with serving(asgi, plan.door.host, sockets=plan.door.sockets, grace=grace) as url:
+        yield url
+
+
 class _Stop:
-    """The signals that end an engine: the first asks, the second insists."""
+    """The signals that end an engine: the first asks, the second insists.
+
+    A supervisor says SIGTERM, or SIGUSR1 for an end without a word, and the other one to insist; SIGINT is its own.
+    """
 
     def __init__(self) -> None:
         self.asked = trio.Event()
         self.scope = trio.CancelScope()
         self.signal = 0
         self.at_once = False
+        self.quietly = False
         self._token = trio.lowlevel.current_trio_token()
 
     @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        before = [(number, signal.signal(number, self._heard)) for number in (signal.SIGINT, signal.SIGTERM)]
+    def on_signals(self, *, supervised: bool) -> Iterator[None]:
+        numbers = (signal.SIGTERM, signal.SIGUSR1 if supervised else signal.SIGINT)
+        before = [(number, signal.signal(number, self._heard)) for number in numbers]
         try:
             yield
         finally:
@@ -77,6 +128,7 @@ class _Stop:
     def _heard(self, number: int, frame: FrameType | None) -> None:
         """Called by Python between two instructions of the main thread, whatever runs there."""
         second, self.signal = self.signal != 0, number
+        self.quietly = number == signal.SIGUSR1 and not second
         if not second:
             self._token.run_sync_soon(self.asked.set)
             return
@@ -94,8 +146,8 @@ def _end_the_process_soon(exit_code: int) -> None:
 # -- what is said ---------------------------------------------------------------------------------
 
 
-def _feed(engine: Engine, app: App, payloads: bool) -> Feed:
-    width = min(_WIDEST_WORKFLOW, max(len(id) for id in app.workflows))
+def _feed(engine: Engine, apps: Sequence[App], payloads: bool) -> Feed:
+    width = min(_WIDEST_WORKFLOW, max(len(id) for app in apps for id in app.workflows))
     feed = Feed(engine, say, width=width, colours=has_colours(sys.stdout), payloads=payloads)
     engine.watch(feed.committed)
     return feed
@@ -122,13 +174,19 @@ def _standard_error() -> logging.Handler:
     return handler
 
 
-def _opening(app: App, target: str, db: str) -> str:
-    """What is at work here: the store, and the workflows with what starts them."""
-    width = max(len(id) for id in app.workflows)
-    lines = [f"store      {without_password(db)}", f"app        {app.name} ({target})"]
-    for workflow in app.workflows.values():
-        on = [t.name + (f" where {t.where}" if t.where else "") for t in workflow.triggers]
-        lines.append(f"workflow   {workflow.id.ljust(width)}  {'on ' + ', '.join(on) if on else 'started directly'}")
+def _opening(plan: Plan, url: str | None) -> str:
+    """What is at work here: the store, the workflows with what starts them, and where to look."""
+    width = max(len(id) for _, app in plan.apps for id in app.workflows)
+    lines = [f"store      {without_password(plan.db)}"]
+    for target, app in plan.apps:
+        lines.append(f"app        {app.name} ({target})")
+        for workflow in app.workflows.values():
+            on = [t.name + (f" where {t.where}" if t.where else "") for t in workflow.triggers]
+            on += [f"cron {schedule.text}" for schedule in workflow.definition().schedules]
+            started = "on " + ", ".join(on) if on else "started directly"
+            lines.append(f"workflow   {workflow.id.ljust(width)}  {started}")
+    if url is not None:
+        lines.append(f"page       {url}")
     return "\n".join([*lines, "ready      Ctrl-C drains and stops", ""])
 
 

@@ -17,7 +17,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +41,20 @@ def load_app(target: str) -> App:
             target, f"{app!r} has no workflows; put @app.workflow on a generator function, and import it there"
         )
     return app
+
+
+def load_apps(targets: Sequence[str]) -> list[tuple[str, App]]:
+    """The apps of some targets, each with its target; all have names of their own."""
+    loaded: list[tuple[str, App]] = []
+    for target in targets:
+        app = load_app(target)
+        for other, known in loaded:
+            if known is app:
+                raise _fault(target, f"it is the same app as TARGET {other}; name it once")
+            if known.name == app.name:
+                raise _fault(target, f"its app is called {app.name!r}, like that of TARGET {other}; rename one of them")
+        loaded.append((target, app))
+    return loaded
 
 
 def _fault(target: str, message: str) -> Fault:
@@ -140,7 +154,7 @@ def _where(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{relative(error.filename)}:{error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
-    own = [frame for frame in frames if not _is_library(frame.filename)]
+    own = [frame for frame in frames if not is_library(frame.filename)]
     last = (own or frames)[-1]
     return f"{relative(last.filename)}:{last.lineno}"
 
@@ -148,7 +162,8 @@ def _where(error: BaseException) -> str:
 _LIBRARIES = (os.path.dirname(os.__file__), str(Path(__file__).parents[2]))
 
 
-def _is_library(filename: str) -> bool:
+def is_library(filename: str) -> bool:
+    """Whether a file is no code of the user's."""
     return "site-packages" in filename or filename.startswith(_LIBRARIES)
 
 

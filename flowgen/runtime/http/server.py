@@ -161,6 +161,12 @@ class _Server(uvicorn.Server):
         self._loop.call_later(_SWEEP_SECONDS, self._sweep)
         self._tell(self._opened.set)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:  # uvicorn would leave the app's lifespan hanging
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.lifespan.shutdown(), _LAST_SECONDS / 2)
+
     def _sweep(self) -> None:
         assert self._loop is not None
         now = self._loop.time()
