@@ -14,9 +14,9 @@ Who may do what is asked of each route (`access`); how large a body may be when 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .meter import Meter
@@ -32,13 +32,16 @@ ROUTE: Final = "flowgen.route"
 """Where a scope says which route of the table it was found to be for."""
 
 _ALWAYS: Final = (
-    ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "DENY"),
-    ("referrer-policy", "no-referrer"),
-    ("content-security-policy", POLICY),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("cache-control", "no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", POLICY.encode()),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
 )
+
+_TOLD: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
+"""The headers that tell who means a request, and for whom."""
 
 
 class Guard:
@@ -56,13 +59,14 @@ class Guard:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS:
-                    headers.setdefault(name, value)
+                headers = list(message["headers"])
+                said = {name for name, _ in headers}
+                headers += [header for header in _ALWAYS if header[0] not in said]
+                message["headers"] = headers
                 self._meter.answered(scope["method"], scope.get(ROUTE, ""), message["status"])
             await send(message)
 
-        refusal = self._refusal(Headers(scope=scope), scope)
+        refusal = self._refusal(scope)
         if refusal is not None:
             await refusal.response()(scope, receive, answer)
             return
@@ -72,25 +76,31 @@ class Guard:
         finally:
             self._meter.open -= 1
 
-    def _refusal(self, headers: Headers, scope: Scope) -> Problem | None:
+    def _refusal(self, scope: Scope) -> Problem | None:
         if self._meter.open >= self._settings.max_open:
             return Problem(503, "busy", "too many requests are in hand: come again", headers={"Retry-After": "1"})
-        hosts = headers.getlist("host")
-        if len(hosts) != 1:
+        said: dict[bytes, str] = {}
+        hosts = 0
+        for name, value in scope["headers"]:
+            if name in _TOLD:
+                hosts += name == b"host"
+                said.setdefault(name, value.decode("latin-1"))
+        if hosts != 1:
             return Problem(400, "invalid_host", "a request names one Host")
-        if not self._knows(host_of(hosts[0])):
+        host = said[b"host"]
+        if not self._knows(host_of(host)):
             return Problem(
                 421,
                 "unknown_host",
-                f"this server is not known as {hosts[0]!r:.100}; if that is its name, start it with that host allowed "
+                f"this server is not known as {host!r:.100}; if that is its name, start it with that host allowed "
                 "(FLOWGEN_HOSTS)",
             )
-        origin = headers.get("origin")
-        if origin is not None and not _same_site(origin, hosts[0]):
+        origin = said.get(b"origin")
+        if origin is not None and not _same_site(origin, host):
             return Problem(
                 403, "cross_origin", f"requests from {origin!r:.100} are refused: only this server's own pages"
             )
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not _is_visit(headers, scope):
+        if said.get(b"sec-fetch-site", "none") not in ("none", "same-origin") and not _is_visit(said, scope):
             return Problem(403, "cross_origin", "a page of another site sent this")
         return None
 
@@ -112,10 +122,10 @@ def _same_site(origin: str, host: str) -> bool:
     return bool(separator) and scheme in ("http", "https") and rest == host.strip().lower()
 
 
-def _is_visit(headers: Headers, scope: Scope) -> bool:
+def _is_visit(said: Mapping[bytes, str], scope: Scope) -> bool:
     """Whether a person follows a link to a page: that changes nothing and shows nothing to whoever linked."""
     return (
         scope["method"] == "GET"
-        and headers.get("sec-fetch-mode") == "navigate"
-        and headers.get("sec-fetch-dest") in ("document", None)
+        and said.get(b"sec-fetch-mode") == "navigate"
+        and said.get(b"sec-fetch-dest") in ("document", None)
     )

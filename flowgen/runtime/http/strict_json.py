@@ -42,7 +42,7 @@ def parse(body: bytes) -> Any:
     text = _text(body)
     _check_depth(body)
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_object)
+        value = _DECODER.decode(text)
     except BadJson:
         raise
     except json.JSONDecodeError as error:
@@ -101,6 +101,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in made if keys.count(key) > 1)
         raise BadJson("duplicate_key", f"the key {twice!r:.100} is there twice in one object; say it once")
     return made
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_object)
 
 
 def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
