@@ -200,7 +200,7 @@ def test_no_page_has_a_script_a_style_or_a_text_as_it_is(page: Path) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_no_script_makes_markup_of_text(script: Path) -> None:
-    """Nor code; nor does it keep or read a token. What it parses is a page of the server's own, where all is escaped."""
+    """Nor code; nor does it keep or read a token. What it parses is a page of the server, where all is escaped."""
     assert [line for line in script.read_text("utf-8").splitlines() if _IN_SCRIPTS.search(line)] == []
 
 
