@@ -1,7 +1,8 @@
 """The demo: `make demo`. Sends the orders, kills the engine three times, proves that nothing went wrong.
 
 The engine is a child process. This process only talks to the store, so it goes on sending orders and
-answers while the engine is dead. It ends with 0 only if every check of `audit` holds.
+answers, and shows flowgen's web page, while the engine is dead. It ends with 0 only if every check of
+`audit` holds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random, randrange
 
@@ -19,10 +21,10 @@ from flowgen.runtime import LocalClient, start_engine
 
 from . import ledger
 from .app import app
-from .audit import Evidence
 from .evidence import collect, histories
 from .orders import OrderPlaced, read_orders
-from .people import Boss, Customers, Hammer, Kill
+from .page import NoPage, page
+from .people import Boss, Customers, Hammer
 from .report import Progress, summary, verdict
 from .worker import Engine, store_url
 
@@ -37,29 +39,58 @@ def main(arguments: Sequence[str]) -> int:
     seed = randrange(1_000_000) if options.seed is None else options.seed
     rows = read_orders()[: options.orders]
     print(f"{len(rows)} rows of orders; kills: {options.kills}, seed: {seed}; files in {directory}", flush=True)
-    started = time.monotonic()
-    evidence, kills = run(directory, rows, options.kills, Random(seed))
-    good, checks = verdict(evidence)
-    print("\n".join(["", *summary(evidence, kills), *checks]))
-    print(f"\n{'All of it holds' if good else 'SOMETHING IS WRONG'}, in {time.monotonic() - started:.1f} s")
-    print(f"The files are in {directory}")
-    return 0 if good else 1
-
-
-def run(directory: Path, rows: list[OrderPlaced], kills: int, dice: Random) -> tuple[Evidence, list[Kill]]:
-    """Let everybody act until all orders are done; then look at what was left behind."""
     os.environ["SHOP_DIR"] = str(directory)
-    orders = {row.order_id for row in rows}
     engine = Engine(directory)
     try:
         engine.wait_until_ready()
-        with start_engine(app, store=store_url(directory), work=False) as client:
-            customers, hammer = Customers(client, rows), Hammer(engine, dice, kills, len(orders))
-            _act(client, customers, Boss(client), hammer)
-            engine.stop()
-            return collect(histories(client), orders, [kill.process for kill in hammer.made]), hammer.made
+        with start_engine(app, store=store_url(directory), work=False) as client, _page(client, options.port) as url:
+            good = prove(client, engine, rows, options.kills, Random(seed))
+            print(f"The files are in {directory}", flush=True)
+            if options.keep:
+                _stay(engine, url)
     finally:
         engine.kill()
+    return 0 if good else 1
+
+
+def prove(client: LocalClient, engine: Engine, rows: list[OrderPlaced], kills: int, dice: Random) -> bool:
+    """Let everybody act until all orders are done; then look at what was left behind, and tell."""
+    started, orders = time.monotonic(), {row.order_id for row in rows}
+    customers, hammer = Customers(client, rows), Hammer(engine, dice, kills, len(orders))
+    _act(client, customers, Boss(client), hammer)
+    engine.stop()
+    evidence = collect(histories(client), orders, [kill.process for kill in hammer.made])
+    good, checks = verdict(evidence)
+    print("\n".join(["", *summary(evidence, hammer.made), *checks]))
+    print(f"\n{'All of it holds' if good else 'SOMETHING IS WRONG'}, in {time.monotonic() - started:.1f} s")
+    return good
+
+
+@contextmanager
+def _page(client: LocalClient, port: int) -> Iterator[str | None]:
+    """The web page, while the block lasts; without it the demo goes on."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(page(client, port))
+        except NoPage as reason:
+            url = None
+            print(f"there is no page to watch: {reason}", flush=True)
+        else:
+            print(f"watch it at {url} (look only: what you do there shows in the proof)", flush=True)
+        yield url
+
+
+def _stay(engine: Engine, url: str | None) -> None:
+    """Let an engine work until Ctrl-C."""
+    engine.start()
+    engine.wait_until_ready()
+    print(
+        f"\nThe shop stays open{f' at {url}' if url else ''}: send an event, cancel a run, rerun one. Ctrl-C ends it."
+    )
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(0.5)
+            engine.check()
 
 
 def _act(client: LocalClient, customers: Customers, boss: Boss, hammer: Hammer) -> None:
@@ -91,6 +122,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of the moments of the kills (default: another one each time)")
     parser.add_argument("--kills", type=int, default=3, help="how often the engine is killed (default: 3)")
     parser.add_argument("--orders", type=int, help="how many rows of the file are sent (default: all)")
+    parser.add_argument("--port", type=int, default=8288, help="of the web page; the next free one is taken (8288)")
+    parser.add_argument("--keep", action="store_true", help="stay at the end, with page and engine, until Ctrl-C")
     options = parser.parse_args(arguments)
     if options.dir is not None and options.dir.exists() and any(options.dir.iterdir()):
         parser.error(f"{options.dir} is not empty: name a new directory, so that no earlier orders are in the proof")

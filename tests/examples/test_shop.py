@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import attrs
 import pytest
@@ -430,11 +433,14 @@ def test_many_flaws_are_counted(evidence: Evidence) -> None:
 # -- the demo --------------------------------------------------------------------------------------
 
 
-def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`make demo`."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "examples"), str(ROOT)])}
-    command = [sys.executable, "-m", "shop.demo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+def demo(*arguments: str, module: Sequence[str] = ("-m", "shop.demo")) -> subprocess.CompletedProcess[str]:
+    """`make demo`, with the page on any free port."""
+    command = [sys.executable, *module, *arguments, "--port", "0"]
+    return subprocess.run(command, capture_output=True, text=True, env=demo_environment(), timeout=120, check=False)
+
+
+def demo_environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "examples"), str(ROOT)])}
 
 
 def test_the_demo_kills_the_engine_and_proves_that_nothing_went_wrong(tmp_path: Path) -> None:
@@ -449,3 +455,47 @@ def test_the_demo_kills_the_engine_and_proves_that_nothing_went_wrong(tmp_path: 
     again = demo("--dir", str(directory))
     assert again.returncode == 2
     assert "is not empty: name a new directory" in again.stderr
+
+
+@contextmanager
+def kept_demo(directory: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[str], str]]]:
+    """A demo that stays; and the next line that it prints with a text in it."""
+    command = [sys.executable, "-m", "shop.demo", "--orders", "6", "--kills", "0", "--keep", "--port", "0"]
+    command += ["--dir", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=demo_environment()) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout)
+        try:
+            yield process, lambda text: next(line for line in lines if text in line)
+        finally:
+            process.kill()
+
+
+def ask(url: str, data: object = None) -> Any:
+    """What a server answers, as JSON."""
+    body = None if data is None else json.dumps(data).encode()
+    with urlopen(Request(url, body, {"content-type": "application/json"}), timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_the_demo_has_a_page_and_may_stay_open(tmp_path: Path) -> None:
+    """The page is there from the first lines on; at the end an engine carries out what is sent. Ctrl-C ends it well."""
+    with kept_demo(tmp_path / "files") as (process, line):
+        url = line("watch it at").split()[3]
+        with urlopen(f"{url}/", timeout=60) as page:
+            assert "<title>" in page.read().decode()
+        assert url in line("stays open")
+        placed = {**attrs.asdict(GOOD), "order_id": "by-hand"}
+        [event] = ask(f"{url}/e/demo", {"name": "order/placed", "data": placed})["ids"]
+        [run] = ask(f"{url}/v1/events/{event}/runs")["items"]
+        assert ask(f"{url}/v1/runs/{run['id']}?wait=60s")["status"] == "completed"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def test_the_demo_goes_on_without_a_page(tmp_path: Path) -> None:
+    """Without the extra `server` it says so, and proves what it proves."""
+    code = "import sys; sys.modules.update(uvicorn=None); from shop.demo import main; sys.exit(main(sys.argv[1:]))"
+    done = demo("--orders", "3", "--kills", "0", module=("-c", code))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "there is no page to watch: uvicorn is not installed, see the extra `server`" in done.stdout
