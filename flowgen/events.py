@@ -82,7 +82,8 @@ class Event(Generic[E]):
 
     def __attrs_post_init__(self) -> None:
         check_event_name(self.name)
-        if not isinstance(self.data, Mapping) and not has_fields(type(self.data)):
+        kind = type(self.data)
+        if kind is not dict and not isinstance(self.data, Mapping) and not has_fields(kind):
             raise InvalidInput(
                 f"event {self.name!r}: data is a {type(self.data).__name__}; it must be a dict with text keys, "
                 "or an instance of an attrs class, dataclass or pydantic model"

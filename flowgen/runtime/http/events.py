@@ -84,10 +84,10 @@ def read_events(document: Any) -> list[Event[Any]]:
 def _read_event(item: Any, path: str) -> Event[Any]:
     if not isinstance(item, dict):
         raise Problem(400, "invalid_event", f"an event is an object with a name, not {_kind(item)}", path)
-    for field in item:
-        if field not in _FIELDS:
-            place = f"{path}/{pointed(field)}"
-            raise Problem(400, "invalid_event", f"an event has no {field!r:.50}: it has name, data, id and ts", place)
+    if not item.keys() <= _FIELDS:
+        field = next(field for field in item if field not in _FIELDS)
+        place = f"{path}/{pointed(field)}"
+        raise Problem(400, "invalid_event", f"an event has no {field!r:.50}: it has name, data, id and ts", place)
     if "name" not in item:
         raise Problem(400, "invalid_event", "an event needs a name", f"{path}/name")
     name = _checked(item["name"], "name", path)
