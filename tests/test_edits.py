@@ -86,7 +86,7 @@ def test_a_wait_may_have_timed_out_or_not() -> None:
         ({"nap": 1}, "step 'nap' cannot be replaced: it is a sleep step"),
         ({"tell": []}, "step 'tell' cannot be replaced: it is a send step"),
         ({"came": [1]}, "is the data of its event, an object, or null if it timed out; not \\[1\\]"),
-        ({"a": object()}, "the result of step 'a'"),
+        ({"a": 1j}, "the result of step 'a'"),
         ({"a": float("nan")}, "the result of step 'a'"),
     ],
     ids=str,
