@@ -111,6 +111,12 @@ def test_a_run_is_seen_to_move_on_its_own_page(page: Any, site: Site) -> None:
     told(page, ".title .status", "completed")
     page.get_by_role("region", name="Output").get_by_text('"paid"').wait_for()
     assert page.get_by_role("region", name="Result of charge").is_visible()
+    assert "completed" in page.title()
+    page.locator("summary.wf-row", has_text="approval").click()
+    page.locator("details", has_text="approval").get_by_role("button", name="Rerun from here").click()
+    dialog = page.get_by_role("dialog", name="Run it again")
+    assert dialog.get_by_label("From").input_value() == "approval"
+    assert dialog.locator("[data-result]:visible").all_inner_texts() == ["load", "charge"]
 
 
 def test_an_event_is_sent_from_the_page(page: Any, site: Site) -> None:

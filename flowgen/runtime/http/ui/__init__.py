@@ -9,7 +9,7 @@ it fresh, and carries what its buttons ask for to the routes that programs use, 
 `login`         in and out, with a cookie that no script can read
 `assets`        the script, the stylesheet and the icon, by name
 `render`        templates, and how errors look to people
-`pages`         view models: an engine's values as a page shows them
+`pages`         view models of lists; `run_detail` those of the page of one run
 `waterfall`     a history as a picture; `timescale` places it, `asked` knows when its steps began
 `chart`         counts over time as bars
 `hints`         what an event of a class looks like, to begin with

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -14,20 +13,25 @@ from ....errors import DefinitionError, InvalidInput, NotFound
 from ...counting import Bucket
 from ...documents import accepted_document, failure_document
 from ...info import Page, RunInfo
+from ...lookup import load_routes
 from ...store import Loaded
-from ...workflows import WorkflowInfo
+from ...workflows import WorkflowInfo, workflow_info
 from ..fields import time_of
 from ..problems import Problem
 from ..routes import Call
 from ..runs import STATUSES
-from . import pages
+from . import pages, run_detail
 from .asked import Asked, asked_for, executing_here
 from .chart import BARS, chart, span_of
 from .hints import data_hint
 from .render import page
+from .text import indented
 from .waterfall import waterfall
 
 LIMIT = 50
+_OFFERED = 500
+"""So many workflows are offered to choose from."""
+
 _RUNS = 25
 """So many runs of one workflow, or of one name of events, are shown beside it."""
 
@@ -76,7 +80,8 @@ async def runs_page(call: Call) -> Response:
         if not searched:
             with suppress(NotFound, InvalidInput):
                 counts = await engine.counts(after=since, before=until, buckets=BARS, workflow=filters["workflow"])
-        return found, counts, until, await engine.workflows(), now, problem
+        offered = (await engine.store.registrations()).items[:_OFFERED]
+        return found, counts, until, [f"{item.app}/{item.workflow}" for item in offered], now, problem
 
     found, counts, until, workflows, now, problem = await call.service.ask(read)
     return page(
@@ -97,7 +102,7 @@ async def runs_page(call: Call) -> Response:
     )
 
 
-_Found = tuple[Page[RunInfo], tuple[Bucket, ...], datetime, tuple[WorkflowInfo, ...], int, str]
+_Found = tuple[Page[RunInfo], tuple[Bucket, ...], datetime, list[str], int, str]
 
 
 def _time(call: Call, name: str) -> datetime | None:
@@ -128,7 +133,7 @@ async def run_page(call: Call) -> Response:
 
     loaded, info, why, children, asked, now = await service.ask(read)
     drawn = waterfall(loaded.row, loaded.records, now, asked)
-    choices = pages.step_choices(loaded.records) if "rerun" in pages.may(info.status) else ()
+    choices = run_detail.step_choices(loaded.records) if "rerun" in run_detail.may(info.status) else ()
     return page(
         call,
         "run.html",
@@ -136,13 +141,13 @@ async def run_page(call: Call) -> Response:
         line=pages.run_line(info, now),
         row=loaded.row,
         why=pages.reason_of(why),
-        picture=pages.picture(drawn, loaded.records, loaded.row.open),
-        origins=[pages.origin_of(event) for event in loaded.events],
+        picture=run_detail.picture(drawn, loaded.records, loaded.row.open),
+        origins=[run_detail.origin_of(event) for event in loaded.events],
         failures=_failures(info),
-        history=pages.history_lines(loaded.records),
+        history=run_detail.history_lines(loaded.records),
         records=len(loaded.records),
         children=[pages.run_line(child, now) for child in children.items],
-        may=pages.may(info.status),
+        may=run_detail.may(info.status),
         choices=choices,
         rerunnable={choice.id for choice in choices},
         edited_event=_event_text(info, loaded),
@@ -162,7 +167,7 @@ def _event_text(info: RunInfo, loaded: Loaded) -> str:
     """The data of a run's only event, as JSON text to be edited; nothing of several."""
     if len(loaded.events) != 1:
         return ""
-    return json.dumps(info.event.data, indent=2, ensure_ascii=False)
+    return indented(info.event.data)
 
 
 # -- events ---------------------------------------------------------------------------------------
@@ -201,7 +206,7 @@ async def event_page(call: Call) -> Response:
         "event.html",
         event=pages.event_line(event, now),
         data=data,
-        text=json.dumps(data, indent=2, ensure_ascii=False),
+        text=indented(data),
         lines=[pages.run_line(run, now) for run in runs.items],
     )
 
@@ -219,15 +224,15 @@ async def workflow_page(call: Call) -> Response:
     """One workflow: what starts it, its flow control, its next ticks and its newest runs."""
     app, id, engine = call.path("app"), call.path("id"), call.service.engine
 
-    async def read() -> Any:
-        return (
-            await engine.workflows(),
-            await engine.runs(app=app, workflow=f"{app}/{id}", limit=_RUNS),
-            await engine.store.now(),
-        )
+    async def read() -> tuple[WorkflowInfo | None, Page[RunInfo], int]:
+        routes, now = await load_routes(engine.store), await engine.store.now()
+        route = routes.find(app, id)
+        if route is None:
+            return None, Page(()), now
+        runs = await engine.runs(app=app, workflow=f"{app}/{id}", limit=_RUNS)
+        return workflow_info(route, routes.is_paused(app, id), now), runs, now
 
-    workflows, runs, now = await call.service.ask(read)
-    info = next((info for info in workflows if (info.app, info.id) == (app, id)), None)
+    info, runs, now = await call.service.ask(read)
     if info is None:
         raise Problem(404, "not_found", f"no workflow {id!r:.100} of app {app!r:.100} is registered in this store")
     offered = _offered(call, info)
@@ -238,7 +243,7 @@ async def workflow_page(call: Call) -> Response:
         workflow=_workflow_line(call, info),
         lines=[pages.run_line(run, now) for run in runs.items],
         hint=hint,
-        text=json.dumps(hint.example if hint.example is not None else {}, indent=2, ensure_ascii=False),
+        text=indented(hint.example if hint.example is not None else {}),
     )
 
 

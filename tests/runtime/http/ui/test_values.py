@@ -17,8 +17,10 @@ from flowgen import App, OnEvent, event_type
 from flowgen.duration import DAY, MILLISECOND
 from flowgen.history import EndCompleted, Record, Requested, Retried, SleepTerms, Started, StepFailed, StepSucceeded
 from flowgen.outcome import NULL, Failure, Json
+from flowgen.runs import RunRow
 from flowgen.runtime.counting import Bucket
-from flowgen.runtime.http.ui import chart, hints, pages, text
+from flowgen.runtime.http.ui import chart, hints, pages, run_detail, text
+from flowgen.runtime.http.ui.waterfall import waterfall
 
 
 @pytest.mark.parametrize("module", [chart, hints, pages, text])
@@ -201,7 +203,7 @@ def test_results_that_a_rerun_may_edit() -> None:
         Requested(4, "nap", "sleep", "", SleepTerms(9)),
         StepSucceeded(9, "nap", NULL, "sleep"),
     ]
-    choices = pages.step_choices(records)
+    choices = run_detail.step_choices(records)
     assert [(c.id, c.first, c.outcome, c.value) for c in choices] == [
         ("load", 1, 1, '{\n  "x": 1\n}'),
         ("charge", 2, 2, ""),
@@ -218,7 +220,7 @@ def test_the_history_tells_what_a_retry_took_back() -> None:
         Retried(3_000_000, 0, 1, ("charge",)),
         EndCompleted(4_000_000, Json(b'"ok"')),
     ]
-    lines = pages.history_lines(records)
+    lines = run_detail.history_lines(records)
     assert [(line.after, line.verb, line.counts) for line in lines] == [
         ("+0.000s", "started", True),
         ("+2.500s", "failed", False),
@@ -240,4 +242,19 @@ def test_the_history_tells_what_a_retry_took_back() -> None:
 )
 def test_what_one_may_do_to_a_run(status: str, verbs: set[str]) -> None:
     """Nothing is offered that would be refused for its state."""
-    assert pages.may(status) == verbs
+    assert run_detail.may(status) == verbs
+
+
+def test_the_page_of_a_run_has_only_so_much_room() -> None:
+    """A thousand steps with large results are a page like any other: what is beyond is cut, and cannot be edited."""
+    large = Json(b'"' + b"x" * 20_000 + b'"')
+    records: list[Record] = [Started(0, "d"), *(StepSucceeded(n, f"step:{n}", large) for n in range(1, 1_001))]
+    row = RunRow("shop", "r", "fulfil", 0, 0, started_at=0, length=len(records))
+    picture = run_detail.picture(waterfall(row, records, 2_000), records, is_open=True)
+    shown = [drawn.value for drawn in picture.rows if drawn.value is not None]
+    assert sum(len(value.text) for value in shown) <= text.ALL_SHOWN
+    assert [value.cut for value in shown] == sorted(value.cut for value in shown)
+    assert picture.left_out == 1
+    choices = run_detail.step_choices(records)
+    assert sum(len(choice.value) for choice in choices) <= text.ALL_SHOWN
+    assert {choice.outcome is None for choice in choices} == {True, False}

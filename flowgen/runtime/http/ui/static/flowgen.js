@@ -96,8 +96,9 @@ async function refresh() {
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html')
       for (const part of document.querySelectorAll('[data-live]')) {
         const same = fresh.getElementById(part.id)
-        if (same) morph(part, same)
+        if (same && !part.open) morph(part, same)
       }
+      document.title = fresh.title
       tell()
     } else if (answer.status === 401) location.reload()
   } catch {
@@ -122,10 +123,6 @@ function changed() {
   }
 }
 
-document.addEventListener('visibilitychange', () => {
-  if (!document.hidden && again) refresh()
-})
-
 // -- what happens meanwhile -----------------------------------------------------------------------
 
 const kinds = new Set([...document.querySelectorAll('[data-live]')].map((part) => part.dataset.live))
@@ -135,33 +132,48 @@ const light = document.getElementById('live')
 function concerns(data) {
   if (run === undefined) return true
   try {
-    const document = JSON.parse(data)
-    return document.id === run || document.parent_id === run
+    const changed = JSON.parse(data)
+    return changed.id === run || changed.parent_id === run
   } catch {
     return true
   }
 }
 
+let stream
+let heard = false
+
+// Only a page that is looked at listens: a browser has few connections to one server for all its tabs.
 function listen() {
-  const stream = new EventSource(`${root}/v1/stream`)
+  if (!kinds.size || stream || document.hidden) return
+  const opened = (stream = new EventSource(`${root}/v1/stream`))
   for (const kind of ['run', 'event']) {
-    stream.addEventListener(kind, (message) => {
+    opened.addEventListener(kind, (message) => {
       if (kinds.has(kind) && concerns(message.data)) changed()
     })
   }
-  stream.addEventListener('reset', changed)
-  let opened = false
-  stream.addEventListener('open', () => {
+  opened.addEventListener('reset', changed)
+  opened.addEventListener('open', () => {
     show(true)
-    if (opened) changed()
-    opened = true
+    if (heard) changed()
+    heard = true
   })
-  stream.addEventListener('error', () => {
+  opened.addEventListener('error', () => {
     show(false)
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 2000)
+    if (opened.readyState === EventSource.CLOSED && stream === opened) {
+      stream = undefined
+      setTimeout(listen, 2000)
+    }
   })
-  addEventListener('pagehide', () => stream.close(), { once: true })
 }
+
+function leave() {
+  stream?.close()
+  stream = undefined
+}
+
+addEventListener('pagehide', leave)
+addEventListener('pageshow', listen)
+document.addEventListener('visibilitychange', () => (document.hidden ? leave() : listen()))
 
 function show(on) {
   light.hidden = false
@@ -254,11 +266,11 @@ async function post(form) {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     })
-    const document = await answer.json().catch(() => ({}))
-    if (!answer.ok) throw new Refused(document.error?.message ?? `The server answered ${answer.status}.`)
+    const told = await answer.json().catch(() => ({}))
+    if (!answer.ok) throw new Refused(told.error?.message ?? `The server answered ${answer.status}.`)
     const then = form.dataset.then
     if (then?.startsWith('/')) location.assign(root + then)
-    else if (then) after[then](document, form)
+    else if (then) after[then](told, form)
     else refresh()
   } catch (error) {
     if (!place) throw error
