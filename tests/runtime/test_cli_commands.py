@@ -67,6 +67,7 @@ Ask = Callable[..., Answer]
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Runs a command in an empty directory, where the default store is."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLOWGEN_DB", "sqlite:///flowgen.db")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setitem(sys.modules, "tests_shop", sys.modules[__name__])
     monkeypatch.delitem(sys.modules, "its_shop", raising=False)
@@ -454,7 +455,7 @@ def test_looking_makes_no_database(ask: Ask, command: str) -> None:
         (["runs", "list", "--status", "happy"], "'happy' is not one of"),
         (["runs", "show"], "Missing argument 'RUN'"),
         (["send"], "Missing argument 'NAME'"),
-        (["dev"], "Missing argument 'TARGET'"),
+        (["dev"], "Missing argument 'TARGET...'"),
     ],
 )
 def test_bad_arguments_are_told_in_a_line(ask: Ask, arguments: list[str], message: str) -> None:

@@ -74,6 +74,7 @@ Ask = Callable[..., Answer]
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Runs a command in a directory where the default store has a failed run of `pay` and two of `fulfil`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLOWGEN_DB", "sqlite:///flowgen.db")
 
     async def scene(engine: Engine) -> None:
         await engine.start("pay", {"card": 1})

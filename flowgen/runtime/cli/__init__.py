@@ -2,14 +2,16 @@
 
 ==============  ======================================================================
 `program`       `flowgen` and how it ends; `faults` what went wrong, and exit codes
-`dev`           `dev` and `worker`; `service` an engine for a `target`, until a signal
+`dev`           `dev`, `server` and `worker`; `service` an engine for a `target`, until a signal
+`supervisor`    keeps the engine of `dev` at work; `sources` tries code that has changed; `settings` the environment
 `feed`          what the engine does, printed; `narrator` puts it into words
 `sending`       `send`, `invoke`
 `runs`          `runs …`, `why`; `bulk` is what `--all` does there, `export` what `runs export` does
 `events`        `events …`
 `check`         `check`, with processes of `check_worker`; `lint` is `lint`
 `workflows`     `workflows …`; `upkeep` is `purge` and `doctor`
-`store_client`  how those open a store; `options` what is typed, `output` what is printed
+`place`         where those ask, a server or a store; `store_client` opens one
+`options`       what is typed; `output` what is printed
 ==============  ======================================================================
 
 Commands import the engine inside, so that `flowgen --help` need not wait for it.

@@ -14,11 +14,11 @@ import click
 from .faults import DONE, REFUSED, Fault
 from .options import parse_time
 from .output import note, printable, say, say_json
-from .store_client import ask
+from .place import Place, ask
 
 if TYPE_CHECKING:
     from ..bulk import BulkResult, Verb
-    from ..engine import Engine
+    from .place import Verbs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,17 +75,18 @@ def one_or_all(run: str | None, bulk: Filter) -> str | None:
     return run
 
 
-def do_all(verb: Verb, bulk: Filter, db: str, as_json: bool, **more: str) -> int:
+def do_all(verb: Verb, bulk: Filter, place: Place, as_json: bool, **more: str) -> int:
     """Do the verb to all of them, or say what would be done; the exit code."""
     before, after = parse_time("--before", bulk.before), parse_time("--after", bulk.after)
 
-    async def question(engine: Engine) -> BulkResult:
-        verbs = {"cancel": engine.cancel_all, "retry": engine.retry_all, "rerun": engine.rerun_all}
-        return await verbs[verb](
+    async def question(engine: Verbs) -> BulkResult:
+        verbs: dict[Verb, Any] = {"cancel": engine.cancel_all, "retry": engine.retry_all, "rerun": engine.rerun_all}
+        done: BulkResult = await verbs[verb](
             workflow=bulk.workflow, status=bulk.status, before=before, after=after, dry_run=not bulk.yes, **more
         )
+        return done
 
-    result = ask(db, question)
+    result = ask(place, question)
     if as_json:
         say_json(attrs.asdict(result))
     else:

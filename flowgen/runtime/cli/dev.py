@@ -55,7 +55,7 @@ def _targets_argument(command: F) -> F:
 @_http_options
 @click.option("--reload", is_flag=True, help="Start the engine again when the code has changed; open runs go on.")
 @click.option("--payloads", is_flag=True, help="Show also what events carry and steps return.")
-@click.option("--supervised", hidden=True)
+@click.option("--supervised", hidden=True, help="What a supervisor gives to its engine.")
 def dev(
     target: tuple[str, ...],
     db: str,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import db_option, json_option, limit_option
+from .options import json_option, limit_option
 from .output import say_json, say_page, when
-from .store_client import ask
+from .place import Place, ask, place_option
 
 if TYPE_CHECKING:
     from ...events import AcceptedEvent
@@ -24,13 +24,13 @@ def events() -> None:
 @click.option("--name", help="Only events called so.")
 @click.option("--payloads", is_flag=True, help="Show also what they carry.")
 @limit_option
-@db_option
+@place_option
 @json_option
-def list_events(name: str | None, payloads: bool, limit: int, cursor: str | None, db: str, as_json: bool) -> None:
+def list_events(name: str | None, payloads: bool, limit: int, cursor: str | None, place: Place, as_json: bool) -> None:
     """List accepted events, newest first; JSON always holds their data."""
     from ..documents import accepted_document, page_document
 
-    page = ask(db, lambda engine: engine.events(name, limit=limit, cursor=cursor))
+    page = ask(place, lambda engine: engine.events(name, limit=limit, cursor=cursor))
     headings = ["EVENT", "NAME", "HAPPENED", "ID GIVEN", *(["DATA"] if payloads else [])]
     if as_json:
         say_json(page_document(page, accepted_document))

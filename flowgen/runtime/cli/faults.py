@@ -4,7 +4,8 @@
 0      it is done (`dev`, `worker`: drained and stopped)
 1      it was understood and cannot be: no such run or workflow, a state that does not allow it, a
        run that failed, a time-out
-2      bad input: arguments, JSON, a TARGET, a store that cannot be opened or used
+2      bad input: arguments, JSON, a TARGET, a store that cannot be opened or used, a server that is not
+       there or wants a token
 70     flowgen or its engine broke; `FLOWGEN_TRACEBACK=1` shows where
 130    interrupted (128 + the signal's number; `dev` so only when it did not come to drain)
 141    whoever read the output has gone
@@ -17,6 +18,7 @@ import attrs
 import click
 
 from ...errors import (
+    AccessDenied,
     DefinitionError,
     EventConflict,
     FlowgenError,
@@ -25,6 +27,7 @@ from ...errors import (
     RunCancelledError,
     RunFailed,
     RunSkipped,
+    ServerUnavailable,
     StoreError,
     UnserializableError,
     WrongState,
@@ -91,6 +94,8 @@ _KINDS: tuple[tuple[type[BaseException], str, int], ...] = (
     (DefinitionError, "invalid_input", BAD_INPUT),
     (UnserializableError, "invalid_input", BAD_INPUT),
     (StoreError, "store", BAD_INPUT),
+    (AccessDenied, "access_denied", BAD_INPUT),
+    (ServerUnavailable, "server", BAD_INPUT),
     (FlowgenError, "failed", REFUSED),
     (OSError, "io", BAD_INPUT),
 )

@@ -39,7 +39,7 @@ def refuse_repeats(command: click.Command) -> None:
                 raise click.UsageError(f"Option '{option.opts[0]}' is there twice; say it once.", context)
         return parse(context, arguments)
 
-    command.parse_args = parse_once  # type: ignore[method-assign]
+    setattr(command, "parse_args", parse_once)  # noqa: B010 - an object of its own, and not for its class
 
 
 def db_option(command: F) -> F:
@@ -47,6 +47,7 @@ def db_option(command: F) -> F:
     return click.option(
         "--db",
         metavar="URL",
+        envvar="FLOWGEN_DB",
         default=DEFAULT_DB,
         show_default=True,
         help="The store: sqlite:///relative.db, sqlite:////absolute.db, or what a plug-in offers.",

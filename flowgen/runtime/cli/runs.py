@@ -11,15 +11,15 @@ import click
 from .bulk import Filter, bulk_options, do_all, one_or_all
 from .export import export
 from .faults import Fault
-from .options import STATUSES, db_option, json_option, limit_option
+from .options import STATUSES, json_option, limit_option
 from .output import escaped, json_text, printable, say, say_json, say_page, shortened, when
-from .store_client import ask
+from .place import Place, ask, place_option
 
 if TYPE_CHECKING:
-    from ..engine import Engine
+    from ...history import Record
     from ..info import RunInfo
-    from ..store import Loaded
     from .narrator import Note
+    from .place import Verbs
 
 _LONG = 200
 
@@ -36,13 +36,15 @@ runs.add_command(export)
 @click.option("--workflow", metavar="ID", help="Only runs of this workflow: its id, or app/id.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only runs in this state.")
 @limit_option
-@db_option
+@place_option
 @json_option
-def list_runs(workflow: str | None, status: str | None, limit: int, cursor: str | None, db: str, as_json: bool) -> None:
+def list_runs(
+    workflow: str | None, status: str | None, limit: int, cursor: str | None, place: Place, as_json: bool
+) -> None:
     """List runs, newest first."""
     from ..documents import page_document, run_document
 
-    page = ask(db, lambda engine: engine.runs(workflow=workflow, status=status, limit=limit, cursor=cursor))
+    page = ask(place, lambda engine: engine.runs(workflow=workflow, status=status, limit=limit, cursor=cursor))
     headings = ["RUN", "WORKFLOW", "STATUS", "CREATED", "ENDED", "REASON"]
     if as_json:
         say_json(page_document(page, run_document))
@@ -57,16 +59,16 @@ def _row(run: RunInfo) -> Sequence[str]:
 
 @runs.command()
 @click.argument("run")
-@db_option
+@place_option
 @json_option
-def show(run: str, db: str, as_json: bool) -> None:
+def show(run: str, place: Place, as_json: bool) -> None:
     """Show a run: its state, event, result or error, and history."""
     from ...codec import record_to_dict
     from ..documents import run_document
 
-    shown = ask(db, lambda engine: _look(engine, run))
+    shown = ask(place, lambda engine: _look(engine, run))
     if as_json:
-        history = [record_to_dict(record) for record in shown.loaded.records]
+        history = [record_to_dict(record) for record in shown.history]
         say_json({**run_document(shown.info), "why": shown.why, "history": history})
     else:
         say("\n".join(_portrait(shown)))
@@ -76,17 +78,19 @@ def show(run: str, db: str, as_json: bool) -> None:
 class _Shown:
     info: RunInfo
     why: str
-    loaded: Loaded
+    history: list[Record]
 
     @property
     def note(self) -> Note:
-        from .narrator import note_on
+        from ...events import accept_event
+        from .narrator import Note
 
-        return note_on(self.loaded.row, self.loaded.events)
+        events = tuple(accept_event(event, "", 0) for event in self.info.events)
+        return Note(self.info.workflow_id, events, self.info.parent_id)
 
 
-async def _look(engine: Engine, run: str) -> _Shown:
-    return _Shown(await engine.run(run), await engine.why(run), await engine.load(run))
+async def _look(engine: Verbs, run: str) -> _Shown:
+    return _Shown(await engine.run(run), await engine.why(run), await engine.history(run))
 
 
 def _portrait(shown: _Shown) -> list[str]:
@@ -121,8 +125,8 @@ def _story(shown: _Shown) -> list[str]:
     from .narrator import tell
 
     lines = []
-    for position, record in enumerate(shown.loaded.records):
-        began = shown.loaded.records[0].at
+    for position, record in enumerate(shown.history):
+        began = shown.history[0].at
         told = tell(record, shown.info.id, shown.note, began, payloads=True)
         if told is not None:
             verb, text, _ = told
@@ -134,14 +138,14 @@ def _story(shown: _Shown) -> list[str]:
 @click.argument("run", required=False)
 @click.option("--reason", default="cancelled by request", show_default=True, help="Why; its body gets to see it.")
 @bulk_options
-@db_option
+@place_option
 @json_option
-def cancel(run: str | None, reason: str, bulk: Filter, db: str, as_json: bool) -> int | None:
+def cancel(run: str | None, reason: str, bulk: Filter, place: Place, as_json: bool) -> int | None:
     """Cancel an open run, or --all that a filter selects; each ends when its clean-up has run."""
     run = one_or_all(run, bulk)
     if run is None:
-        return do_all("cancel", bulk, db, as_json, reason=reason)
-    ask(db, lambda engine: engine.cancel(run, reason=reason))
+        return do_all("cancel", bulk, place, as_json, reason=reason)
+    ask(place, lambda engine: engine.cancel(run, reason=reason))
     _answer(f"run {run} is being cancelled", as_json, run=run, status="cancelling")
     return None
 
@@ -149,14 +153,14 @@ def cancel(run: str | None, reason: str, bulk: Filter, db: str, as_json: bool) -
 @runs.command()
 @click.argument("run", required=False)
 @bulk_options
-@db_option
+@place_option
 @json_option
-def retry(run: str | None, bulk: Filter, db: str, as_json: bool) -> int | None:
+def retry(run: str | None, bulk: Filter, place: Place, as_json: bool) -> int | None:
     """Let a failed or parked run go on from where it failed, on today's code; or --all that a filter selects."""
     run = one_or_all(run, bulk)
     if run is None:
-        return do_all("retry", bulk, db, as_json)
-    ask(db, lambda engine: engine.retry(run))
+        return do_all("retry", bulk, place, as_json)
+    ask(place, lambda engine: engine.retry(run))
     _answer(f"run {run} is due again, from where it failed", as_json, run=run)
     return None
 
@@ -165,27 +169,27 @@ def retry(run: str | None, bulk: Filter, db: str, as_json: bool) -> int | None:
 @click.argument("run", required=False)
 @click.option("--from-step", metavar="STEP", help="Keep the outcomes of the steps before this one.")
 @bulk_options
-@db_option
+@place_option
 @json_option
-def rerun(run: str | None, from_step: str | None, bulk: Filter, db: str, as_json: bool) -> int | None:
+def rerun(run: str | None, from_step: str | None, bulk: Filter, place: Place, as_json: bool) -> int | None:
     """Start a fresh run with the same event, and print its id; or one for each of --all that a filter selects."""
     run = one_or_all(run, bulk)
     if run is None:
         if from_step is not None:
             raise Fault("usage", "--from-step goes with one run, not with --all")
-        return do_all("rerun", bulk, db, as_json)
-    created = ask(db, lambda engine: engine.rerun(run, from_step=from_step))
+        return do_all("rerun", bulk, place, as_json)
+    created = ask(place, lambda engine: engine.rerun(run, from_step=from_step))
     _answer(created, as_json, run=created, rerun_of=run)
     return None
 
 
 @click.command()
 @click.argument("run")
-@db_option
+@place_option
 @json_option
-def why(run: str, db: str, as_json: bool) -> None:
+def why(run: str, place: Place, as_json: bool) -> None:
     """Say in a sentence what a run is doing, or waits for."""
-    reason = ask(db, lambda engine: engine.why(run))
+    reason = ask(place, lambda engine: engine.why(run))
     _answer(reason, as_json, run=run, why=reason)
 
 

@@ -9,14 +9,14 @@ import click
 
 from ...duration import parse_duration
 from .faults import Fault
-from .options import data_option, db_option, json_option, parse_data
+from .options import data_option, json_option, parse_data
 from .output import json_text, note, say, say_json
-from .store_client import ask
+from .place import Place, ask, place_option
 
 if TYPE_CHECKING:
     from ...events import Event
-    from ..engine import Engine
     from ..info import RunInfo
+    from .place import Verbs
 
 A_MOMENT = 2.0
 """Seconds after which a run that nobody has begun is worth a remark."""
@@ -26,9 +26,9 @@ A_MOMENT = 2.0
 @click.argument("name")
 @data_option
 @click.option("--id", "event_id", help="Makes sending it again harmless: the same id starts nothing new.")
-@db_option
+@place_option
 @json_option
-def send(name: str, data: str, event_id: str | None, db: str, as_json: bool) -> None:
+def send(name: str, data: str, event_id: str | None, place: Place, as_json: bool) -> None:
     """Send one event, called NAME.
 
     Its id is printed, and the runs that it starts: by then they are durable, whether or not an engine is
@@ -37,7 +37,7 @@ def send(name: str, data: str, event_id: str | None, db: str, as_json: bool) -> 
     from ...events import Event
 
     event = Event(name, parse_data(data), event_id)
-    sent, runs = ask(db, lambda engine: _send(engine, event), create=True)
+    sent, runs = ask(place, lambda engine: _send(engine, event), create=True)
     if as_json:
         started = [{"id": run.id, "app": run.app, "workflow_id": run.workflow_id} for run in runs]
         say_json({"ids": [sent], "runs": started})
@@ -47,7 +47,7 @@ def send(name: str, data: str, event_id: str | None, db: str, as_json: bool) -> 
             note("it starts no run; runs that wait for such an event go on")
 
 
-async def _send(engine: Engine, event: Event[Any]) -> tuple[str, Sequence[RunInfo]]:
+async def _send(engine: Verbs, event: Event[Any]) -> tuple[str, Sequence[RunInfo]]:
     (sent,) = await engine.send(event)
     return sent, (await engine.runs(event=sent)).items
 
@@ -57,9 +57,9 @@ async def _send(engine: Engine, event: Event[Any]) -> tuple[str, Sequence[RunInf
 @data_option
 @click.option("--wait", is_flag=True, help="Wait for its end and print what it returned.")
 @click.option("--timeout", metavar="DURATION", help='With --wait: wait no longer than this, such as "30s".')
-@db_option
+@place_option
 @json_option
-def invoke(workflow: str, data: str, wait: bool, timeout: str | None, db: str, as_json: bool) -> None:
+def invoke(workflow: str, data: str, wait: bool, timeout: str | None, place: Place, as_json: bool) -> None:
     """Start one run of a workflow.
 
     WORKFLOW is its id, or app/id where several apps have it. The run's id is printed.
@@ -73,21 +73,21 @@ def invoke(workflow: str, data: str, wait: bool, timeout: str | None, db: str, a
     if timeout is not None:
         parse_duration(timeout, "--timeout")
 
-    async def question(engine: Engine) -> tuple[str, Any]:
+    async def question(engine: Verbs) -> tuple[str, Any]:
         run = await engine.start(workflow, value)
         if not wait:
             return run, None
         note(f"run {run}")
         return run, await _result(engine, run, timeout)
 
-    run, result = ask(db, question)
+    run, result = ask(place, question)
     if as_json:
         say_json({"run": run, "result": result} if wait else {"run": run})
     else:
         say(json_text(result) if wait else run)
 
 
-async def _result(engine: Engine, run: str, timeout: str | None) -> Any:
+async def _result(engine: Verbs, run: str, timeout: str | None) -> Any:
     """The run's result; beside waiting for it, a remark if nobody seems to work on it."""
     import trio
 
@@ -98,7 +98,7 @@ async def _result(engine: Engine, run: str, timeout: str | None) -> Any:
     return result
 
 
-async def remark_if_not_begun(engine: Engine, run: str) -> None:
+async def remark_if_not_begun(engine: Verbs, run: str) -> None:
     """After a moment: say who could begin the run, if nobody has."""
     import trio
 

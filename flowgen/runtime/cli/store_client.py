@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def ask(db: str, question: Callable[[Engine], Awaitable[T]], *, create: bool = False) -> T:
+def ask_store(db: str, question: Callable[[Engine], Awaitable[T]], *, create: bool = False) -> T:
     """Open the store and answer the question. Only with `create` may a file come into being."""
     import trio
 

@@ -10,7 +10,7 @@ from ...duration import MAX_SPAN, parse_duration
 from .faults import DONE, REFUSED
 from .options import db_option, json_option
 from .output import printable, say, say_json
-from .store_client import ask
+from .store_client import ask_store
 
 if TYPE_CHECKING:
     from ..checkup import Report
@@ -26,7 +26,7 @@ def purge(older_than: str, db: str, as_json: bool) -> None:
     What is open is never touched. Engines may go on working meanwhile.
     """
     parse_duration(older_than, "--older-than", maximum=MAX_SPAN)
-    deleted = ask(db, lambda engine: engine.purge(older_than))
+    deleted = ask_store(db, lambda engine: engine.purge(older_than))
     if as_json:
         say_json({"deleted": deleted, "older_than": older_than})
     else:
@@ -43,7 +43,7 @@ def doctor(db: str, as_json: bool) -> int:
     """
     from ..checkup import check_up
 
-    report = ask(db, lambda engine: check_up(engine.store))
+    report = ask_store(db, lambda engine: check_up(engine.store))
     if as_json:
         say_json(_document(report))
     else:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import db_option, json_option
+from .options import json_option
 from .output import say, say_json, table, when
-from .store_client import ask
+from .place import Place, ask, place_option
 
 if TYPE_CHECKING:
     from ..workflows import WorkflowInfo
@@ -20,11 +20,11 @@ def workflows() -> None:
 
 
 @workflows.command("list")
-@db_option
+@place_option
 @json_option
-def list_workflows(db: str, as_json: bool) -> None:
+def list_workflows(place: Place, as_json: bool) -> None:
     """List the workflows in force: what starts each of them, its next ticks, and its flow control."""
-    found = ask(db, lambda engine: engine.workflows())
+    found = ask(place, lambda engine: engine.workflows())
     if as_json:
         say_json({"items": [_document(workflow) for workflow in found]})
     elif not found:
@@ -67,24 +67,24 @@ def _document(workflow: WorkflowInfo) -> dict[str, Any]:
 
 @workflows.command()
 @click.argument("workflow")
-@db_option
+@place_option
 @json_option
-def pause(workflow: str, db: str, as_json: bool) -> None:
+def pause(workflow: str, place: Place, as_json: bool) -> None:
     """Let the runs of a workflow wait: none is begun, none goes on once it has come to wait.
 
     Events go on creating runs, which stay scheduled. It lasts until flowgen workflows resume.
     """
-    ask(db, lambda engine: engine.pause(workflow))
+    ask(place, lambda engine: engine.pause(workflow))
     _answer(workflow, True, as_json)
 
 
 @workflows.command()
 @click.argument("workflow")
-@db_option
+@place_option
 @json_option
-def resume(workflow: str, db: str, as_json: bool) -> None:
+def resume(workflow: str, place: Place, as_json: bool) -> None:
     """Let the runs of a paused workflow go on."""
-    ask(db, lambda engine: engine.resume(workflow))
+    ask(place, lambda engine: engine.resume(workflow))
     _answer(workflow, False, as_json)
 
 
