@@ -14,6 +14,9 @@ a connection is always in one phase, and each phase but work has a deadline:
 In every phase: a client that does not take what was sent to it is cut off after `stalled_seconds`. Deadlines are
 looked at once a second, by one sweep over all connections: a timer for each request would cost more than parsing it.
 
+How long a request is must be beyond doubt, or a proxy in front and this server could take one request for two: so
+a transfer coding but `chunked` is refused, as is a body behind an `Upgrade`. Trailers are dropped.
+
 What cannot be read as HTTP is answered like any refusal, as JSON, and the connection closed; within another
 answer it is only closed.
 """
@@ -43,6 +46,21 @@ class Phase(Enum):
 class _Refused(Exception):
     """Raised inside a callback of the parser, to end the request."""
 
+
+class _Trailers(list[tuple[bytes, bytes]]):
+    """Headers that come behind a body: nobody gets to see them, and there may be but a few.
+
+    A proxy in front has not looked at them, so they must not become headers of the request.
+    """
+
+    def append(self, trailer: tuple[bytes, bytes]) -> None:
+        if len(self) >= _MOST_TRAILERS:
+            raise _Refused
+        super().append((b"", b""))
+
+
+_MOST_TRAILERS: Final = 20
+_LENGTHS: Final = frozenset((b"content-length", b"transfer-encoding"))
 
 _MALFORMED: Final = (400, "malformed_request", "this is not HTTP as it is spoken here")
 _TOO_LARGE: Final = (431, "headers_too_large", "the request line and the headers are too large, or too many")
@@ -88,8 +106,21 @@ class Connection(HttpToolsProtocol):
         if len(headers) > limits.headers or size > limits.header_bytes:
             self._refusal = _TOO_LARGE
             raise _Refused
+        if self._is_ambiguous():
+            raise _Refused
         self._enter(Phase.BODY)
         super().on_headers_complete()
+        self.headers = _Trailers()
+
+    def _is_ambiguous(self) -> bool:
+        """Whether another server could see the request end elsewhere: what follows might be a request to it."""
+        lengths = [(name, value) for name, value in self.headers if name in _LENGTHS]
+        if not lengths:
+            return False
+        if self.parser.should_upgrade():
+            return lengths != [(b"content-length", b"0")]
+        codings = [value.lower() for name, value in lengths if name == b"transfer-encoding"]
+        return bool(codings) and (codings != [b"chunked"] or self.parser.get_http_version() == "1.0")
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

@@ -14,6 +14,7 @@ Who may do what is asked of each route (`access`); how large a body may be when 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -88,7 +89,10 @@ class Guard:
         if hosts != 1:
             return Problem(400, "invalid_host", "a request names one Host")
         host = said[b"host"]
-        if not self._knows(host_of(host)):
+        name = host_of(host)
+        if name is None:
+            return Problem(400, "invalid_host", f"{host!r:.100} is no name of a host")
+        if not self._knows(name):
             return Problem(
                 421,
                 "unknown_host",
@@ -109,12 +113,13 @@ class Guard:
         return settings.may_be_called(host) or bool(settings.auth_tokens and not settings.hosts)
 
 
-def host_of(header: str) -> str:
-    """The name in a `Host` header, without the port and in lower case."""
-    name = header.strip().lower()
-    if name.startswith("["):
-        return name[: name.find("]") + 1]
-    return name.partition(":")[0]
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]*)(?::[0-9]{1,5})?")
+
+
+def host_of(header: str) -> str | None:
+    """The name in a `Host` header, without the port and in lower case; None if it is none."""
+    form = _HOST.fullmatch(header.strip().lower())
+    return None if form is None else form[1]
 
 
 def _same_site(origin: str, host: str) -> bool:
