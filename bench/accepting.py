@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -29,7 +28,7 @@ from flowgen.runtime.stores import SqliteStore
 CLIENTS = 32
 PROCESSES = 2
 BATCH = {"one": 1, "hundred": 100}
-EVENTS = {"one": 12_000, "hundred": 64_000}
+EVENTS = {"one": 12_800, "hundred": 64_000}
 QUICK = 10
 NAME = "order/placed"
 
@@ -57,7 +56,7 @@ async def _measure(variant: str, directory: Path, quick: bool) -> Sample:
 
 
 async def _send(url: str, batch: int, events: int) -> tuple[float, int]:
-    """Have all clients send their share; the seconds from the first request to the last answer, and what was answered."""
+    """Have all clients send their share; the seconds from the first request to the last answer, and the answered."""
     share = events // PROCESSES
     arguments = [sys.executable, "-m", "bench.accepting", url.rpartition(":")[2], str(batch), str(share)]
     tallies: list[dict[str, Any]] = []

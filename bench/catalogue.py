@@ -59,6 +59,10 @@ def _rate(budget: float) -> tuple[Measure, ...]:
     return (Measure("rate", "steps/s", budget, more_is_better=True, ratio="rate"),)
 
 
+def _accepted(budget: float) -> tuple[Measure, ...]:
+    return (Measure("rate", "events/s", budget, more_is_better=True, ratio="rate"),)
+
+
 def _sequence(budget: float) -> tuple[Measure, ...]:
     return (
         Measure("total", "s", ratio="time"),
@@ -170,6 +174,8 @@ CATALOGUE: tuple[Workload, ...] = (
     Workload("W8", "sqlite", "matching", "one event against 100,000 open waits with match, SQLite", _MATCHING),
     Workload("W8", "memory", "matching", "one event against 100,000 open waits with match, memory", _MATCHING),
     Workload("W9", "sqlite", "finished", "claim, list, show beside 1,000,000 finished runs, SQLite", _FINISHED),
+    Workload("W10", "one", "accepting", "events over HTTP, 32 clients, one each, SQLite", _accepted(3_000)),
+    Workload("W10", "hundred", "accepting", "the same in batches of 100", _accepted(20_000)),
     Workload("W11", "spread", "ticking", f"{_TICKING} within one minute, SQLite", _LATE),
     Workload("W11", "spread-memory", "ticking", f"{_TICKING} within one minute, memory", _LATE),
     Workload("W11", "at-once", "ticking", f"{_TICKING} in one instant, SQLite", _LATE_AT_ONCE),

@@ -29,6 +29,8 @@ EACH_KIND = [
     "W7 sqlite",
     "W8 memory",
     "W9 sqlite",
+    "W10 one",
+    "W10 hundred",
     "W11 spread-memory",
     "W12 keys-memory",
     "W12 priority-memory",
