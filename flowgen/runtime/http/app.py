@@ -8,6 +8,8 @@ table is 404, or 405 with the methods that the path has; these answers tell noth
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Any, overload
 
 import attrs
 from starlette.applications import Starlette
@@ -19,11 +21,14 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
 from ...app import App
-from ..client import LocalClient
+from ...errors import InvalidInput
+from ..client import LocalClient, start_engine
 from ..engine import Engine
+from ..store import Store
 from .access import check_access
 from .endpoints import endpoint_routes
 from .guard import ROUTE, Guard
+from .mounting import MountedApp
 from .problems import Problem, problem_of
 from .routes import Call, Route, check_query
 from .service import Service
@@ -34,21 +39,55 @@ from .table import TABLE
 from .ui.table import UI
 
 
-def http_app(app: App | Iterable[App], engine: Engine | LocalClient, *, settings: Settings | None = None) -> ASGIApp:
+@overload
+def http_app(
+    app: App | Iterable[App], engine: Engine | LocalClient, *, settings: Settings | None = None
+) -> ASGIApp: ...
+@overload
+def http_app(
+    app: App | Iterable[App], *, store: str | Store, settings: Settings | None = None, **options: Any
+) -> MountedApp: ...
+def http_app(
+    app: App | Iterable[App],
+    engine: Engine | LocalClient | None = None,
+    *,
+    store: str | Store | None = None,
+    settings: Settings | None = None,
+    **options: Any,
+) -> ASGIApp:
     """The ASGI app of an engine: event API, REST, pages, endpoints. Serve it, or mount it in an app of your own.
 
     `app` is the app, or the apps, whose workflows it describes; `engine` what `open_engine` or `start_engine` gave. The
-    server may run on another loop, in another thread. `settings` default to what the environment says
-    (`Settings.from_environment`). Without a token it serves loopback names only.
+    server may run on another loop, in another thread. With a `store` in its place it opens an engine of its own, in a
+    thread, when the server starts (options as for `open_engine`); see `MountedApp`. `settings` default to what the
+    environment says (`Settings.from_environment`). Without a token it serves loopback names only.
 
     ::
 
         with start_engine(app, store="sqlite:///shop.db") as client:
             uvicorn.run(http_app(app, client), port=8288)
+
+        flows = http_app(app, store="sqlite:///shop.db")
+        api = FastAPI(lifespan=flows.lifespan)
+        api.mount("/flows", flows)
     """
     apps = [app] if isinstance(app, App) else list(app)
     settings = Settings.from_environment() if settings is None else settings
-    service = Service(_engine_of(engine), {each.name: each for each in apps}, settings)
+    if (engine is None) == (store is None):
+        raise InvalidInput("http_app takes an engine, or the store that it opens one on: one of the two")
+    if engine is not None:
+        if options:
+            raise InvalidInput(f"http_app: {', '.join(options)}: options are for the engine that it opens on a store")
+        return _served(apps, _engine_of(engine), settings)
+    assert store is not None
+    return MountedApp(
+        partial(start_engine, apps, store, **options), lambda client: _served(apps, client.engine, settings)
+    )
+
+
+def _served(apps: list[App], engine: Engine, settings: Settings) -> ASGIApp:
+    """The app of an engine that is open."""
+    service = Service(engine, {each.name: each for each in apps}, settings)
     made = Starlette(
         routes=_router(service),
         middleware=[
