@@ -4,14 +4,19 @@ A body step leaves no record when it begins, only when it ends; but what a body 
 the history is fed to the code once more, and what it asks for after each record began at the time of that record.
 
 Only the code that the run began on is asked (the same digest), and only as far as it has been before: then it
-does again what it did then, and cannot hang. Whatever else happens, nothing is known, and others guess.
+does again what it did then, and cannot hang. A rerun from a step does not say what it began on; today's code is
+asked, and may run so many lines (`LINES`). Whatever else happens, nothing is known, and others guess.
 
 Refuses to know how it is shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import attrs
@@ -27,6 +32,11 @@ from ...worker import Worker
 
 LONGEST: Final = 2_000
 """Longer histories are not replayed for a picture."""
+
+LINES: Final = 200_000
+"""Code that may not have been there before is left when it has run so many lines of its own."""
+
+_OWN: Final = str(Path(__file__).parents[3])
 
 
 @attrs.frozen
@@ -61,12 +71,40 @@ def asked_for(workflow: Workflow[Any, Any] | None, loaded: Loaded, executing: tu
     if workflow is None or not 2 <= len(records) <= LONGEST or not loaded.events:
         return NOTHING
     begun = records[0]
-    if not isinstance(begun, Started) or begun.digest != code_digest(workflow):
+    if not isinstance(begun, Started) or begun.digest not in ("", code_digest(workflow)):
         return NOTHING
     try:
-        return _replayed(workflow, loaded)
-    except FlowgenError:
+        with _bounded(LINES) if not begun.digest else nullcontext():
+            return _replayed(workflow, loaded)
+    except (FlowgenError, _SpinsError):
         return NOTHING
+
+
+class _SpinsError(BaseException):
+    """The code has run too many lines. Thrown into bodies, which may catch every `Exception`."""
+
+
+@contextmanager
+def _bounded(lines: int) -> Iterator[None]:
+    """Let code of users run so many lines in this thread."""
+    left = lines
+
+    def count(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _SpinsError
+        return count
+
+    def enter(frame: FrameType, event: str, argument: Any) -> Any:
+        return None if frame.f_code.co_filename.startswith(_OWN) else count
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def _replayed(workflow: Workflow[Any, Any], loaded: Loaded) -> Asked:

@@ -141,7 +141,7 @@ def _drawn(row: Row, scale: Scale, events: tuple[str, ...], room: _Room) -> Draw
     return DrawnRow(
         row,
         tuple(bars),
-        brief(row.took) if row.bars else "",
+        "kept" if row.state == "kept" else brief(row.took) if row.bars else "",
         None if arguments is None else room.json(arguments),
         None if row.value is None else room.json(decode(row.value)),
         attempts,

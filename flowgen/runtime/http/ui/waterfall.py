@@ -15,6 +15,8 @@ run itself, with the time in which it waited to be started. Bars are stretches o
 `send`       events or a signal left; they take no time
 ===========  ==========================================================================
 
+What a rerun kept of the run before it is `kept`, and has no bars: it took no time here.
+
 Rules: bars begin no earlier than the run was created and end no earlier than they begin; what is open lasts until
 now. When a `Run` step began is known only from the code (`asked`); without it, it is taken to have begun
 when the step before it, in its branch, came back, and the picture says that it guesses (`guessed`).
@@ -42,6 +44,7 @@ from ....history import (
     SendTerms,
     SignalTerms,
     SleepTerms,
+    Started,
     StepFailed,
     StepSucceeded,
     Terms,
@@ -55,7 +58,7 @@ from .text import brief
 from .timescale import Scale, Stretch, scale_of
 
 BarKind = Literal["queue", "run", "attempt", "failed", "backoff", "sleep", "wait", "invoke", "send"]
-State = Literal["done", "failed", "open", "retrying", "abandoned", "heading"]
+State = Literal["done", "kept", "failed", "open", "retrying", "abandoned", "heading"]
 
 _OF: Final[dict[Kind, BarKind]] = {
     "run": "attempt",
@@ -184,6 +187,7 @@ class _Step:
 def _collected(row: RunRow, records: Sequence[Record], now: int, asked: Asked) -> dict[str, _Step]:
     """The steps that a history and the code tell of, by id, in the order of their requests."""
     started = records[0].at if records else row.created_at
+    begun = records[0] if records and isinstance(records[0], Started) else None
     guess = _Guess(started)
     steps: dict[str, _Step] = {}
     for record in records:
@@ -198,6 +202,8 @@ def _collected(row: RunRow, records: Sequence[Record], now: int, asked: Asked) -
         _take(step, record)
         if isinstance(record, (StepSucceeded, StepFailed)):
             guess.came_back(record.step, record.at)
+            if begun is not None and not (begun.digest or record.digest) and record.at == begun.at:
+                step.state, step.bars = "kept", []
     last = records[-1].at if records else started
     for id in asked.executing:
         if id not in steps:

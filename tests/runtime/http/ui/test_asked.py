@@ -97,6 +97,31 @@ def test_the_loser_of_a_race_was_given_up() -> None:
     assert asked.abandoned == {"shipped": late}
 
 
+spins = App("spins")
+
+
+@spins.workflow(on=OnEvent("order/placed"))
+def spin(ctx: Any) -> Any:
+    yield Run("load", work, 1)
+    while ctx.run_id in spinning:
+        """For ever."""
+    yield Run("end", work, 1)
+
+
+spinning: set[str] = set()
+
+
+def test_of_a_rerun_the_code_of_today_is_asked() -> None:
+    """It does not say which code it began on. If that spins, it is left, and nothing is known."""
+    run = simulate(spins, [Event("order/placed", {})]).run("spin")
+    first = run.history[0]
+    assert isinstance(first, Started)
+    rerun = attrs.evolve(run.recorded, records=(attrs.evolve(first, digest=""), *run.history[1:]))
+    assert asked_for(spins.workflows["spin"], rerun) == asked_for(spins.workflows["spin"], run.recorded)
+    spinning.add(run.id)
+    assert asked_for(spins.workflows["spin"], rerun) == NOTHING
+
+
 def test_other_code_is_not_asked() -> None:
     """Nothing is known without code, on another digest, or of a run that has only begun."""
     recorded = placed().run("fulfil").recorded

@@ -181,6 +181,19 @@ def test_the_loser_of_a_race_is_given_up_when_the_race_was_decided() -> None:
     assert (late.state, bars(late)) == ("abandoned", [("sleep", 1, 4)])
 
 
+def test_what_a_rerun_kept_took_no_time() -> None:
+    """Steps that were copied into it have a row without bars; those that it executed have theirs."""
+    records: list[Record] = [
+        Started(at(1), ""),
+        StepSucceeded(at(1), "load", NULL, digest=""),
+        Requested(at(1), "nap", "sleep", "", SleepTerms(at(500))),
+        StepSucceeded(at(1), "nap", NULL, "sleep"),
+        StepSucceeded(at(3), "charge", NULL, digest="x"),
+    ]
+    shape = [(each.step, each.state, bars(each)) for each in drawn(records).rows[1:]]
+    assert shape == [("load", "kept", []), ("nap", "kept", []), ("charge", "done", [("attempt", 1, 3)])]
+
+
 # -- any history -----------------------------------------------------------------------------------
 
 names = st.sampled_from(["load", "charge", "all/a/x", "all/b/x", "all/b/race:1/c/y", "ship:1"])
