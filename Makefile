@@ -7,13 +7,14 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench planted prove format clean
+.PHONY: help setup demo test docs bench planted prove format clean
 .PHONY: check check-format check-lint check-types check-typing check-layers
 
 help:
-	@echo "make demo      an order workflow that survives kill -9, on SQLite"
+	@echo "make demo      an order workflow that survives kill -9, with a page to watch (ARGS=--keep to stay)"
 	@echo "make test      the tests (ARGS='-k retry' selects some)"
 	@echo "make check     formatter, linter, types, layers"
+	@echo "make docs      the pages as a site, in build/docs; a link that leads nowhere is an error"
 	@echo "make bench     the benchmark: a table, and JSON"
 	@echo "make planted   plant known bugs and see each of them caught"
 	@echo "make prove     simulations, losses of power, stores against the reference, planted bugs: hours, and a table"
@@ -33,6 +34,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+
+docs: $(READY)
+	$(BIN)/python -m sphinx --builder html --conf-dir docs --doctree-dir build/doctrees --fail-on-warning --keep-going --quiet . build/docs $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py $(ARGS)
