@@ -1,0 +1,1 @@
+"""An order API in FastAPI whose work is done by workflows."""
