@@ -30,7 +30,7 @@ one of them. So what is executed keeps a third of the picture, and a fifth of a 
 
 _TICKS: Final = 5
 _NICE: Final = (
-    *(step * 10**power for power in range(5) for step in (1, 2, 5)),
+    *(step * 10**power for power in range(6) for step in (1, 2, 5)),
     *(SECOND * step for step in (1, 2, 5, 10, 15, 30)),
     *(MINUTE * step for step in (1, 2, 5, 10, 15, 30)),
     *(HOUR * step for step in (1, 2, 3, 6, 12)),

@@ -189,6 +189,7 @@ def _collected(row: RunRow, records: Sequence[Record], now: int, asked: Asked) -
     started = records[0].at if records else row.created_at
     begun = records[0] if records and isinstance(records[0], Started) else None
     guess = _Guess(started)
+    began = max(row.created_at, row.started_at or 0)
     steps: dict[str, _Step] = {}
     for record in records:
         if not isinstance(record, (Requested, AttemptFailed, StepSucceeded, StepFailed)):
@@ -198,7 +199,7 @@ def _collected(row: RunRow, records: Sequence[Record], now: int, asked: Asked) -
             kind = record.kind if not isinstance(record, AttemptFailed) else "run"
             begin = record.at if isinstance(record, Requested) else min(record.at, guess.begin(record.step))
             begin = min(record.at, asked.at.get(record.step, begin))
-            step = steps[record.step] = _Step(record.step, kind, max(begin, row.created_at))
+            step = steps[record.step] = _Step(record.step, kind, max(begin, min(record.at, began)))
         _take(step, record)
         if isinstance(record, (StepSucceeded, StepFailed)):
             guess.came_back(record.step, record.at)

@@ -85,3 +85,9 @@ def test_a_run_that_works_most_of_the_time_is_linear() -> None:
     assert scale.breaks == ()
     assert scale.place(5 * SECOND) == 50
     assert ticks(scale) == [0, 2 * SECOND, 4 * SECOND, 6 * SECOND, 8 * SECOND]
+
+
+@given(st.integers(1_000, 400 * DAY))
+def test_a_linear_scale_has_some_ticks(length: int) -> None:
+    """Two at least, and not many more than five, however long it is."""
+    assert 2 <= len(ticks(scale_of(0, length, [(0, length)]))) <= 11
