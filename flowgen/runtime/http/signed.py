@@ -24,8 +24,8 @@ async def read_signed(request: Request, service: Service) -> Request | None:
     Raises the problem (401) of one that has a bad one.
     """
     keys = service.settings.signing_keys
-    headers = request.headers.getlist(HEADER)
-    if not keys or not headers:
+    headers = request.headers.getlist(HEADER) if keys else []
+    if not headers:
         return None
     try:
         if len(headers) > 1:
