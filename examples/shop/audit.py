@@ -47,6 +47,18 @@ class Evidence:
     reserved: dict[str, tuple[str, int]]
     killed: frozenset[int]
 
+    def without(self, orders: frozenset[str]) -> Evidence:
+        """What is left without some orders."""
+        return attrs.evolve(
+            self,
+            orders=self.orders - orders,
+            runs=tuple(run for run in self.runs if run.order_id not in orders),
+            entries=tuple(entry for entry in self.entries if entry.order_id not in orders),
+            requests=tuple(request for request in self.requests if request.order_id not in orders),
+            payments=tuple(payment for payment in self.payments if payment.order_id not in orders),
+            reserved={order: taken for order, taken in self.reserved.items() if order not in orders},
+        )
+
     def cut_off(self) -> list[Request]:
         """The requests whose answer nobody recorded: their engine died first."""
         recorded = {request_of(record) for run in self.runs for record in run.records}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from flowgen.history import Record
 from flowgen.runtime import LocalClient, RunInfo
@@ -16,10 +17,14 @@ History = tuple[RunInfo, Sequence[Record]]
 
 def histories(client: LocalClient) -> Iterator[History]:
     """All runs of `fulfil` with their histories."""
+    return ((run, client.history(run.id)) for run in _runs(client))
+
+
+def _runs(client: LocalClient) -> Iterator[RunInfo]:
     cursor = None
     while True:
         page = client.runs(workflow=fulfil, limit=500, cursor=cursor)
-        yield from ((run, client.history(run.id)) for run in page.items)
+        yield from page.items
         if (cursor := page.cursor) is None:
             return
 
@@ -38,5 +43,23 @@ def collect(runs: Iterable[History], orders: Iterable[str], killed: Iterable[int
     )
 
 
+def by_hand(client: LocalClient, placed: Mapping[str, str]) -> frozenset[str]:
+    """The orders that somebody sent, cancelled or reran on the page. `placed` has the event of each of the others."""
+    runs = [(run.id, _order(run), run.status) for run in _runs(client)]
+    counts = Counter(order for _, order, _ in runs)
+    return frozenset(
+        order
+        for run, order, status in runs
+        if order not in placed
+        or status == "cancelled"
+        or (counts[order] > 1 and run not in client.started(placed[order]))
+    )
+
+
 def _evidence(run: RunInfo, records: Sequence[Record]) -> RunEvidence:
-    return RunEvidence(run.id, run.event.data["order_id"], run.status, run.result, tuple(records))
+    return RunEvidence(run.id, _order(run), run.status, run.result, tuple(records))
+
+
+def _order(run: RunInfo) -> str:
+    """Which order it is for; on the page one may send anything."""
+    return str(run.event.data.get("order_id")) if isinstance(run.event.data, dict) else ""

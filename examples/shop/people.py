@@ -30,13 +30,17 @@ class Customers:
     client: LocalClient
     rows: list[OrderPlaced]
     sent: int = 0
+    placed: dict[str, str] = attrs.Factory(dict)
+    """The event of each order."""
 
     def act(self, seconds: float) -> None:
         due = min(len(self.rows), int(seconds * ORDERS_A_SECOND) + 1)
         if due > self.sent:
             events = [Event("order/placed", row, id=row.order_id) for row in self.rows[self.sent : due]]
-            if self.client.send(events) != self.client.send(events):
+            ids = self.client.send(events)
+            if ids != self.client.send(events):
                 raise AssertionError(f"orders {self.sent} to {due}: sending them again was not harmless")
+            self.placed |= {row.order_id: event for row, event in zip(self.rows[self.sent : due], ids, strict=True)}
             self.sent = due
 
 

@@ -27,14 +27,14 @@ import trio
 from shop import app as shop
 from shop import audit, database, gateway, ledger, report, warehouse
 from shop.audit import Evidence
-from shop.evidence import collect
+from shop.evidence import by_hand, collect, histories
 from shop.orders import LARGE, OrderPlaced, read_orders, validate
 from shop.people import Kill
 
-from flowgen import Event, NonRetriableError
+from flowgen import Event, NonRetriableError, RunCancelledError
 from flowgen.history import Record, StepSucceeded
 from flowgen.outcome import Json
-from flowgen.runtime import Engine, open_engine
+from flowgen.runtime import Engine, open_engine, start_engine
 from flowgen.runtime.environment import Environment
 from flowgen.runtime.stores import MemoryStore
 from flowgen.testing.clock import VirtualClock
@@ -400,6 +400,28 @@ def test_what_goes_wrong_is_found(evidence: Evidence, plant: Callable[[Evidence]
     assert flaws(plant(evidence)).keys() == broken
 
 
+def test_orders_that_somebody_has_steered_are_no_part_of_the_proof() -> None:
+    """Sent, cancelled or rerun by hand: each is known, and without them all holds that held before."""
+    rows = [attrs.evolve(GOOD, order_id=f"B-{n}", city="" if n else GOOD.city) for n in range(3)]
+    with start_engine(shop.app) as client:
+        events = client.send([Event("order/placed", row, id=row.order_id) for row in rows])
+        (cancelled,), (rerun,), (untouched,) = (client.started(event) for event in events)
+        client.cancel(cancelled)
+        with pytest.raises(RunCancelledError):
+            client.result(cancelled, timeout="60s")
+        assert [client.result(run, timeout="60s") for run in (rerun, untouched)] == ["rejected"] * 2
+        client.rerun(rerun)
+        [stray] = client.send(Event("order/placed", attrs.evolve(rows[1], order_id="B-9")))
+        client.result(*client.started(stray), timeout="60s")
+        placed = {row.order_id: event for row, event in zip(rows, events, strict=True)}
+        touched = by_hand(client, placed)
+        found = collect(histories(client), placed, killed=())
+    assert touched == {"B-0", "B-1", "B-9"}
+    assert flaws(found) != {}
+    assert flaws(found.without(touched)) == {}
+    assert [run.order_id for run in found.without(touched).runs] == ["B-2"]
+
+
 def test_a_request_that_a_kill_cut_off_is_no_flaw(evidence: Evidence) -> None:
     """It is repeated under its key, and the repeat is the one that is recorded."""
     recorded = evidence.requests[-1]
@@ -484,8 +506,11 @@ def test_the_demo_has_a_page_and_may_stay_open(tmp_path: Path) -> None:
         url = line("watch it at").split()[3]
         with urlopen(f"{url}/", timeout=60) as page:
             assert "<title>" in page.read().decode()
+        placed = {**attrs.asdict(GOOD), "order_id": "by-hand", "sku": "toaster"}
+        ask(f"{url}/e/demo", {"name": "order/placed", "data": placed})
+        assert "1 order was sent, cancelled or rerun on the page" in line("by hand")
         assert url in line("stays open")
-        placed = {**attrs.asdict(GOOD), "order_id": "by-hand"}
+        placed = {**attrs.asdict(GOOD), "order_id": "by-hand-again"}
         [event] = ask(f"{url}/e/demo", {"name": "order/placed", "data": placed})["ids"]
         [run] = ask(f"{url}/v1/events/{event}/runs")["items"]
         assert ask(f"{url}/v1/runs/{run['id']}?wait=60s")["status"] == "completed"
