@@ -9,7 +9,8 @@ A refusal (nobody waits for the signal, the run has ended) is written down and i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -39,10 +40,16 @@ class Task:
     what: Event[Any] | Action
 
 
-def plan(items: Sequence[Any], lossy: bool) -> list[Task]:
+def plan(items: Any, lossy: bool) -> list[Task]:
     """The tasks of a simulation, in the order of their times; equal times keep their order."""
-    tasks = [_repeatable(_task(item), number, lossy) for number, item in enumerate(items)]
+    tasks = [_repeatable(_task(item), number, lossy) for number, item in enumerate(as_list(items))]
     return sorted(tasks, key=lambda task: task.at)
+
+
+def as_list(items: Any) -> list[Any]:
+    """What happens from outside, as a list: it may have been given as one event, or as one `(at, event)`."""
+    timed = isinstance(items, tuple) and len(items) == 2 and isinstance(items[0], str | int | float | timedelta)
+    return [items] if timed or not isinstance(items, Iterable) else list(items)
 
 
 def _task(item: Any) -> Task:

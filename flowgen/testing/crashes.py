@@ -27,6 +27,7 @@ from ..errors import InvalidInput
 from ..history import EndCompleted
 from ..runtime.store import Store
 from .bodies import Stubs
+from .client import as_list
 from .clock import VirtualClock
 from .faults import PLANNED, Faults, Planned
 from .invariants import check_invariants
@@ -82,7 +83,7 @@ class CrashViolation:
         return f"{self.point}\n{problem}\n  to see it: {self.reproduce}"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class CrashReport:
     """What `explore_crashes` found: the `points` that were explored, and the `violations` (empty = good)."""
 
@@ -95,6 +96,11 @@ class CrashReport:
     def pairs(self) -> int:
         """How many of the points are two things that happen."""
         return sum(point.after is not None for point in self.points)
+
+    def __repr__(self) -> str:
+        return (
+            f"<CrashReport: {len(self.points)} crash points, {len(self.violations)} violations; str(report) tells all>"
+        )
 
     def __str__(self) -> str:
         kinds = Counter(point.fault for point in self.points)
@@ -161,7 +167,7 @@ def explore_crashes(
     if callable(app) and not isinstance(app, App):
         call, shown = app, [getattr(app, "__name__", "story")]
     else:
-        planned = list(events) if isinstance(events, list | tuple) and not _is_timed(events) else [events]
+        planned = as_list(events)
 
         def call(**keywords: Any) -> Trace:
             return simulate(app, planned, steps, **keywords)
@@ -173,11 +179,6 @@ def explore_crashes(
             *([getattr(steps, "__name__", "steps")] if steps is not None else []),
         ]
     return _Exploration(call, said, shown, tuple(faults), compare).run(pairs, seed)
-
-
-def _is_timed(events: Any) -> bool:
-    """Whether this is one `(at, event)`, and no list of events."""
-    return isinstance(events, tuple) and len(events) == 2 and isinstance(events[0], str | int | float | timedelta)
 
 
 class _Exploration:

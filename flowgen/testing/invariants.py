@@ -28,11 +28,17 @@ from .trace import RunTrace, Trace
 
 def check_invariants(trace: Trace) -> None:
     """Assert that nothing happened which must never happen. Raises `AssertionError` with the timeline."""
+    if broken := broken_invariants(trace):
+        raise AssertionError("\n".join([*broken, "", trace.timeline()]))
+
+
+def broken_invariants(trace: Trace) -> list[str]:
+    """What happened that must never happen, a line each below a heading; nothing if all is well."""
     broken = [*trace.violations, *(f"an engine logged an error: {problem}" for problem in trace.problems)]
     broken += [rule for check in _OF_TRACE for rule in check(trace)]
     broken += [f"{run.name}: {rule}" for run in trace.runs for check in _OF_RUN for rule in check(run)]
-    if broken:
-        raise AssertionError("\n".join([f"{len(broken)} invariants are broken:", *broken, "", trace.timeline()]))
+    many = f"{len(broken)} invariants are" if len(broken) != 1 else "1 invariant is"
+    return [f"{many} broken:", *broken] if broken else []
 
 
 # -- of one run ------------------------------------------------------------------------------------

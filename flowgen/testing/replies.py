@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,6 +34,9 @@ from ..waits import matches, where_expression
 
 if TYPE_CHECKING:
     from .script import Script
+
+__tracebackhide__ = methodcaller("errisinstance", AssertionError)
+"""A test that fails shows its own line, not these."""
 
 _UNSET: Any = object()
 _NO_JITTER = 0.5

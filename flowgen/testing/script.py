@@ -18,7 +18,7 @@ Refuses to know: who executes steps, and how anything is stored.
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
+from operator import methodcaller
 from typing import Any
 
 from ..commands.base import shown
@@ -38,9 +38,10 @@ from .clock import START
 from .events import trigger_event
 from .expectations import Expected, check_expected, mismatch
 from .replies import Reply, request_terms
+from .words import raised_at
 
-_OURS = f'"{Path(__file__).parents[1]}'
-"""How the line of a traceback begins that is about flowgen itself."""
+__tracebackhide__ = methodcaller("errisinstance", AssertionError)
+"""A test that fails shows its own line, not these."""
 
 
 def play(workflow: Workflow[Any, Any], data: Any = None, *, seed: int = 0) -> Script:
@@ -190,7 +191,7 @@ class Script:
             self.feed(record)
         except UndecodableError as error:
             self._lines.pop()
-            raise self.failure(f"the reply {outcome} does not fit step {step.id!r}: {error}") from error
+            raise self.failure(f"the reply {outcome} does not fit step {step.id!r}: {error}") from None
         return self
 
     def check_pending(self, step: Step) -> None:
@@ -214,7 +215,7 @@ class Script:
         """What fails the test, with the transcript."""
         standing = [self._standing()]
         if isinstance(end := self._interpreter.end, BodyRaised):
-            standing += _where(end.failure)
+            standing += raised_at(end.failure)
         if reasons:
             steps = list(self._interpreter.pending.values())
             standing = ["it waits for:"]
@@ -232,13 +233,6 @@ class Script:
             case BodyCancelled(reason):
                 return f"it ended cancelled: {reason}"
         return "it waits for: " + ", ".join(map(step_text, self._interpreter.pending.values()))
-
-
-def _where(failure: Failure) -> list[str]:
-    """The line of the body that raised, out of its traceback."""
-    lines = failure.trace.splitlines() if failure.trace else []
-    frames = [number for number, line in enumerate(lines) if line.startswith("  File ") and _OURS not in line]
-    return lines[frames[-1] : frames[-1] + 2] if frames else []
 
 
 def step_text(step: Step) -> str:

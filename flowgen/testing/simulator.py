@@ -60,7 +60,7 @@ _BLINK_SECONDS = 0.001
 
 def simulate(
     app: App | Iterable[App],
-    events: Sequence[Any] = (),
+    events: Any = (),
     steps: Stubs | Callable[[], Stubs] | Stubbed | None = None,
     *,
     seed: int = 0,
@@ -72,7 +72,7 @@ def simulate(
 ) -> Trace:
     """Run a whole system on virtual time until nothing is due any more, and give the trace of it.
 
-    `events` are what happens from outside, in this order: each an `Event` (or instance of an event class),
+    `events` is what happens from outside, one thing or a list of them: each an `Event` (or instance of an event class),
     sent at the start, or `(at, event)` with `at` a duration from there; beside events, `Start`, `Cancel`,
     `Signal` and `Retry` are understood. `steps` maps steps to stubs (see `bodies`), or makes such a mapping.
     An equal `seed` gives an equal `trace.timeline()`. `workers` engines work side by side on the store that `store`

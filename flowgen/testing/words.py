@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from ..duration import format_duration
@@ -27,9 +29,12 @@ from ..history import (
     Terms,
     WaitTerms,
 )
-from ..outcome import Json
+from ..outcome import Failure, Json
 
 _SHOWN = 100
+_OURS = f'"{Path(__file__).parents[1]}'
+"""How the line of a traceback begins that is about flowgen itself."""
+
 _EVENT = msgspec.json.Decoder(AcceptedEvent)
 
 
@@ -99,3 +104,20 @@ def short(value: object) -> str:
 
 def _span(start: int, end: int) -> str:
     return format_duration(max(0, end - start))
+
+
+def raised_at(failure: Failure) -> list[str]:
+    """The line of the body that raised, out of its traceback; nothing if there is none."""
+    lines = failure.trace.splitlines() if failure.trace else []
+    frames = [number for number, line in enumerate(lines) if line.startswith("  File ") and _OURS not in line]
+    return lines[frames[-1] : frames[-1] + 2] if frames else []
+
+
+def apart(one: str, other: str) -> tuple[str, str]:
+    """Two texts on one line each, not too long, such that one sees where they differ."""
+    same = next((at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), 0)
+    same = same or min(len(one), len(other))
+    cut = same - _SHOWN // 2
+    if cut <= 0:
+        return short(one), short(other)
+    return short(f"…{one[cut:]}"), short(f"…{other[cut:]}")

@@ -158,3 +158,17 @@ async def test_an_engine_works_on_a_shelf() -> None:
     await store.open()
     (row,) = (await store.find_runs(RunFilter())).items
     assert row.stored == "completed"
+
+
+@pytest.mark.parametrize("answer", [None, False])
+async def test_a_shelf_that_refuses_without_a_reason_is_named(answer: bool | None) -> None:
+    """A shelf that says "too late" though its version is still the same would be asked for ever: it is an error."""
+
+    class Vague(MemoryShelf):
+        def write(self, version: int, changes: Any) -> bool:
+            return answer  # type: ignore[return-value]
+
+    world = world_of(Vague(), inline=True)
+    await world.raw.open()
+    with pytest.raises(StoreError, match=rf"returned {answer}, and version\(\) is still 0: a shelf returns True"):
+        await world.own()

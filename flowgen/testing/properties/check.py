@@ -15,6 +15,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache, wraps
+from operator import methodcaller
 from typing import Any
 
 import attrs
@@ -28,7 +29,7 @@ from ...duration import MAX_SPAN, format_duration, parse_duration
 from ...errors import DefinitionError
 from ...workflow import Workflow
 from ..faults import Faults
-from ..simulator import simulate
+from ..simulator import rare_collections, simulate
 from ..strategies import data_of, fault_plans
 from ..trace import Trace
 from .case import Case, Property
@@ -37,6 +38,9 @@ from .equivalence import survives_crashes
 from .promises import PROPERTIES
 from .scenario import Scenario, timeline, variable_of
 from .steps import Draw, DrawnSteps, Interrupted, Outcomes
+
+__tracebackhide__ = methodcaller("errisinstance", AssertionError)
+"""A test that fails shows its own line, not these."""
 
 Steps = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 Assertion = Callable[..., None]
@@ -93,6 +97,12 @@ def check_workflow(
     """
     if not isinstance(workflow, Workflow):
         raise DefinitionError(f"check_workflow({shown(workflow)}): it takes a workflow, made with @app.workflow")
+    for name, strategy in {"data": data, "events": events, "faults": faults}.items():
+        if strategy is not None and not isinstance(strategy, st.SearchStrategy):
+            raise DefinitionError(
+                f"check_workflow({name}={shown(strategy)}): it takes a strategy of hypothesis; "
+                f"for one value, say st.just({shown(strategy)})"
+            )
     own = app or app_of(workflow)
     check = Check(
         workflow=workflow,
@@ -323,7 +333,8 @@ def _as_test(check: Check, assertion: Assertion) -> Any:
     def outer(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         _hand_on(outer, drawn)
-        return drawn(*args, **kwargs)
+        with rare_collections():
+            return drawn(*args, **kwargs)
 
     return outer
 

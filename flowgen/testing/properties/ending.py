@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import methodcaller
 
 from ...history import OUTCOMES, CancelAccepted, CleanupExpired, InvokeTerms, Record, Requested, effective
 from ..trace import RunTrace, Trace
 from .case import Case
+
+__tracebackhide__ = methodcaller("errisinstance", AssertionError)
+"""A test that fails shows its own line, not these."""
 
 
 def ends_or_waits(case: Case) -> None:

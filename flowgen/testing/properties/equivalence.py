@@ -8,6 +8,7 @@ that draws from its seed only where both runs have the same.
 from __future__ import annotations
 
 import re
+from operator import methodcaller
 
 from ...history import (
     OUTCOMES,
@@ -25,6 +26,9 @@ from ..words import json_text, short
 from .case import Case
 from .ending import is_cancelled
 from .replaying import fresh_interpreter
+
+__tracebackhide__ = methodcaller("errisinstance", AssertionError)
+"""A test that fails shows its own line, not these."""
 
 
 def survives_crashes(case: Case) -> None:

@@ -8,20 +8,29 @@ Refuses to know how cases are made.
 
 from __future__ import annotations
 
+from operator import methodcaller
+
 import attrs
 
 from ...history import OUTCOMES, effective
-from ..invariants import check_invariants
+from ..invariants import broken_invariants
 from .case import Case, Property
 from .ending import cancel_cleans_up, ends_or_waits
 from .equivalence import survives_crashes
+from .mistakes import makes_no_mistake
 from .replaying import leaves_the_outside_alone, replays_deterministically
+
+__tracebackhide__ = methodcaller("errisinstance", AssertionError)
+"""A test that fails shows its own line, not these."""
 
 
 def keeps_the_invariants(case: Case) -> None:
     """What holds in every simulation (`check_invariants`) holds in these."""
     for name, trace in case.traces.items():
-        check_invariants(attrs.evolve(trace, finished=trace.finished and name not in case.stopped))
+        judged = attrs.evolve(trace, finished=trace.finished and name not in case.stopped)
+        if broken := broken_invariants(judged):
+            shown = [] if trace is case.shown else ["", trace.timeline()]
+            raise AssertionError("\n".join([*broken, *shown]))
 
 
 def records_each_step_once(case: Case) -> None:
@@ -46,6 +55,7 @@ PROPERTIES: tuple[Property, ...] = (
     replays_deterministically,
     leaves_the_outside_alone,
     ends_or_waits,
+    makes_no_mistake,
     records_each_step_once,
     keeps_the_invariants,
     survives_crashes,

@@ -6,6 +6,7 @@ import inspect
 from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
+from operator import methodcaller
 from types import CellType, CodeType
 from typing import Any
 
@@ -18,8 +19,11 @@ from ...interpreter import Interpreter
 from ...workflow import Workflow
 from ..replays import assert_replays
 from ..trace import RunTrace
-from ..words import short
+from ..words import apart
 from .case import Case, has_code
+
+__tracebackhide__ = methodcaller("errisinstance", AssertionError)
+"""A test that fails shows its own line, not these."""
 
 
 def replays_deterministically(case: Case) -> None:
@@ -96,9 +100,10 @@ def leaves_the_outside_alone(case: Case) -> None:
 def _check_unchanged(run: RunTrace, before: dict[str, Any], after: dict[str, Any]) -> None:
     for name, value in after.items():
         if name in before and not _same(before[name], value):
+            left, right = apart(repr(before[name]), repr(value))
             raise AssertionError(
                 f"the body of {run.name} changes {name!r}, which is defined outside of it, each time it is "
-                f"replayed:\n  before: {short(repr(before[name]))}\n  after:  {short(repr(value))}\n"
+                f"replayed:\n  before: {left}\n  after:  {right}\n"
                 "Change it in a step, or keep it in the body."
             )
 

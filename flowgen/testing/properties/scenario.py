@@ -9,6 +9,7 @@ Refuses to know how scenarios are drawn, and what is right.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from ...app import App
 from ...events import Event, is_event_class
 from ...workflow import Workflow
 from ..actions import Action, Cancel, Start
+from ..client import as_list
 from ..events import trigger_name
 from ..faults import Faults
 from ..scripted import scripted
@@ -54,7 +56,7 @@ class Scenario:
 
     def happenings(self, workflow: Workflow[Any, Any], *, cancelled: bool = False) -> list[Any]:
         """What happens from outside, as `simulate` takes it."""
-        happenings = [starting(workflow, self.event), *self.events]
+        happenings = [starting(workflow, self.event), *as_list(self.events)]
         if cancelled and self.cancel is not None:
             happenings.append((self.cancel, Cancel(workflow.id, reason=CANCEL_REASON)))
         return happenings
@@ -62,8 +64,8 @@ class Scenario:
     def lines(self, workflow: Workflow[Any, Any]) -> list[str]:
         """The story, for people."""
         told = [("starts with", _text(starting(workflow, self.event)))]
-        told += [(f"at {at}", _text(what)) for at, what in map(_timed, self.events)]
-        told += [(f"step {name!r}", _attempts(outcomes)) for name, outcomes in self.steps.items()]
+        told += [(f"at {at}", _text(what)) for at, what in map(_timed, as_list(self.events))]
+        told += _steps_told(self.steps)
         if self.takes != "0s":
             told.append(("each step", f"takes {self.takes}"))
         if self.faults is not None:
@@ -151,6 +153,25 @@ def _needed(outcomes: Sequence[Any]) -> list[Any]:
     while len(needed) > 1 and repr(needed[-1]) == repr(needed[-2]):
         del needed[-1]
     return needed
+
+
+def _steps_told(steps: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
+    """What each step does; many of one name that do the same are told in one line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for id, outcomes in steps.items():
+        alike.setdefault((_OCCURRENCE.sub("", id), _attempts(outcomes)), []).append(id)
+    told = []
+    for (_, what), ids in alike.items():
+        if len(ids) <= _ALIKE:
+            told += [(f"step {id!r}", what) for id in ids]
+        else:
+            told.append((f"step {ids[0]!r}", f"{what}, and so do {len(ids) - 1} more, up to {ids[-1]!r}"))
+    return told
+
+
+_ALIKE = 3
+_OCCURRENCE = re.compile(r":\d+$")
+"""The end of a step id that says which of several of one name it is."""
 
 
 def _attempts(outcomes: Sequence[Any]) -> str:

@@ -127,12 +127,23 @@ class Desk:
         if changes:
             name, counted = papers.counters(state)
             changes[name] = counted
-            if not self._asked(lambda: self._shelf.write(self._version, changes)):
+            if not (done := self._asked(lambda: self._shelf.write(self._version, changes))):
+                self._check_refusal(done)
                 return False
             self._version += 1
             self._shared, self._workers = shared, workers
         state.forget_notes()
         return True
+
+    def _check_refusal(self, answer: object) -> None:
+        """Somebody was faster, says the shelf: then there is another version. Else this would go on for ever."""
+        if self._asked(self._shelf.version) == self._version:
+            self._forget()
+            raise StoreError(
+                f"{self._shelf!r}: write({self._version}, …) returned {answer!r}, and version() is still "
+                f"{self._version}: a shelf returns True when it has made the changes, and False when version() "
+                "has become another one"
+            )
 
     def _workers_to_write(self, state: Noted) -> dict[str, Worker]:
         """The workers as they are to be written: those that are merely alive, now and then."""
