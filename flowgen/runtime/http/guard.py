@@ -2,7 +2,8 @@
 
 In this order, each with the reason in its refusal:
 
-1. **Room.** Over `max_open` requests in hand, the next is told to come again (503) before anything of it is read.
+1. **Room.** Over `max_open` requests in hand, or `max_open_bytes` of their bodies, the next is told to come again (503)
+   before anything of it is read.
 2. **Host.** A page of a stranger can make a browser call `127.0.0.1` under a name of its own (DNS rebinding): only
    names that the server is known by are served (421). With a token set, and only loopback names known, any name is
    served: the token is what a stranger's page does not have.
@@ -41,8 +42,18 @@ _ALWAYS: Final = (
     (b"cache-control", b"no-store"),
 )
 
-_TOLD: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
-"""The headers that tell who means a request, and for whom."""
+_TOLD: Final = frozenset(
+    {
+        b"host",
+        b"origin",
+        b"sec-fetch-site",
+        b"sec-fetch-mode",
+        b"sec-fetch-dest",
+        b"content-length",
+        b"transfer-encoding",
+    }
+)
+"""The headers that tell who means a request, for whom, and how large it is."""
 
 
 class Guard:
@@ -67,25 +78,29 @@ class Guard:
                 self._meter.answered(scope["method"], scope.get(ROUTE, ""), message["status"])
             await send(message)
 
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await refusal.response()(scope, receive, answer)
-            return
-        self._meter.open += 1
-        try:
-            await self._app(scope, receive, answer)
-        finally:
-            self._meter.open -= 1
-
-    def _refusal(self, scope: Scope) -> Problem | None:
-        if self._meter.open >= self._settings.max_open:
-            return Problem(503, "busy", "too many requests are in hand: come again", headers={"Retry-After": "1"})
         said: dict[bytes, str] = {}
         hosts = 0
         for name, value in scope["headers"]:
             if name in _TOLD:
                 hosts += name == b"host"
                 said.setdefault(name, value.decode("latin-1"))
+        size = _size(said, self._settings.max_body)
+        refusal = self._refusal(scope, said, hosts, size)
+        if refusal is not None:
+            await refusal.response()(scope, receive, answer)
+            return
+        self._meter.open += 1
+        self._meter.open_bytes += size
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            self._meter.open -= 1
+            self._meter.open_bytes -= size
+
+    def _refusal(self, scope: Scope, said: Mapping[bytes, str], hosts: int, size: int) -> Problem | None:
+        meter, settings = self._meter, self._settings
+        if meter.open >= settings.max_open or (size and meter.open_bytes + size > settings.max_open_bytes):
+            return Problem(503, "busy", "too many requests are in hand: come again", headers={"Retry-After": "1"})
         if hosts != 1:
             return Problem(400, "invalid_host", "a request names one Host")
         host = said[b"host"]
@@ -111,6 +126,14 @@ class Guard:
     def _knows(self, host: str) -> bool:
         settings = self._settings
         return settings.may_be_called(host) or bool(settings.auth_tokens and not settings.hosts)
+
+
+def _size(said: Mapping[bytes, str], most: int) -> int:
+    """How many bytes of body may have to be kept; of one that does not say, all that are taken."""
+    if b"transfer-encoding" in said:
+        return most
+    length = said.get(b"content-length", "")
+    return min(int(length[:20]), most) if length.isascii() and length.isdigit() else 0
 
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]*)(?::[0-9]{1,5})?")

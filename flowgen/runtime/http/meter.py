@@ -52,6 +52,7 @@ class Meter:
     """The counters of one server."""
 
     open: int = 0
+    open_bytes: int = 0
     events: int = 0
     started: Counter[tuple[str, str]] = attrs.field(factory=Counter)
     ended: Counter[str] = attrs.field(factory=Counter)

@@ -47,7 +47,8 @@ class Settings:
     `auth_tokens` open everything (`Authorization: Bearer`); `event_keys` open `/e/{key}`, which without any is open to
     whoever may call the server at all. `signing_keys` are for signed calls. `hosts` are the names, beside
     those of the loopback, under which the server is called. `max_body` is in bytes, `max_open` the number of requests
-    that are worked on at once: what comes beyond is answered 503 before it is read. While more than about
+    that are worked on at once and `max_open_bytes` the size of their bodies together: what comes beyond is answered 503
+    before it is read. While more than about
     `max_unrouted` accepted events wait to be routed, no more are accepted (503).
     """
 
@@ -57,7 +58,15 @@ class Settings:
     hosts: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     max_body: int = MAX_BODY
     max_open: int = 1_000
+    max_open_bytes: int = 16 * MAX_BODY
     max_unrouted: int = 100_000
+
+    def __attrs_post_init__(self) -> None:
+        if self.max_open_bytes < self.max_body:
+            raise InvalidInput(
+                f"max_open_bytes={self.max_open_bytes} is less than max_body={self.max_body}: a body of that size "
+                "would never be read; raise the one or lower the other"
+            )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

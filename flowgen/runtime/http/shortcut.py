@@ -1,8 +1,9 @@
 """The short way of `POST /e/{key}`, past the router and its requests and responses.
 
-Sending an event is what a server is asked most, and half of what it costs is the way to its handler. A request that is
-plain (a path, JSON, no query, no signature) is served here with the same checks in the same order, and the same
-functions, as the table's route; any other goes the long way. Which way it went is seen by nothing but the time.
+Sending an event is what a server is asked most, and outside of the engine most of what it costs is the way to its
+handler: with this one it is 0.4 of that. A request that is plain (a path, JSON, no query, no signature) is served here
+with the same checks in the same order, and the same functions, as the table's route; any other goes the long way.
+Which way it went is seen by nothing but the time.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
+import trio.testing
 
 from flowgen import App, Event, OnEvent, Run, WaitFor
 from flowgen.errors import EventConflict, InvalidInput
@@ -152,6 +154,61 @@ def test_a_hundred_clients_at_once_each_get_their_own_answer() -> None:
     ids = [id for response in responses if response.status_code == 200 for id in response.json()["ids"]]
     assert sorted(ids) == sorted(event.id for event in stored)
     assert len(stored) == 50
+
+
+async def test_bodies_in_hand_are_bounded_together() -> None:
+    """What does not fit is refused before anything of it is read, and has its place when the others are answered."""
+    body = b'{"name": "a"}'
+    room = 2 * len(body)
+
+    class Slow(httpx.AsyncByteStream):
+        """A body of which nothing comes yet."""
+
+        def __init__(self) -> None:
+            self.come = trio.Event()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            await self.come.wait()
+            yield body
+
+    async with (
+        serving(Settings(max_body=len(body), max_open_bytes=room)) as (_, client),
+        trio.open_nursery() as nursery,
+    ):
+        slow = [Slow(), Slow()]
+        headers = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(body))}
+        answers: list[int] = []
+
+        async def send(stream: Slow) -> None:
+            request = httpx.Request("POST", "http://127.0.0.1/e/key", headers=headers, stream=stream)
+            answers.append((await client.send(request)).status_code)
+
+        for each in slow:
+            nursery.start_soon(send, each)
+        await trio.testing.wait_all_tasks_blocked()
+        response = await client.post("/e/key", content=body, headers=headers)
+        assert (response.status_code, code_of(response)) == (503, "busy")
+        chunked = httpx.Request(
+            "POST", "http://127.0.0.1/e/key", headers={**headers, "transfer-encoding": "chunked"}, stream=Slow()
+        )
+        assert (await client.send(chunked)).status_code == 503
+        assert (await client.get("/v1/runs")).status_code == 200
+        for each in slow:
+            each.come.set()
+        while len(answers) < 2:
+            await trio.testing.wait_all_tasks_blocked()
+        assert answers == [200, 200]
+        assert (await client.post("/e/key", content=body, headers=headers)).status_code == 200
+    with pytest.raises(InvalidInput, match="max_open_bytes=7 is less than max_body"):
+        Settings(max_open_bytes=7)
+
+
+async def test_a_signature_that_is_not_good_is_refused_on_the_short_way_too() -> None:
+    """Whoever sends one means to be known."""
+    async with serving(Settings(signing_keys=("a-signing-key",))) as (engine, client):
+        response = await client.post("/e/key", json=GOOD, headers={"X-Flowgen-Signature": "v=1"})
+        assert (response.status_code, code_of(response)) == (401, "bad_signature")
+        assert not (await engine.events()).items
 
 
 # -- the short way ---------------------------------------------------------------------------------------
