@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import flowgen
 
@@ -45,3 +47,20 @@ def test_every_error_is_in_the_tree() -> None:
         for word in line.replace("├──", " ").replace("└──", " ").replace("│", " ").split()[:1]
     }
     assert listed == defined
+
+
+HEAVY = "aiohttp apsw asyncio cattrs click httpx hypothesis jinja2 pytest sqlite3 starlette trio uvicorn".split()
+
+
+def test_defining_workflows_imports_nothing_that_runs_them() -> None:
+    """`import flowgen` is quick: no event loop, no database, no web framework, and cattrs only when it is needed."""
+    code = "import sys, flowgen; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [name for name in HEAVY if name in done.stdout.split()] == []
+
+
+def test_the_command_line_imports_what_its_commands_need() -> None:
+    """`flowgen --help` needs click and nothing that waits; `import flowgen.runtime` needs nothing at all."""
+    code = "import sys, flowgen.runtime, flowgen.runtime.cli.program; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [name for name in HEAVY if name in done.stdout.split()] == ["click"]

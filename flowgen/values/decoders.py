@@ -23,14 +23,11 @@ from enum import Enum
 from typing import Any
 
 import attrs
-import cattrs
 import msgspec
-from cattrs.errors import StructureHandlerNotFoundError
 
 from ..errors import DefinitionError, UndecodableError
 from ..outcome import Json
 from .annotations import ARRAYS, DICTS, LEAVES, bare, hints_of, is_named_tuple, is_union, says_nothing, type_name
-from .structuring import converter
 
 Decoder = Callable[[Json], Any]
 
@@ -89,7 +86,12 @@ def _native(annotation: Any) -> Decoder:
 
 
 def _structured(annotation: Any) -> Decoder:
-    """The plain value, structured by cattrs."""
+    """The plain value, structured by cattrs. Most programs never need it, so it is imported here."""
+    import cattrs
+    from cattrs.errors import StructureHandlerNotFoundError
+
+    from .structuring import converter
+
     try:
         hook = converter.get_structure_hook(annotation)
     except StructureHandlerNotFoundError as error:
