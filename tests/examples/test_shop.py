@@ -161,10 +161,11 @@ def test_the_warehouse_sells_what_it_has() -> None:
 
 
 def test_the_ledger_takes_one_entry_an_order() -> None:
-    """The same entry again is harmless, another one is not."""
+    """The same ending again is harmless, whichever run has come to it; another one is not."""
     entry = ledger.Entry("A-1", "run", "shipped", Decimal("5.50"), "DE-1")
     ledger.write(entry)
     ledger.write(entry)
+    ledger.write(attrs.evolve(entry, run="rerun", detail="DE-2"))
     assert ledger.entries() == [entry]
     with pytest.raises(ValueError, match="order A-1 is in the ledger already"):
         ledger.write(attrs.evolve(entry, ending="refunded"))
@@ -410,7 +411,7 @@ def test_orders_that_somebody_has_steered_are_no_part_of_the_proof() -> None:
         with pytest.raises(RunCancelledError):
             client.result(cancelled, timeout="60s")
         assert [client.result(run, timeout="60s") for run in (rerun, untouched)] == ["rejected"] * 2
-        client.rerun(rerun)
+        assert client.result(client.rerun(rerun), timeout="60s") == "rejected"
         [stray] = client.send(Event("order/placed", attrs.evolve(rows[1], order_id="B-9")))
         client.result(*client.started(stray), timeout="60s")
         placed = {row.order_id: event for row, event in zip(rows, events, strict=True)}
