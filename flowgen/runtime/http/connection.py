@@ -12,7 +12,8 @@ a connection is always in one phase, and each phase but work has a deadline:
 ==========  ===================================  =========================================
 
 In every phase: a client that does not take what was sent to it is cut off after `stalled_seconds`. Deadlines are
-looked at once a second, by one sweep over all connections: a timer for each request would cost more than parsing it.
+looked at once a second, by one sweep over all connections, which is also what tells how long a phase lasts: a timer or
+a look at the clock for each request would cost more than parsing it.
 
 How long a request is must be beyond doubt, or a proxy in front and this server could take one request for two: so
 a transfer coding but `chunked` is refused, as is a body behind an `Upgrade`. Trailers are dropped.
@@ -41,6 +42,9 @@ class Phase(Enum):
     WORK = "work"
     LINGER = "linger"
     IDLE = "idle"
+
+
+_HEAD, _BODY, _WORK, _LINGER, _IDLE = Phase  # to look a member up costs more than all else that is done here
 
 
 class _Refused(Exception):
@@ -74,7 +78,8 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._phase = Phase.HEAD
+        self._phase = _HEAD
+        self._moved = False
         self._since = self.loop.time()
         self._stalled: float | None = None
         self._head = 0
@@ -90,15 +95,14 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._phase is Phase.HEAD and not self.transport.is_closing():
+        if self._phase is _HEAD and not self.transport.is_closing():
             self._head += len(data)
             if self._head > self.limits.header_bytes:
                 self._refuse(*_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._enter(Phase.HEAD)
-        self._head = 0
+        self._phase, self._moved, self._head = _HEAD, True, 0
 
     def on_headers_complete(self) -> None:
         limits, headers = self.limits, self.headers
@@ -108,7 +112,7 @@ class Connection(HttpToolsProtocol):
             raise _Refused
         if self._is_ambiguous():
             raise _Refused
-        self._enter(Phase.BODY)
+        self._phase, self._moved = _BODY, True
         super().on_headers_complete()
         self.headers = _Trailers()
 
@@ -124,17 +128,14 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._enter(Phase.IDLE if self._phase is Phase.LINGER else Phase.WORK)
+        self._phase = _IDLE if self._phase is _LINGER else _WORK
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        match self._phase:
-            case Phase.WORK:
-                self._enter(Phase.IDLE)
-            case Phase.BODY if not self.pipeline:
-                self._enter(Phase.LINGER)
-            case _:
-                """The next request has begun."""
+        if self._phase is _WORK:
+            self._phase = _IDLE
+        elif self._phase is _BODY and not self.pipeline:
+            self._phase, self._moved = _LINGER, True
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -144,10 +145,6 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
         self._stalled = None
 
-    def _enter(self, phase: Phase) -> None:
-        self._phase = phase
-        self._since = self.loop.time()
-
     # -- ends ---------------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
@@ -156,8 +153,8 @@ class Connection(HttpToolsProtocol):
             self._stalled = now
         if self._stalled is not None and now - self._stalled > self.limits.stalled_seconds:
             self.transport.abort()
-        elif self._phase is Phase.BODY and self.flow.read_paused:
-            self._since = now
+        elif self._moved or (self._phase is _BODY and self.flow.read_paused):
+            self._moved, self._since = False, now
         elif now - self._since > self._patience():
             self._give_up()
 
@@ -173,7 +170,7 @@ class Connection(HttpToolsProtocol):
                 return float("inf")
 
     def _give_up(self) -> None:
-        if self._phase is Phase.LINGER or (self._phase is Phase.HEAD and not self._head):
+        if self._phase is _LINGER or (self._phase is _HEAD and not self._head):
             self.transport.close()
         else:
             self._refuse(408, "too_slow", "the request took too long to come")
@@ -199,7 +196,7 @@ class Connection(HttpToolsProtocol):
         """Answer with a refusal of the form that all have, and close; only close if an answer is on its way."""
         cycle = self._answering()
         if cycle is not None:
-            if cycle.response_started or self.pipeline or self._phase is not Phase.BODY:
+            if cycle.response_started or self.pipeline or self._phase is not _BODY:
                 self.transport.abort()
                 return
             cycle.disconnected = True
