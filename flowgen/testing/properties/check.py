@@ -376,7 +376,7 @@ def _adapted(chosen: settings, default: settings) -> settings:
         deadline=None if chosen.deadline == default.deadline else chosen.deadline,
         report_multiple_bugs=False,
         phases=[phase for phase in chosen.phases if phase is not Phase.explain],
-        suppress_health_check=[*chosen.suppress_health_check, HealthCheck.too_slow],
+        suppress_health_check=[*chosen.suppress_health_check, HealthCheck.too_slow, HealthCheck.nested_given],
     )
 
 

@@ -37,9 +37,9 @@ class Scenario:
 
     `event` is what starts it: data, an instance of an event class, or an `Event`. `events` is what happens beside:
     `[(at, event), …]`, as in `simulate`. `steps` says, by step id, what each attempt comes to (an exception is
-    raised); a step that is not among them does what `steps=` of the check says. Each attempt `takes` so long. `faults`
-    is what goes wrong, and `cancel` when the first run of the workflow is cancelled. `seed` and `workers` are those
-    of `simulate`.
+    raised); a step that is not among them does the simplest of what `steps=` of the check, or its annotation, says.
+    Each attempt `takes` so long. `faults` is what goes wrong, and `cancel` when the first run of the workflow is
+    cancelled. `seed` and `workers` are those of `simulate`.
     """
 
     event: Any = None

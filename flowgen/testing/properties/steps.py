@@ -23,9 +23,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
+from hypothesis import HealthCheck, find, settings
 from hypothesis.strategies import SearchStrategy
 
-from ...errors import DefinitionError
 from ...tree import Step
 from ...values import return_annotation
 from ..bodies import Stubbed, as_function
@@ -51,7 +51,8 @@ class Outcomes:
     """What was drawn, by step id, attempt after attempt; all worlds of one example share it.
 
     `draw` is hypothesis's, or None if the scenario is told again; then it has said all about the steps that are
-    `told`. `functions` has the function that a step id was first seen with.
+    `told`. Others, which the workflow may have come to have since, give the simplest that they may. `functions` has
+    the function that a step id was first seen with.
     """
 
     draw: Draw | None
@@ -84,12 +85,20 @@ class Outcomes:
         raise Interrupted
 
     def _draw(self, step: Step, strategy: SearchStrategy[Any]) -> Any:
-        if self.draw is None:
-            raise DefinitionError(
-                f"the scenario does not say what attempt {step.failures + 1} of step {step.id!r} comes to: "
-                f"add it to its steps, {{{step.id!r}: […]}}"
-            )
-        return self.draw(values(return_annotation(step.command.fn)) if strategy is _NOTHING else strategy)
+        chosen = values(return_annotation(step.command.fn)) if strategy is _NOTHING else strategy
+        return simplest(chosen) if self.draw is None else self.draw(chosen)
+
+
+def simplest(strategy: SearchStrategy[Any]) -> Any:
+    """What a strategy shrinks to."""
+    return find(strategy, _anything, settings=_ONCE)
+
+
+def _anything(value: Any) -> bool:
+    return True
+
+
+_ONCE = settings(max_examples=1, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 class DrawnSteps(Stubbed):
