@@ -66,10 +66,13 @@ def as_function(stub: Any) -> Callable[..., Any]:
 
 
 class SimulatedExecutor:
-    """The executor of one life of an engine: it writes down each body that starts and ends."""
+    """The executor of one life of an engine: it writes down each body that starts and ends.
+
+    Without a `connection` nothing happens to the engine in a body.
+    """
 
     def __init__(
-        self, environment: Environment, world: World, life: Life, connection: Connection, stubs: Stubbed
+        self, environment: Environment, world: World, life: Life, connection: Connection | None, stubs: Stubbed
     ) -> None:
         self._executor = Executor(environment)
         self._world = world
@@ -90,15 +93,18 @@ class SimulatedExecutor:
     async def _run(self, step: Step, run_id: str, default_loop: str) -> Outcome:
         function = self._stubs.find(step)
         execution = self._world.body_begins(self._life, run_id, step, function is not None)
-        if self._connection.body_kills():
-            self._connection.die(f"in the body of {step.id!r}")
+        connection = self._connection
+        if connection is not None and connection.body_kills():
+            connection.die(f"in the body of {step.id!r}")
         if function is not None:
             step = attrs.evolve(step, command=changed(step.command, fn=function, loop="trio"))
-        await self._be_slow()
-        await self._connection.wait_while_it_stands()
+        if connection is not None:
+            await self._be_slow()
+            await connection.wait_while_it_stands()
         with self._standing(step, default_loop):
             outcome = await self._executor.run(step, run_id, default_loop)
-        await self._connection.wait_while_it_stands()
+        if connection is not None:
+            await connection.wait_while_it_stands()
         text = (
             f"returns {json_text(outcome.data)}"
             if isinstance(outcome, Returned)

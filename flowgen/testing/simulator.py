@@ -43,10 +43,11 @@ from .clock import VirtualClock
 from .connection import Connection, EngineDied
 from .faults import Dice, Faults
 from .logs import captured_logs
+from .quiet import QuietStore
 from .scheduling import seeded_scheduling
 from .trace import RunTrace, Trace
 from .wishes import asked
-from .world import Life, World
+from .world import Life, NeverRests, World
 
 LEASE = "10s"
 TURNS = 100_000
@@ -94,13 +95,14 @@ def simulate(
     world = World(apps, clock, Dice(faults, seed))
     stubs = steps if isinstance(steps, Stubbed) else Stubbed(steps() if callable(steps) else steps or {})
     stop_at = None if until is None else parse_duration(until, "until of simulate", maximum=MAX_SPAN)
-    simulation = Simulation(apps, world, stubs, store or MemoryStore, seed, workers, stop_at, lease)
+    simulation = Simulation(apps, world, stubs, _store(world, store, workers), seed, workers, stop_at, lease)
     tasks = plan(events, faults.lossy)
     with seeded_scheduling(f"{seed}/scheduling"), captured_logs(world), rare_collections():
         try:
             return trio.run(simulation.run, tasks, clock=clock)
         except BaseExceptionGroup as group:
-            raise _single(group) from None
+            error = _single(group)
+            raise (AssertionError(str(error)) if isinstance(error, NeverRests) else error) from None
 
 
 class Simulation:
@@ -111,7 +113,7 @@ class Simulation:
         apps: Sequence[App],
         world: World,
         stubs: Stubbed,
-        make_store: Callable[[VirtualClock], Store],
+        store: Store,
         seed: int,
         workers: int,
         stop_at: int | None,
@@ -121,7 +123,7 @@ class Simulation:
         self._world = world
         self._clock = world.clock
         self._stubs = stubs
-        self._store = make_store(world.clock)
+        self._store = store
         self._seed = seed
         self._workers = workers
         self._stop_at = stop_at
@@ -186,16 +188,18 @@ class Simulation:
         """One life of an engine."""
         environment = Environment(_number(f"{self._seed}/{life.name}"), threads=False, clock=self._clock_of(life))
         with trio.CancelScope() as scope:
-            connection = Connection(self._world, self._store, life, nursery, scope.cancel)
+            connection = self._connection(life, nursery, scope.cancel)
+            store = self._store if connection is None else connection
 
             def bodies(environment: Environment) -> SimulatedExecutor:
                 return SimulatedExecutor(environment, self._world, life, connection, self._stubs)
 
             self._world.note(life.name, "opens")
             async with open_engine(
-                self._apps, connection, lease=self._lease, environment=environment, executor=bodies
+                self._apps, store, lease=self._lease, environment=environment, executor=bodies
             ) as engine:
-                connection.worker = engine.worker
+                if connection is not None:
+                    connection.worker = engine.worker
                 self._engines[life.name] = engine
                 self._opened.set()
                 self._opened = trio.Event()
@@ -203,6 +207,13 @@ class Simulation:
                     await trio.sleep_forever()
                 finally:
                     del self._engines[life.name]
+
+    def _connection(self, life: Life, nursery: trio.Nursery, kill: Callable[[], None]) -> Connection | None:
+        """What stands between an engine and the store; nothing does where nothing goes wrong."""
+        if isinstance(self._store, QuietStore):
+            self._store.life = life
+            return None
+        return Connection(self._world, self._store, life, nursery, kill)
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -329,6 +340,13 @@ class Simulation:
     async def _open_runs(self) -> str:
         trace = await self._trace(False)
         return "\n".join(f"  {run}" for run in trace.runs if run.end is None)
+
+
+def _store(world: World, make: Callable[[VirtualClock], Store] | None, workers: int) -> Store:
+    """The store of a simulation, if need be one that has all that can happen in this world."""
+    if make is not None:
+        return make(world.clock)
+    return QuietStore(world) if workers == 1 and world.dice.quiet else MemoryStore(world.clock)
 
 
 def _single(error: BaseException) -> BaseException:

@@ -19,7 +19,7 @@ import attrs
 from ..app import App
 from ..duration import HOUR, MINUTE
 from ..errors import NotFound
-from ..history import ENDS, OUTCOMES, Record, Retried, Started, effective
+from ..history import ENDS, OUTCOMES, EndCompleted, Record, Retried, Started, effective
 from ..runs import MAX_STRIKES, TERMINAL, CancelRequested, RunRow
 from ..runtime.store import Claims, Extended, Lease
 from ..transition import NewRun, Progress, Transition
@@ -35,8 +35,15 @@ MANY_STRIKES = MAX_STRIKES - 1
 JUMP = HOUR
 """So far the clock of a store is set forward or back at the most."""
 
+MOST_RESTARTS = 1_000
+"""A run that restarts more often in a row, while no time passes, will do so for ever."""
+
 _BETWEEN_ANSWERS = 2 * MINUTE
 _ID = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b")
+
+
+class NeverRests(BaseException):
+    """The world will not come to rest. Engines do not catch it, so it ends the simulation; it says why."""
 
 
 @attrs.define(eq=False)
@@ -61,7 +68,10 @@ class Request:
 
 @attrs.define(eq=False)
 class Seen:
-    """A run as the journal knows it: what was committed of it, who owns it, and its strikes at the most."""
+    """A run as the journal knows it: what was committed of it, who owns it, and its strikes at the most.
+
+    It is the end of a chain of so many `restarts` since it was `created_at`: no time has passed between them.
+    """
 
     name: str
     row: RunRow
@@ -73,6 +83,8 @@ class Seen:
     parked: bool = False
     holding: tuple[str, ...] = ()
     leased_until: int = 0
+    created_at: int = 0
+    restarts: int = 0
 
 
 class World:
@@ -162,6 +174,7 @@ class World:
                 self._created(life, new)
         if transition.progress is not None:
             self._progressed(life, transition.progress)
+            self._check_restarts(transition.progress)
         for message in transition.messages:
             seen = self.runs.get(message.run)
             if seen is not None and message.id not in self._messages and isinstance(message.body, CancelRequested):
@@ -174,7 +187,7 @@ class World:
         kind = f"schedule of {workflow}" if row.stored == "schedule" else workflow
         number = self._numbers.get(f"{row.app}/{kind}", 0)
         self._numbers[f"{row.app}/{kind}"] = number + 1
-        seen = self.runs[row.id] = Seen(f"{kind}#{number}", row, fence=row.fence)
+        seen = self.runs[row.id] = Seen(f"{kind}#{number}", row, fence=row.fence, created_at=self.clock.elapsed)
         seen.owner = life if row.owner is not None else None
         self.note(life.name, f"{seen.name} is created")
         self._append(life, seen, new.records)
@@ -194,6 +207,22 @@ class World:
         seen.parked = progress.stored == "parked"
         if progress.release or progress.stored in TERMINAL or progress.stored == "parked":
             seen.owner, seen.holding = None, ()
+
+    def _check_restarts(self, progress: Progress) -> None:
+        """A run that does nothing but restart keeps its engine at work for ever, and time from passing."""
+        end = progress.records[-1] if progress.records else None
+        if not isinstance(end, EndCompleted) or end.restarted_as is None:
+            return
+        before, after = self.runs[progress.run], self.runs.get(end.restarted_as)
+        if after is None or after.created_at != before.created_at:
+            return
+        after.restarts = before.restarts + 1
+        if after.restarts > MOST_RESTARTS:
+            raise NeverRests(
+                f"the simulation does not come to rest: {after.name} comes of {after.restarts} restarts in a row of "
+                f"workflow {after.row.workflow!r}, and no time has passed. Let it wait (Sleep, WaitFor) before it "
+                "yields Restart, or return."
+            )
 
     def _check_owner(self, life: Life, seen: Seen, progress: Progress) -> None:
         """Only the owner appends, under its fence; to a run without one only a reopening does."""

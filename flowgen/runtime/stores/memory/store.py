@@ -50,6 +50,9 @@ class MemoryStore:
 
     features = frozenset({"find_runs", "find_events", "changes"})
 
+    _pause = staticmethod(trio.lowlevel.checkpoint)
+    """What each verb does first: others have a turn."""
+
     def __init__(self, clock: Callable[[], int] | None = None) -> None:
         self._state = State(clock or _wall_clock)
         self._lock = threading.Lock()
@@ -58,24 +61,24 @@ class MemoryStore:
         self._seen: WeakKeyDictionary[trio.lowlevel.Task, int] = WeakKeyDictionary()
 
     async def open(self) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
 
     async def close(self) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
 
     async def now(self) -> int:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return self._state.now()
 
     # -- writing ------------------------------------------------------------------------------------
 
     async def commit(self, transition: Transition) -> Committed:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         return self._commit(transition)
 
     async def commit_many(self, transitions: Sequence[Transition]) -> tuple[Committed | Refused, ...]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         answers: list[Committed | Refused] = []
         for transition in transitions:
             try:
@@ -97,12 +100,12 @@ class MemoryStore:
             return commits.answer(state, transition, now)
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return ownership.claim(self._state, who, limit, lease)
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         return self._extend(worker, leases, lease)
 
     def _extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
@@ -113,48 +116,48 @@ class MemoryStore:
         return _Extender(self._extend)
 
     async def register(self, registration: Registration) -> int:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             generation = registry.register(self._state, registration)
             self._announce()
             return generation
 
     async def retire(self, worker: str) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             registry.retire(self._state, worker)
 
     async def pause(self, app: str, workflow: str, paused: bool) -> int:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             generation = registry.pause(self._state, (app, workflow), paused)
             self._announce()
             return generation
 
     async def delete(self, before: int, limit: int = PAGE) -> int:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return queries.delete(self._state, before, limit)
 
     # -- reading ------------------------------------------------------------------------------------
 
     async def load(self, app: str, run: str, start: int = 0) -> Loaded | None:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return queries.load(self._state, app, run, start)
 
     async def waits(self, event: AcceptedEvent, cursor: str | None = None) -> Page[Wait]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return queries.waits(self._state, event, cursor)
 
     async def awaited(self, names: Collection[str]) -> frozenset[str]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return self._state.waits.awaited(names)
 
     async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             kept = self._state.run(app, run)
             return tuple([kept.waits[id] for id in sorted(kept.waits)]) if kept is not None else ()
@@ -168,78 +171,78 @@ class MemoryStore:
         until: int | None = None,
         limit: int = PAGE,
     ) -> tuple[AcceptedEvent, ...]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             found = self._state.events.between(name, since, until, path, value)
             return tuple(found[: min(limit, PAGE)])
 
     async def event(self, id: str) -> AcceptedEvent | None:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return self._state.events.get(id)
 
     async def last_position(self, before: int | None = None) -> int:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return self._state.events.last_position(before)
 
     async def unrouted(self, limit: int = PAGE) -> tuple[AcceptedEvent, ...]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             self._state.events.promote(self._state.now())
             return self._state.events.first_unrouted(min(limit, PAGE))
 
     async def find_keys(self, app: str, names: Sequence[str]) -> dict[str, Key]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             held = {name: self._state.keys.get((app, name)) for name in names}
             return {name: key for name, key in held.items() if key is not None}
 
     async def cells(self, app: str, names: Sequence[str]) -> dict[str, Cell]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             now = self._state.now()
             written = {name: self._state.cell(app, name, now) for name in names}
             return {name: cell for name, cell in written.items() if cell is not None}
 
     async def started_by(self, event: str, cursor: str | None = None) -> Page[RunRow]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return queries.started_by(self._state, event, cursor)
 
     async def children(self, app: str, run: str, cursor: str | None = None) -> Page[RunRow]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return queries.children(self._state, app, run, cursor)
 
     async def registrations(self) -> Registrations:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return registry.registrations(self._state)
 
     async def find_runs(self, where: RunFilter, cursor: str | None = None, limit: int = PAGE) -> Page[RunRow]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return queries.find_runs(self._state, where, cursor, limit)
 
     async def count_runs(
         self, app: str | None, workflow: str | None, edges: Sequence[int]
     ) -> Sequence[Mapping[str, Count]]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return counting.count_runs(self._state, app, workflow, edges)
 
     async def find_events(
         self, name: str | None = None, cursor: str | None = None, limit: int = PAGE
     ) -> Page[AcceptedEvent]:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return queries.find_events(self._state, name, cursor, limit)
 
     # -- when to look again ---------------------------------------------------------------------------
 
     async def next_due(self, who: Who) -> int | None:
-        await trio.lowlevel.checkpoint()
+        await self._pause()
         with self._lock:
             return ownership.next_due(self._state, who)
 
@@ -249,7 +252,7 @@ class MemoryStore:
             with trio.move_on_after(seconds):
                 await changed.wait()
         else:
-            await trio.lowlevel.checkpoint()
+            await self._pause()
         self._seen[task] = self._changes
 
     def _announce(self) -> None:
