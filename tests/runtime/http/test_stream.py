@@ -52,12 +52,13 @@ class Reader:
         return {"type": "http.disconnect"}
 
     async def until(self, found: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first message of a kind, as soon as it is there."""
-        while True:
-            for message in self.messages:
-                if found(message):
-                    return message
-            await self._more.wait()
+        """The first message of a kind, as soon as it is there; half a minute is for ever."""
+        with trio.fail_after(30):
+            while True:
+                for message in self.messages:
+                    if found(message):
+                        return message
+                await self._more.wait()
 
     async def read(self, served: Any, last: int | None = None) -> None:
         headers = [(b"host", b"localhost")] + ([(b"last-event-id", str(last).encode())] if last is not None else [])
