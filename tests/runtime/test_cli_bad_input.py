@@ -138,7 +138,6 @@ def test_a_database_that_may_only_be_read(ask: Ask, command: str) -> None:
         ("--auth-token short", "auth_tokens: a key of 5 characters is refused"),
         ("--port 0 --port 0", "Option '--port' is there twice; say it once."),
         ("--prot 0", "No such option"),
-        ("good.py", "its app is called 'shop', like that of TARGET good.py"),
     ],
 )
 def test_options_that_cannot_be(ask: Ask, command: str, arguments: str, message: str) -> None:
@@ -169,10 +168,12 @@ def test_a_server_with_a_name_needs_a_token(ask: Ask, monkeypatch: pytest.Monkey
     refused(ask("server --port 0 good.py"), "FLOWGEN_HOSTS lets whoever can call flows.example.org in")
 
 
-def test_two_apps_of_one_name(ask: Ask) -> None:
+@pytest.mark.parametrize("command", ENGINES)
+@pytest.mark.parametrize("other", ["good.py", "other.py"])
+def test_two_apps_of_one_name(ask: Ask, command: str, other: str) -> None:
     """Names are what keeps their runs apart."""
     Path("other.py").write_text(GOOD)
-    refused(ask("server --port 0 good.py other.py"), "its app is called 'shop', like that of TARGET good.py")
+    refused(ask(command, "good.py", other), "its app is called 'shop', like that of TARGET good.py")
 
 
 @pytest.mark.parametrize(
