@@ -12,10 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import trio
+
 from ..runtime.store import Claims, Committed, Extended, Lease, Refused, Who
 from ..runtime.stores.memory import MemoryStore
 from ..transition import Transition
 from .world import Life, World
+
+_TURNS_BEFORE_EVENTS = 2
+"""So what an event began, such as a claim, comes before the next event of the same moment: first come, first served."""
 
 
 async def _go_on() -> None:
@@ -33,6 +38,9 @@ class QuietStore(MemoryStore):
         self._world = world
 
     async def commit(self, transition: Transition) -> Committed:
+        if transition.accept:
+            for _ in range(_TURNS_BEFORE_EVENTS):
+                await trio.lowlevel.checkpoint()
         try:
             committed = self._commit(transition)
         except Refused as refused:
