@@ -19,8 +19,7 @@ from ..runtime.stores.memory import MemoryStore
 from ..transition import Transition
 from .world import Life, World
 
-_TURNS_BEFORE_EVENTS = 2
-"""So what an event began, such as a claim, comes before the next event of the same moment: first come, first served."""
+_TURNS = 2
 
 
 async def _go_on() -> None:
@@ -37,10 +36,15 @@ class QuietStore(MemoryStore):
         self.life: Life | None = None
         self._world = world
 
+    async def give_way(self) -> None:
+        """Let others have a turn, so that what an event began, such as a claim, comes before the next one's commit.
+
+        It is for the client, before it asks: between what an engine reads and what it commits nobody comes in.
+        """
+        for _ in range(_TURNS):
+            await trio.lowlevel.checkpoint()
+
     async def commit(self, transition: Transition) -> Committed:
-        if transition.accept:
-            for _ in range(_TURNS_BEFORE_EVENTS):
-                await trio.lowlevel.checkpoint()
         try:
             committed = self._commit(transition)
         except Refused as refused:

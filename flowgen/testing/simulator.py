@@ -167,6 +167,8 @@ class Simulation:
         """The engines that are up; waits until there is one."""
         while not self._engines:
             await self._opened.wait()
+        if isinstance(self._store, QuietStore):
+            await self._store.give_way()
         return list(self._engines.values())
 
     async def _work(self, worker: str, nursery: trio.Nursery) -> None:
