@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from flowgen import All, App, Event, Invoke, OnEvent, Run, Sleep
-from flowgen.errors import DefinitionError, InvalidInput
+from flowgen.errors import DefinitionError, InvalidInput, RunFailed
 from flowgen.runtime import Engine, open_engine
 from flowgen.runtime import listing as listing_module
 from flowgen.runtime.search import LOOKED_AT, Sieve
@@ -44,10 +44,8 @@ async def shop(totals: list[int]) -> AsyncIterator[tuple[Engine, list[str]]]:
             (event,) = await engine.send(Event("order/placed", {"total": total, "who": {"name": f"Ann{total}"}}))
             runs += await engine.started(event)
         for run in runs:
-            try:
+            with suppress(RunFailed):
                 await engine.result(run)
-            except Exception as error:
-                assert "money" in str(error)
         yield engine, runs
 
 
