@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flowgen import App
 from flowgen.flow_control import Concurrency, Priority, RateLimit, Singleton, Throttle, Timeouts
-from flowgen.runtime.stores import SqliteStore
+from flowgen.runtime.stores import MemoryStore, SqliteStore
 from flowgen.testing import Faults
 from tests.flow.scenes import at, go, played, runs, scene
 
@@ -98,7 +98,7 @@ def test_sqlite_and_memory_decide_alike(tmp_path_factory: Any, case: Case, seed:
     """Without faults, with one worker: to the second."""
     file: Path = tmp_path_factory.mktemp("store") / "flowgen.db"
     app = case.app
-    memory = played(app, events(works), seed=seed)
+    memory = played(app, events(works), seed=seed, store=MemoryStore)
     sqlite = played(app, events(works), seed=seed, store=lambda clock: SqliteStore(file, clock, inline=True))
     assert outcome(sqlite) == outcome(memory)
 
