@@ -176,7 +176,6 @@ BUGS = (
         'progress.stored == "parked"',
         "a release with unread mail is due now",
         "a release sees the mail of its own commit",
-        "no wake up is lost",
         "an event meets a wait orrroo",
     ),
     bug(

@@ -27,6 +27,7 @@ from ...history import Started
 from ...transition import Transition
 from ..engine import Engine
 from ..store import TAIL, Committed
+from .faults import ReaderGone
 from .narrator import Line, Note, Tone, heard_of, narrate, note_on, started_by
 from .output import SHORT_ID, escaped, printable, short_id
 
@@ -110,13 +111,19 @@ class Feed:
     # -- telling ----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Tell what happens, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._look)
-            while True:
-                await self._wake.wait()
-                self._wake = trio.Event()
-                await self._tell()
+        """Tell what happens, until cancelled. Raises `ReaderGone`."""
+        gone = False
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._look)
+                while True:
+                    await self._wake.wait()
+                    self._wake = trio.Event()
+                    await self._tell()
+        except* ReaderGone:
+            gone = True
+        if gone:
+            raise ReaderGone
 
     async def _look(self) -> None:
         """Look at the newest events whenever the store has changed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
@@ -241,12 +241,18 @@ async def test_a_signed_request_needs_no_token() -> None:
 
 
 @pytest.mark.parametrize(
-    "auth", [Signing(OTHER), Signing(at=int(time.time()) - 2 * WINDOW), Signing(at=int(time.time()) + 2 * WINDOW)]
+    "make",
+    [
+        lambda now: Signing(OTHER),
+        lambda now: Signing(at=now - 2 * WINDOW),
+        lambda now: Signing(at=now + 2 * WINDOW),
+    ],
+    ids=["another key", "too old", "from the future"],
 )
-async def test_one_that_is_not_good_opens_nothing(auth: Signing) -> None:
+async def test_one_that_is_not_good_opens_nothing(make: Callable[[int], Signing]) -> None:
     """Nor does it with a good token beside it: whoever signs means to be known."""
     async with locked() as (_, client):
-        client.auth = auth
+        client.auth = make(int(time.time()))
         for headers in ({}, {"authorization": f"Bearer {TOKEN}"}):
             response = await client.get("/v1/runs", headers=headers)
             assert (response.status_code, code_of(response)) == (401, "bad_signature")
