@@ -95,14 +95,7 @@ def check_workflow(
 
         check_workflow(fulfil, data=st.builds(OrderPlaced))()     # the built-in properties alone
     """
-    if not isinstance(workflow, Workflow):
-        raise DefinitionError(f"check_workflow({shown(workflow)}): it takes a workflow, made with @app.workflow")
-    for name, strategy in {"data": data, "events": events, "faults": faults}.items():
-        if strategy is not None and not isinstance(strategy, st.SearchStrategy):
-            raise DefinitionError(
-                f"check_workflow({name}={shown(strategy)}): it takes a strategy of hypothesis; "
-                f"for one value, say st.just({shown(strategy)})"
-            )
+    _check_arguments(workflow, data=data, events=events, faults=faults)
     own = app or app_of(workflow)
     check = Check(
         workflow=workflow,
@@ -127,6 +120,18 @@ def check_workflow(
     checked.__name__ = checked.__qualname__ = f"check_{workflow.fn.__name__}"
     checked.__doc__ = f"Check {workflow.id}, or with `def test_x(trace)` make a test of it."
     return checked
+
+
+def _check_arguments(workflow: object, **strategies: object) -> None:
+    """Refuse what is no workflow, and values where strategies belong."""
+    if not isinstance(workflow, Workflow):
+        raise DefinitionError(f"check_workflow({shown(workflow)}): it takes a workflow, made with @app.workflow")
+    for name, strategy in strategies.items():
+        if strategy is not None and not isinstance(strategy, st.SearchStrategy):
+            raise DefinitionError(
+                f"check_workflow({name}={shown(strategy)}): it takes a strategy of hypothesis; "
+                f"for one value, say st.just({shown(strategy)})"
+            )
 
 
 def _no_assertion(trace: Trace) -> None:
