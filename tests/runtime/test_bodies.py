@@ -138,8 +138,10 @@ async def test_the_time_of_a_step_begins_when_it_has_a_thread() -> None:
     """Waiting for a thread under load is not the step's fault."""
     app = App("queue", retries=0)
     gate = threading.Event()
+    held = threading.Semaphore(0)
 
     def hold() -> None:
+        held.release()
         gate.wait(30)
 
     def quick() -> str:
@@ -151,16 +153,18 @@ async def test_the_time_of_a_step_begins_when_it_has_a_thread() -> None:
 
     @app.workflow
     def queued(ctx: Context[Data]) -> Steps[str]:
-        return (yield from Run("quick", quick).options(timeout="300ms"))
+        return (yield from Run("quick", quick).options(timeout="1s"))
 
     with trio.fail_after(30):
         async with open_engine(app) as engine:
             try:
                 for _ in range(64):
                     await engine.start(holding)
+                for _ in range(64):
+                    assert await trio.to_thread.run_sync(held.acquire, True, 20)
                 run = await engine.start(queued)
                 with pytest.raises(TimeoutError):
-                    await engine.result(run, timeout="700ms")
+                    await engine.result(run, timeout="1500ms")
             finally:
                 gate.set()
             assert await engine.result(run) == "quick"

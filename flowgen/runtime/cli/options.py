@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from ...duration import MAX_SPAN, parse_duration
-from ...errors import DefinitionError, InvalidInput
+from ...errors import DefinitionError
+from ..strict_json import BadJson, parse
 from .faults import Fault
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,23 +87,15 @@ def data_option(command: F) -> F:
 
 
 def parse_data(text: str) -> Any:
-    """The JSON value of `--data`; a fault that says where it stops being JSON.
-
-    Raises `InvalidInput` for a key that one object has twice: which of its values was meant is not for us to say.
-    """
+    """The JSON value of `--data`, read as a stranger's is; a fault that says where it stops being JSON."""
     what = "--data"
     if text == "-":
         what, text = "standard input", _standard_input()
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=partial(_object, what))
-    except json.JSONDecodeError as error:
-        near = text[max(0, error.pos - _NEAR) : error.pos + _NEAR]
-        place = f"line {error.lineno}, column {error.colno}"
-        raise Fault("invalid_json", f"{what} is not JSON: {error.msg} at {place}, near {near!r}") from None
-    except RecursionError:
-        raise Fault("invalid_json", f"{what} is nested too deeply") from None
-    except ValueError as error:
-        raise Fault("invalid_json", f"{what} is not JSON: {error}") from None
+        return parse(text.encode(errors="surrogatepass"), what)
+    except BadJson as bad:
+        near = "" if bad.at is None else f", near {text[max(0, bad.at - _NEAR) : bad.at + _NEAR]!r}"
+        raise Fault("invalid_json", bad.message + near) from None
 
 
 def parse_time(option: str, text: str | None) -> datetime | None:
@@ -121,19 +112,6 @@ def parse_time(option: str, text: str | None) -> datetime | None:
         message = f'{option} {text}: write a time such as 2026-01-31T08:00:00+01:00, or how long ago, such as "7d"'
         raise Fault("usage", message) from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _object(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in made if keys.count(key) > 1)
-        raise InvalidInput(f"{what}: the key {twice!r:.100} is there twice in one object; say it once")
-    return made
 
 
 def _standard_input() -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from ..strict_json import parse
 from .problems import Problem
-from .strict_json import parse
 
 
 async def read_json(request: Request, limit: int) -> Any:

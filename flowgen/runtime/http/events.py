@@ -16,9 +16,9 @@ from ...errors import DefinitionError, InvalidInput
 from ...events import Event, check_sendable
 from ..documents import accepted_document, page_document, run_document
 from ..engine import MAX_BATCH
+from ..strict_json import pointed
 from .problems import Flaw, Problem
 from .routes import LIMIT, LONGEST_PAGE, Call, answer
-from .strict_json import pointed
 
 _FIELDS: Final = {"name", "data", "id", "ts"}
 ERA: Final = (315_532_800_000, 4_102_444_800_000)

@@ -25,8 +25,8 @@ from ...errors import (
     UnserializableError,
     WrongState,
 )
+from ..strict_json import BadJson
 from .bridge import EngineClosed
-from .strict_json import BadJson
 
 log = logging.getLogger("flowgen.http")
 

@@ -14,6 +14,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..strict_json import parse
 from .access import check_event_key
 from .bodies import read_bytes
 from .events import read_events
@@ -21,7 +22,6 @@ from .guard import ROUTE
 from .problems import problem_of
 from .service import Service
 from .signatures import HEADER
-from .strict_json import parse
 
 PATH: Final = "/e/{key}"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flowgen.runtime.http import strict_json
-from flowgen.runtime.http.strict_json import MAX_DEPTH, BadJson, parse
+from flowgen.runtime import strict_json
+from flowgen.runtime.strict_json import MAX_DEPTH, BadJson, parse
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 VALUES: st.SearchStrategy[Any] = st.recursive(

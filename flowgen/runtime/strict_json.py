@@ -29,51 +29,53 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class BadJson(ValueError):
-    """A text that is no JSON as it is read here. `code` is for programs, `path` a JSON pointer to the culprit."""
+    """A text that is no JSON as it is read here. `code` is for programs, `path` a JSON pointer to the culprit.
 
-    def __init__(self, code: str, message: str, path: str = "") -> None:
+    `at` is the character at which it stops being JSON, where it does.
+    """
+
+    def __init__(self, code: str, message: str, path: str = "", at: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.path = path
+        self.at = at
 
 
-def parse(body: bytes) -> Any:
-    """The value of a JSON text in UTF-8. Raises `BadJson`."""
-    text = _text(body)
-    _check_depth(body)
+def parse(body: bytes, what: str = "the body") -> Any:
+    """The value of a JSON text in UTF-8; `what` it is, for messages. Raises `BadJson`."""
+    text = _text(body, what)
+    _check_depth(body, what)
     try:
         value = _DECODER.decode(text)
-    except BadJson:
-        raise
+    except BadJson as bad:
+        raise BadJson(bad.code, f"{what}: {bad.message}") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise BadJson("invalid_json", f"the body is not JSON: {error.msg} at {place}") from None
+        raise BadJson("invalid_json", f"{what} is not JSON: {error.msg} at {place}", at=error.pos) from None
     except ValueError:
-        raise BadJson("number_out_of_range", f"a number has more than {_MAX_DIGITS} digits") from None
+        raise BadJson("number_out_of_range", f"{what}: a number has more than {_MAX_DIGITS} digits") from None
     if _SUSPICIOUS.search(body):
         for path, found in _texts(value, ""):
-            _check_text(path, found)
+            _check_text(path, found, what)
     return value
 
 
-def _text(body: bytes) -> str:
+def _text(body: bytes, what: str) -> str:
     if not body.strip():
-        raise BadJson("invalid_json", "the body is empty: send a JSON document")
+        raise BadJson("invalid_json", f"{what} is empty: send a JSON document")
     if body.startswith(b"\xef\xbb\xbf"):
-        raise BadJson("invalid_json", "the body begins with a byte order mark: send plain UTF-8")
+        raise BadJson("invalid_json", f"{what} begins with a byte order mark: send plain UTF-8")
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        raise BadJson(
-            "invalid_json", f"the body is not UTF-8: byte {error.start} is {body[error.start]:#04x}"
-        ) from None
+        raise BadJson("invalid_json", f"{what} is not UTF-8: byte {error.start} is {body[error.start]:#04x}") from None
     if "\0" in text:
-        raise BadJson("invalid_json", "the body holds NUL bytes: send it as UTF-8")
+        raise BadJson("invalid_json", f"{what} holds NUL bytes: send it as UTF-8")
     return text
 
 
-def _check_depth(body: bytes) -> None:
+def _check_depth(body: bytes, what: str) -> None:
     """Before it is read: a text that is nested too deeply would end Python's stack."""
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
@@ -81,7 +83,7 @@ def _check_depth(body: bytes) -> None:
     for bracket in _outside_of_strings(body):
         depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
-            raise BadJson("too_deep", f"the body is nested more than {MAX_DEPTH} levels deep")
+            raise BadJson("too_deep", f"{what} is nested too deeply: more than {MAX_DEPTH} levels")
 
 
 def _outside_of_strings(body: bytes) -> bytes:
@@ -132,11 +134,12 @@ def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
                 yield from _texts(item, f"{path}/{pointed(key)}")
 
 
-def _check_text(path: str, text: str) -> None:
+def _check_text(path: str, text: str, what: str) -> None:
+    place = f"{what}: the text at {path or '/'}"
     if "\0" in text:
-        raise BadJson("invalid_text", f"the text at {path or '/'} holds the character NUL, which cannot be kept", path)
+        raise BadJson("invalid_text", f"{place} holds the character NUL, which cannot be kept", path)
     if _SURROGATE.search(text):
-        raise BadJson("invalid_text", f"the text at {path or '/'} holds half of a surrogate pair", path)
+        raise BadJson("invalid_text", f"{place} holds half of a surrogate pair", path)
 
 
 def pointed(key: str) -> str:
