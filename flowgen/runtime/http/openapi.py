@@ -23,9 +23,11 @@ _MEANS: Final = {
     403: "A page of another site sent this.",
     404: "There is no such thing.",
     409: "What is asked for does not go with the state of things.",
+    408: "The request took too long to come.",
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8, or is not said to be.",
     421: "The server is not known under this Host.",
+    431: "The request line and the headers are too large, or too many.",
     503: "Not just now: send it again a little later. Nothing was accepted.",
 }
 
@@ -94,7 +96,7 @@ def _answers(route: Route) -> dict[int, str]:
 
 def _around(route: Route) -> Iterable[int]:
     """What the server answers before, or instead of, a route."""
-    yield from (400, 403, 421, 503)
+    yield from (400, 403, 408, 421, 431, 503)
     if route.access is not Access.PUBLIC:
         yield 401
     if route.body:

@@ -26,6 +26,8 @@ from schemathesis.specs.openapi.checks import (
 from flowgen.runtime import start_engine
 from flowgen.runtime.http import Settings, http_app
 from flowgen.runtime.http.access import Access
+from flowgen.runtime.http.connection import connections_with
+from flowgen.runtime.http.limits import Limits
 from flowgen.runtime.http.openapi import document
 from flowgen.runtime.http.schemas import SCHEMAS, TEXTS
 from flowgen.runtime.http.table import TABLE
@@ -97,7 +99,12 @@ def url() -> Iterator[str]:
         for number in range(3):
             client.result(client.start("fulfil", {"number": number}, run_id=f"run-{number}"))
         config = uvicorn.Config(
-            http_app(app, client, settings=Settings()), port=0, log_level=logging.CRITICAL, lifespan="off", ws="none"
+            http_app(app, client, settings=Settings()),
+            http=connections_with(Limits()),
+            port=0,
+            log_level=logging.CRITICAL,
+            lifespan="off",
+            ws="none",
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
@@ -110,7 +117,7 @@ def url() -> Iterator[str]:
         thread.join()
 
 
-REFUSALS = ["400", "401", "403", "404", "405", "409", "413", "415", "421"]
+REFUSALS = ["400", "401", "403", "404", "405", "409", "413", "415", "421", "431"]
 config = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
 schema = schemathesis.openapi.from_dict(DESCRIPTION, config=config).exclude(path="/v1/stream")
 
