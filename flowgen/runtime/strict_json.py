@@ -42,10 +42,10 @@ class BadJson(ValueError):
         self.at = at
 
 
-def parse(body: bytes, what: str = "the body") -> Any:
+def parse(body: bytes, what: str = "the body", *, depth: int = MAX_DEPTH) -> Any:
     """The value of a JSON text in UTF-8; `what` it is, for messages. Raises `BadJson`."""
     text = _text(body, what)
-    _check_depth(body, what)
+    _check_depth(body, what, depth)
     try:
         value = _DECODER.decode(text)
     except BadJson as bad:
@@ -75,15 +75,15 @@ def _text(body: bytes, what: str) -> str:
     return text
 
 
-def _check_depth(body: bytes, what: str) -> None:
+def _check_depth(body: bytes, what: str, most: int) -> None:
     """Before it is read: a text that is nested too deeply would end Python's stack."""
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+    if body.count(b"[") + body.count(b"{") <= most:
         return
     depth = 0
     for bracket in _outside_of_strings(body):
         depth += 1 if bracket in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise BadJson("too_deep", f"{what} is nested too deeply: more than {MAX_DEPTH} levels")
+        if depth > most:
+            raise BadJson("too_deep", f"{what} is nested too deeply: more than {most} levels")
 
 
 def _outside_of_strings(body: bytes) -> bytes:
