@@ -10,9 +10,11 @@ Both ends need the same nouns, and each has a module:
 `memo`              a run's history as the memo and stack of a call
 `errors`            an error on the wire (`UserError`), and our `Failure`
 `events`            events as they are on the wire, and ours
-`registration`      what an app says of itself and its functions
+`registration`      what an app says of itself and its functions, read: `flow_options` reads and writes their options
+`announcement`      what our own apps say; `own` what they say beyond the protocol
 `introspection`     what an app says when it is asked
 `signatures`        who has signed a request; `canonical`: the bytes that are signed
+`native`            what both ends add where both are flowgen
 `headers`           the names of headers
 `reading`           objects that a stranger sent, and the errors of this package
 ==================  =====================================================================

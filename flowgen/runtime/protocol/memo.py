@@ -21,7 +21,7 @@ from typing import Final
 import attrs
 import msgspec
 
-from ...history import OUTCOMES, Outcome, Record, Requested, SignalTerms, StepFailed, effective
+from ...history import OUTCOMES, Outcome, Record, Requested, SignalTerms, StepFailed, Terms, effective
 from ...outcome import NULL, Failure, Json
 from .errors import UserError, error_of, error_to_json
 from .events import matched_to_wire
@@ -68,8 +68,8 @@ def memo_of_history(history: Iterable[Record]) -> Memo:
     return memo
 
 
-def memo_of(outcome: Outcome, signal: SignalTerms | None = None) -> Json:
-    """The memo of one outcome; `signal` are the terms of the request, for a wait for a signal."""
+def memo_of(outcome: Outcome, terms: Terms | None = None) -> Json:
+    """The memo of one outcome; `terms` are those of its request, which a wait for a signal needs."""
     if isinstance(outcome, StepFailed):
         return Json(_ENCODE({"error": error_to_json(_error(outcome.kind, outcome.failure))}))
     match outcome.kind:
@@ -77,10 +77,10 @@ def memo_of(outcome: Outcome, signal: SignalTerms | None = None) -> Json:
             return NULL
         case "wait":
             return Json(_ENCODE(matched_to_wire(outcome.value)))
-        case "signal" if signal is not None:
-            if bytes(outcome.value) == b"null" and outcome.at >= signal.expires_at:
+        case "signal" if isinstance(terms, SignalTerms):
+            if bytes(outcome.value) == b"null" and outcome.at >= terms.expires_at:
                 return NULL
-            return Json(_ENCODE({"data": {"signal": signal.signal, "data": outcome.value}}))
+            return Json(_ENCODE({"data": {"signal": terms.signal, "data": outcome.value}}))
         case _:
             return Json(b'{"data":' + bytes(outcome.value) + b"}")
 

@@ -89,8 +89,8 @@ class Members:
         raise self._error(self.at(name), reason)
 
     def at(self, name: str) -> str:
-        """Where a member stands."""
-        return f"{self.place}.{name}" if self.place else name
+        """Where a member stands; without a name, where the object does."""
+        return f"{self.place}.{name}" if self.place and name else self.place or name
 
     def has(self, name: str) -> bool:
         """Whether a member is there, be it null."""
