@@ -106,6 +106,7 @@ def _handler(row: RunRow, facts: Facts) -> Any:
 def _data(row: RunRow, trigger: AcceptedEvent | None, ended: Ended) -> dict[str, Any]:
     """The data of an internal event: which run, what had started it, and how it ended."""
     data: dict[str, Any] = {
+        "app": row.app,
         "workflow_id": row.workflow,
         "run_id": row.id,
         "event": event_document(trigger) if trigger is not None else None,

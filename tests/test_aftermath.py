@@ -58,6 +58,7 @@ def test_a_failure_starts_its_handler_with_all_there_is_to_know() -> None:
             "ops",
             "handler",
             {
+                "app": "shop",
                 "workflow_id": "work",
                 "run_id": "run1",
                 "event": {"name": "go", "data": {"n": 1}, "id": "event1", "ts": START // 1000},
