@@ -32,6 +32,7 @@ from typing import Any, ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from .limits import Limits
+from .together import Together
 
 
 class Phase(Enum):
@@ -88,7 +89,7 @@ class Connection(HttpToolsProtocol):
     # -- phases -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(Together(transport, self.loop.call_soon))
         _notice_dead_peers(transport.get_extra_info("socket"), self.limits)
         if len(self.connections) > self.limits.connections:
             self._refuse(*_TOO_MANY)
