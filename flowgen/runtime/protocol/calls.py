@@ -45,6 +45,7 @@ VERSION: Final = 2
 UNKNOWN_VERSION: Final = -1
 """The request version of a run that no app has answered yet."""
 
+_ASIDE: Final = frozenset({"fnId", "stepId", "deployId", "probe"})
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 
@@ -153,9 +154,12 @@ def _texts(members: Members, name: str) -> tuple[str, ...]:
 
 
 def call_url(url: str, fn_id: str, step: str = DISCOVERY) -> str:
-    """Where a call goes: the URL that a function has registered, aimed at a step by its hash, or at none."""
+    """Where a call goes: the URL that a function has registered, aimed at a step by its hash, or at none.
+
+    What an SDK has put there to tell one registration from the next (`deployId`) is left out.
+    """
     parts = urlsplit(url)
-    query = [(key, value) for key, value in parse_qsl(parts.query, True) if key not in ("fnId", "stepId")]
+    query = [(key, value) for key, value in parse_qsl(parts.query, True) if key not in _ASIDE]
     return urlunsplit(parts._replace(query=urlencode([*query, ("fnId", fn_id), ("stepId", step)]), fragment=""))
 
 

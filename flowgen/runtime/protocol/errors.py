@@ -43,7 +43,7 @@ def read_error(value: Any, causes: int = _CAUSES) -> UserError:
     data = members.get("data")
     return UserError(
         name=_text(members.get("name")) or _UNNAMED,
-        message=_text(members.get("message")),
+        message=_text(members.get("message")) or _text(members.get("error")),
         stack=_text(members.get("stack")),
         data=None if data is None else encoded(data),
         cause=None if cause is None or causes == 0 else read_error(cause, causes - 1),

@@ -28,6 +28,7 @@ from ...retry import DEFAULT_RETRIES, MAX_RETRIES
 from ...triggers import OnCron, OnEvent
 from ...workflow import DEFAULT_MAX_STEPS, Changes, Definition, ScheduleDefinition, TriggerDefinition
 from . import events
+from .calls import call_url
 from .flow_options import policies_of
 from .headers import is_flowgen
 from .own import OwnOptions, read_own
@@ -50,6 +51,9 @@ _VOLATILE: Final = frozenset(
     {"featureobservations", "idempotencykey", "deployid", "deploytype", "headers", "inspection"}
 )
 """Members that say nothing of the app."""
+
+_DEPLOY: Final = re.compile(rb'deployId=[^&"#\\]*&?')
+"""In the URLs of functions: it is another one each time."""
 
 _HANDLES: Final = re.compile(r"event\.data\.function_id == '([^']*)'")
 
@@ -120,7 +124,7 @@ def parse_registration(body: bytes) -> RemoteApp:
 def fingerprint(document: Mapping[str, Any]) -> str:
     """What is the same for two registrations that say the same of an app."""
     lasting = {key.lower(): value for key, value in document.items() if key.lower() not in _VOLATILE}
-    return sha256(_SORTED(lasting)).hexdigest()
+    return sha256(_DEPLOY.sub(b"", _SORTED(lasting))).hexdigest()
 
 
 def _sdk(said: Members) -> str:
@@ -161,7 +165,7 @@ def _function(said: Members, id: str, app: str, url: str, handlers: Mapping[str,
         id=id,
         slug=slug,
         name=said.text("name") or id,
-        url=target,
+        url=call_url(target, slug),
         retries=_retries(said, step),
         definition=options.definition,
         max_steps=options.max_steps,

@@ -17,10 +17,16 @@ import attrs
 from ...duration import DAY, MAX_DURATION, SECOND, instant, parse_duration
 from ...errors import DefinitionError
 from .ops import Op, Opcode
-from .reading import BadResponse, Members, shown
+from .reading import BadResponse, Members, encoded, shown
 
 INVOKE_TIMEOUT: Final = 365 * DAY
 """How long an invoke waits that says nothing of it."""
+
+PROVIDERS: Final[Mapping[str, str]] = {
+    "openai-chat": "https://api.openai.com/v1/chat/completions",
+    "anthropic": "https://api.anthropic.com/v1/messages",
+}
+"""Where the models of a format are, if an op does not say it."""
 
 
 @attrs.frozen
@@ -66,7 +72,7 @@ class InvokeFunction:
 
 @attrs.frozen
 class Fetch:
-    """Send an HTTP request on behalf of the app. `body` is text, or None."""
+    """Send an HTTP request on behalf of the app. `body` is text (JSON, if it was none), or None."""
 
     url: str
     method: str
@@ -126,12 +132,13 @@ def terms_of(op: Op, now: int) -> Terms | None:
             return InvokeFunction(opts.needed_text("function_id"), data, _timeout(opts, "timeout", now, INVOKE_TIMEOUT))
         case Opcode.GATEWAY:
             body = opts.any("body")
-            text = None if body is None else opts.text("body", longest=2**24)
+            text = body if body is None or isinstance(body, str) else bytes(encoded(body)).decode()
             return Fetch(opts.needed_text("url"), opts.text("method") or "GET", _texts(opts, "headers"), text)
         case Opcode.AI_GATEWAY:
+            format = opts.needed_text("format")
             return Infer(
-                url=opts.needed_text("url"),
-                format=opts.needed_text("format"),
+                url=opts.text("url") or PROVIDERS.get(format) or opts.needed_text("url"),
+                format=format,
                 headers=_texts(opts, "headers"),
                 auth_key=opts.text("auth_key") or "",
                 body=opts.mapping("body"),
