@@ -18,6 +18,9 @@ a look at the clock for each request would cost more than parsing it.
 How long a request is must be beyond doubt, or a proxy in front and this server could take one request for two: so
 a transfer coding but `chunked` is refused, as is a body behind an `Upgrade`. Trailers are dropped.
 
+Requests that come before others are answered wait in memory, so there may be but a few (`ahead`): what comes behind
+them is not read, and the answer to the last of them ends the connection.
+
 What cannot be read as HTTP is answered like any refusal, as JSON, and the connection closed; within another
 answer it is only closed.
 """
@@ -70,6 +73,7 @@ _LENGTHS: Final = frozenset((b"content-length", b"transfer-encoding"))
 _MALFORMED: Final = (400, "malformed_request", "this is not HTTP as it is spoken here")
 _TOO_LARGE: Final = (431, "headers_too_large", "the request line and the headers are too large, or too many")
 _TOO_MANY: Final = (503, "busy", "too many connections are open: come again")
+_TOO_FAR_AHEAD: Final = (429, "too_many_requests", "too many requests were sent before the first was answered")
 
 
 class Connection(HttpToolsProtocol):
@@ -112,6 +116,9 @@ class Connection(HttpToolsProtocol):
             self._refusal = _TOO_LARGE
             raise _Refused
         if self._is_ambiguous():
+            raise _Refused
+        if len(self.pipeline) >= limits.ahead:
+            self._refusal = _TOO_FAR_AHEAD
             raise _Refused
         self._phase, self._moved = _BODY, True
         super().on_headers_complete()
@@ -191,7 +198,10 @@ class Connection(HttpToolsProtocol):
         return None if cycle is None or cycle.response_complete else cycle
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(*self._refusal)
+        if self._refusal is _TOO_FAR_AHEAD:
+            self._phase, self.cycle.keep_alive = _WORK, False
+        else:
+            self._refuse(*self._refusal)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         """Answer with a refusal of the form that all have, and close; only close if an answer is on its way."""

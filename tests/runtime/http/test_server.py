@@ -372,6 +372,15 @@ async def test_requests_in_a_pipeline_are_answered_in_their_order() -> None:
         assert places == sorted(places)
 
 
+async def test_requests_far_ahead_of_their_answers_are_not_taken() -> None:
+    """They would wait in memory: so many are answered as are allowed, and the last answer says that it is the last."""
+    async with served(attrs.evolve(IMPATIENT, ahead=3)) as (site, port):
+        client = await saying(port, b"".join(get(f"/{number}") for number in range(5_000)))
+        heard = await to_the_end(client)
+        assert heard.count(b"HTTP/1.1 200") == 4 == len(site.left)
+        assert b"connection: close" in heard.rpartition(b"HTTP/1.1 200")[2]
+
+
 async def test_garbage_behind_a_request_is_not_answered_in_its_place() -> None:
     """A refusal would be read as the answer to the request that is in hand: the connection is only closed."""
     async with served() as (site, port):
