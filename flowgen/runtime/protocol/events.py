@@ -56,7 +56,7 @@ def function_id(app: str, id: str) -> str:
 
 
 def to_wire(event: AcceptedEvent, app: str = "") -> dict[str, Any]:
-    """The document of one of our events on the wire. `app` is whose run has ended, where one did."""
+    """The document of one of our events on the wire. `app` is whose run has ended, where the event does not say it."""
     data = decode(event.data)
     name = _THERE.get(event.name, event.name)
     if event.name in _ENDS:
@@ -72,10 +72,13 @@ def to_wire(event: AcceptedEvent, app: str = "") -> dict[str, Any]:
     }
 
 
-def from_wire(document: Any, now: int, place: str = "event", error: type[ProtocolError] = BadEvent) -> AcceptedEvent:
+def from_wire(
+    document: Any, now: int, place: str = "event", error: type[ProtocolError] = BadEvent, *, app: str = ""
+) -> AcceptedEvent:
     """One of our events from its document on the wire, as if it had been accepted at `now` (microseconds).
 
-    Raises `error` with the place for what is none.
+    `app` is the app that gets it: the functions of that app are known by their ids. Raises `error` with the place for
+    what is none.
     """
     members = Members(document, place, error)
     name = members.needed_text("name", longest=512)
@@ -85,7 +88,7 @@ def from_wire(document: Any, now: int, place: str = "event", error: type[Protoco
     data: Any = members.mapping("data")
     here = _HERE.get(name, name)
     if here in _ENDS:
-        data = _end_here(data)
+        data = _end_here(data, app)
     elif here == TICK:
         data = {"cron": data.get("cron", ""), "tick": data.get("scheduledAt", ""), "workflow_id": ""}
     id = members.text("id", "", longest=512) or ""
@@ -106,11 +109,11 @@ def matched_to_wire(value: msgspec.Raw) -> dict[str, Any] | None:
     return None if event is None else to_wire(event)
 
 
-def _end_there(data: dict[str, Any], app: str) -> dict[str, Any]:
+def _end_there(data: dict[str, Any], default: str) -> dict[str, Any]:
     """The data of a run's end, on the wire."""
-    event = data.get("event")
+    event, app, id = data.get("event"), data.get("app", default), data.get("workflow_id", "")
     there: dict[str, Any] = {
-        "function_id": function_id(data.get("app", app), data.get("workflow_id", "")),
+        "function_id": function_id(app, id) if app else id,
         "run_id": data.get("run_id", ""),
         "event": event,
         "events": [] if event is None else [event],
@@ -132,10 +135,14 @@ def _error_there(error: Mapping[str, Any]) -> dict[str, Any]:
     return there | ({"cause": _error_there(cause)} if isinstance(cause, dict) else {})
 
 
-def _end_here(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data of a run's end, as we have it. Whose function it was stays in one name."""
+def _end_here(data: Mapping[str, Any], app: str) -> dict[str, Any]:
+    """The data of a run's end, as we have it. A function of another app keeps the name that it has on the wire."""
+    name = data.get("function_id")
+    id = name if isinstance(name, str) else ""
+    own = id.startswith(f"{app}-")
     here: dict[str, Any] = {
-        "workflow_id": data.get("function_id", ""),
+        "app": app if own else "",
+        "workflow_id": id.removeprefix(f"{app}-") if own else id,
         "run_id": data.get("run_id", ""),
         "event": data.get("event"),
     }

@@ -110,7 +110,7 @@ class Op:
 
 
 def parse_ops(value: Any, place: str = "", error: type[ProtocolError] = BadResponse) -> tuple[Op, ...]:
-    """The ops of a JSON value: a list, or one alone. Raises `error` with the place of what cannot be read."""
+    """The ops of a value that `read_json` gave: a list, or one alone. Raises `error` with the place of what is none."""
     items = value if isinstance(value, list) else [value]
     if len(items) > MAX_OPS:
         raise error(place or "the answer", f"has {len(items):,} ops; at most {MAX_OPS:,} are accepted")
