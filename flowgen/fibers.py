@@ -22,7 +22,7 @@ Refuses to know: records, fingerprints, and why a step came back with what.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from inspect import GEN_CREATED, getgeneratorstate
 from typing import Any, Final
 
@@ -170,6 +170,12 @@ class Fibers:
                 return step_id
             function(*arguments)
         return None
+
+    def asked(self) -> Iterator[str]:
+        """The ids of all steps that the body has asked for, whatever has become of them."""
+        for base, count in self._counts.items():
+            yield base
+            yield from (f"{base}:{occurrence}" for occurrence in range(1, count))
 
     # -- fibers and steps -------------------------------------------------------------------------
 

@@ -44,6 +44,15 @@ def is_id(text: str) -> bool:
     return len(text) == _TIME_LENGTH + _REST_LENGTH and not text.strip(_ALPHABET)
 
 
+def time_of(id: str) -> int:
+    """The microseconds since the epoch at which what has this id was made, to the millisecond."""
+    assert is_id(id), f"{id!r} is no id"
+    milliseconds = 0
+    for digit in id[:_TIME_LENGTH]:
+        milliseconds = milliseconds << 5 | _ALPHABET.index(digit)
+    return milliseconds * 1_000
+
+
 def _base32(number: int, length: int) -> str:
     """The last `length` (even) digits of a number in Crockford's base 32, two at a time."""
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * (length - 2), -1, -10)])

@@ -17,7 +17,7 @@ a store is, and what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -149,6 +149,10 @@ class Interpreter:
         abandoned = list(self.abandoned)
         self.abandoned.clear()
         return abandoned
+
+    def asked(self) -> Iterator[str]:
+        """The ids of all steps that the body has asked for, whatever has become of them."""
+        return self._fibers.asked()
 
     def looks_after(self, step: Step) -> int | None:
         """The position of the event that the previous occurrence of a `WaitFor` step returned."""

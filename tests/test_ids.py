@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgen.ids import ENTROPY_BYTES, derived_id, is_id, new_id, seed_of
+from flowgen.ids import ENTROPY_BYTES, derived_id, is_id, new_id, seed_of, time_of
 
 times = st.integers(0, 2**47 * 1000)
 entropy = st.binary(min_size=ENTROPY_BYTES, max_size=ENTROPY_BYTES)
@@ -20,6 +20,12 @@ def test_an_id_has_the_form_of_one(at: int, random: bytes) -> None:
     assert is_id(made)
     assert len(made) == 26
     assert not set(made) & set("ILOUilou")
+
+
+@given(times, entropy)
+def test_an_id_tells_when_it_was_made(at: int, random: bytes) -> None:
+    """To the millisecond."""
+    assert time_of(new_id(at, random)) == at // 1000 * 1000
 
 
 @given(times, times, entropy, entropy)

@@ -716,3 +716,18 @@ def test_encoded_results_are_those_of_encode() -> None:
 
     fed = Fed(body).ok("a")
     assert fed.end.data == encode(Order("7", 1.5), "x")  # type: ignore[union-attr]
+
+
+def test_every_step_that_was_asked_for_is_known() -> None:
+    """Those that are open, that are over and that were given up; also where replay never made them pending."""
+
+    def body(ctx: Context[Any]) -> Steps[None]:
+        yield Run("a", act)
+        yield Race(b=Run("b", act), c=Sleep("c", "1h"))
+        yield Run("a", act)
+
+    fed = Fed(body)
+    fed.ok("a")
+    fed.ok("b")
+    assert sorted(fed.interpreter.asked()) == ["a", "a:1", "b", "c"]
+    assert sorted(replay(fed.workflow, fed.history).asked()) == ["a", "a:1", "b", "c"]
