@@ -41,7 +41,7 @@ from .history import (
     StepSucceeded,
     WaitTerms,
 )
-from .outcome import NULL, Failure, Json, Raised, Returned
+from .outcome import NULL, Answered, Failure, Json, Raised, Returned
 from .owned import BodyEnded, Decision, EventFound, Input, LookedBack, Owned, TimePassed
 from .pen import Pen
 from .requests import Requests
@@ -194,12 +194,12 @@ class Draft:
 
     def _body_ended(self, item: BodyEnded) -> None:
         step = self._interpreter.pending.get(item.step)
-        if step is None:
-            return
         outcome = item.outcome
-        if type(outcome) is Returned:
+        if step is not None and type(outcome) is Returned:
             self._pen.succeed(step, outcome.data)
-        else:
+        elif type(outcome) is Answered:
+            outcome.record(item.step, item.luck, self._pen)
+        elif step is not None:
             assert isinstance(outcome, Raised)
             self._attempt_failed(step, outcome, item.luck)
 

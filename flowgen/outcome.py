@@ -7,7 +7,8 @@ where the exception was caught, so that it can be recorded, sent and compared.
 from __future__ import annotations
 
 import traceback
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import attrs
 import msgspec
@@ -70,6 +71,16 @@ class Raised:
 
 
 Outcome = Returned | Raised
+
+
+@attrs.define
+class Answered:
+    """A call of a function that is elsewhere came back. It may tell of several steps, and not of the one it was for.
+
+    `record(step, luck, pen)` writes what it means with the pen of a draft, for the step that the call was for.
+    """
+
+    record: Callable[[str, float, Any], None]
 
 
 _MESSAGE_LENGTH = 16_384

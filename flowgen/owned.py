@@ -6,15 +6,59 @@ is what a draft made of inputs: a transition to commit, then what to do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Protocol
+
 import attrs
 
 from .context import LogLine
+from .ends import BodyEnd
 from .events import AcceptedEvent
-from .interpreter import Interpreter
-from .outcome import Outcome
+from .history import Record, Requested
+from .outcome import Answered, Outcome
 from .runs import Mail, RunRow
 from .transition import Transition
 from .tree import Step
+from .workflow import Workflow
+
+
+class Lines(Protocol):
+    """What a body logs."""
+
+    def take_lines(self) -> list[LogLine]: ...
+
+
+class Body(Protocol):
+    """A run's body, fed with records: an `Interpreter`, or what stands here for a body that is elsewhere.
+
+    What each member means is said there.
+    """
+
+    workflow: Workflow[Any, Any]
+    life: int
+    pending: dict[str, Step]
+    fresh: dict[str, Step]
+    abandoned: list[Step]
+    cleaning: dict[str, int]
+
+    @property
+    def context(self) -> Lines: ...
+    @property
+    def end(self) -> BodyEnd | None: ...
+    @property
+    def cancelling(self) -> str | None: ...
+
+    def feed(self, record: Record) -> None: ...
+    def replay(self, history: Sequence[Record], aloud: bool = False) -> None: ...
+    def take_fresh(self) -> list[Step]: ...
+    def take_abandoned(self) -> list[Step]: ...
+    def looks_after(self, step: Step) -> int | None: ...
+    def unmet(self, step_id: str) -> Requested | None: ...
+    def take_leftovers(self) -> list[Requested]: ...
+    def seen(self) -> dict[str, int]: ...
+    def next_deadline(self) -> int | None: ...
+    def take_due(self, now: int) -> list[Step]: ...
+    def close(self) -> None: ...
 
 
 @attrs.define(eq=False)
@@ -28,7 +72,7 @@ class Owned:
 
     row: RunRow
     events: tuple[AcceptedEvent, ...]
-    interpreter: Interpreter
+    interpreter: Body
     position: int = 0
     last_at: int = 0
     drained: int = 0
@@ -50,10 +94,10 @@ class Owned:
 
 @attrs.define  # one a step
 class BodyEnded:
-    """The body of step `step` came back. `luck` in [0, 1) is the jitter of its back-off."""
+    """The body of step `step` came back, or the call for it. `luck` in [0, 1) is the jitter of its back-off."""
 
     step: str
-    outcome: Outcome
+    outcome: Outcome | Answered
     luck: float = 0.5
 
 

@@ -58,7 +58,7 @@ class Pen:
         self.interpreter.feed(record)
         self.records.append(record)
         if self.interpreter.abandoned:
-            self._give_up(self.interpreter.take_abandoned())
+            self.give_up(self.interpreter.take_abandoned())
 
     def succeed(self, step: Step, value: Json, position: int | None = None) -> None:
         """Record a step's value. One that does not fit its annotation is the step's failure."""
@@ -83,7 +83,7 @@ class Pen:
         self.owned.looked.pop(step_id, None)
         self.effect.close_waits.append(terms.wait)
 
-    def _give_up(self, steps: list[Step]) -> None:
+    def give_up(self, steps: list[Step]) -> None:
         """What abandoned steps hold in the store is let go of in the same commit."""
         self.abandoned.extend(steps)
         for step in steps:

@@ -106,6 +106,8 @@ def judge(workflow: Workflow[Any, Any] | None, run: RecordedRun) -> Judgement:
     """What becomes of a run on this code; None says that nobody has code for its workflow any more."""
     if workflow is None:
         return Judgement(_removed(run))
+    if workflow.declared is not None:  # what its app does nobody here can say
+        return Judgement(Same())
     judgement = _judge(workflow, run)
     if workflow.changes == "additive" and judgement.verdict == Same():
         strictly = _judge(attrs.evolve(workflow, changes="strict"), run).verdict

@@ -68,13 +68,35 @@ class ScheduleDefinition:
 
 
 @attrs.frozen
+class Remote:
+    """A function that is not written here: its app is called over HTTP, once a step.
+
+    `url` is where it is called, and `slug` and `name` are what it is called there; `retries` are those of its steps, of
+    which it has at most `max_steps`.
+    The rest is what its app said of itself: its SDK, version, framework, URL, and the fingerprint of all it said.
+    """
+
+    url: str
+    slug: str
+    name: str
+    retries: int
+    max_steps: int = DEFAULT_MAX_STEPS
+    sdk: str = ""
+    version: str = ""
+    framework: str = ""
+    app_url: str = ""
+    fingerprint: str = ""
+
+
+@attrs.frozen
 class Definition:
-    """What routing knows of a workflow."""
+    """What routing knows of a workflow; and of one that is not written here, what it takes to call it."""
 
     id: str
     triggers: tuple[TriggerDefinition, ...] = ()
     policies: Policies = NO_POLICIES
     schedules: tuple[ScheduleDefinition, ...] = ()
+    remote: Remote | None = None
 
 
 @attrs.define(slots=False, eq=False, repr=False)
@@ -85,7 +107,8 @@ class Workflow(Generic[E, R]):
     `triggers` are the events that start it, `schedules` the times, `policies` is its flow control.
     `retries`, `backoff` and `loop` are what its steps go by, unless they say otherwise. `event_class`
     is the class of `ctx.event.data` if the function's annotation or its only typed trigger says so.
-    `version` is its app's; `endpoint` says which requests it answers, if it does.
+    `version` is its app's; `endpoint` says which requests it answers, if it does. One that is `remote` is not
+    written here: `fn` is never called, and `declared` is its definition.
     """
 
     app: str
@@ -103,6 +126,7 @@ class Workflow(Generic[E, R]):
     event_class: type[Any] | None
     returns: Any
     endpoint: Endpoint | None = None
+    declared: Definition | None = None
 
     __flowgen_workflow__ = True
 
@@ -122,12 +146,19 @@ class Workflow(Generic[E, R]):
 
     def definition(self) -> Definition:
         """What the store keeps of it."""
+        if self.declared is not None:
+            return self.declared
         return Definition(
             self.id,
             tuple(TriggerDefinition(t.name, t.where) for t in self.triggers),
             self.policies,
             tuple(ScheduleDefinition(s.schedule, s.jitter, s.catch_up) for s in self.schedules),
         )
+
+    @property
+    def remote(self) -> Remote | None:
+        """Where it is, if it is not written here."""
+        return None if self.declared is None else self.declared.remote
 
     @property
     def where(self) -> str:

@@ -25,7 +25,7 @@ from ..errors import InternalError, NondeterminismError
 from ..events import AcceptedEvent
 from ..facts import Facts
 from ..history import WaitTerms
-from ..outcome import Outcome, Raised
+from ..outcome import Answered, Outcome, Returned
 from ..owned import BodyEnded, Decision, EventFound, Input, LookedBack, Owned, TimePassed
 from ..runs import CancelRequested, EventMatched, Mail
 from ..transition import Progress, Transition
@@ -211,7 +211,7 @@ class Drive:
             except Refused:
                 await trio.sleep(_FIRST_PAUSE * attempt)
                 outcomes = [item for item in arrived if type(item) is BodyEnded]
-                inputs = [*outcomes, *await self._rebuild()]
+                inputs = [*outcomes, *await self._rebuild([item.step for item in outcomes])]
                 await self._worker.fresh_routes()
                 facts = self._known_facts()
                 continue
@@ -255,10 +255,11 @@ class Drive:
         """What the body logged leaves when all that it follows from is committed."""
         self._worker.emit(self.owned.row, decision.lines)
 
-    async def _rebuild(self) -> list[Input]:
-        """Replay the run as the store has it now; the answer is its unread mail."""
+    async def _rebuild(self, ended: Sequence[str]) -> list[Input]:
+        """Replay the run as the store has it now; the answer is its unread mail. `ended` are the steps whose outcomes
+        are kept."""
         self.owned.interpreter.close()
-        rebuilt = await self._worker.reload(self.owned.row)
+        rebuilt = await self._worker.reload(self.owned.row, self.owned.interpreter, [*self._bodies, *ended])
         if rebuilt is None:
             raise LeaseLost(f"run {self._id} is not ours any more")
         self.owned, mail = rebuilt
@@ -341,8 +342,8 @@ class Drive:
             self._bodies.pop(ended.step, None)
         return [*arrived]
 
-    def _ended(self, step: Step, outcome: Outcome) -> BodyEnded:
-        luck = self._environment.luck() if type(outcome) is Raised else 0.0
+    def _ended(self, step: Step, outcome: Outcome | Answered) -> BodyEnded:
+        luck = 0.0 if type(outcome) is Returned else self._environment.luck()
         return BodyEnded(step.id, outcome, luck)
 
     async def _wait(self) -> list[Input]:

@@ -33,11 +33,15 @@ from ..values import encode
 from .bulk import Bulk, BulkResult, Verb, check_span, select
 from .committer import Committer
 from .counting import MOST_BUCKETS, Bucket, count, edges_of
+from .driving.caller import Caller
 from .environment import Environment
+from .executor import Bodies
 from .info import Page, RunInfo
 from .listing import Listing, Wanted
 from .lookup import Started, collectors, informed, load_routes, rows_started_by
 from .naming import Names, Target, workflow_id
+from .offering import Offering
+from .protocol.registration import RemoteApp
 from .results import Results
 from .retention import purge
 from .search import Sieve
@@ -64,12 +68,17 @@ class Engine:
         environment: Environment,
         committer: Committer,
         worker: Worker | None,
+        bodies: Bodies | None = None,
     ) -> None:
         self.store = store
         self.worker = worker
         self.token = trio.lowlevel.current_trio_token()
         self.closing = trio.Event()
         self._apps = apps
+        self._caller = bodies if isinstance(bodies, Caller) else None
+        self.offering: Offering | None = None
+        if worker is not None and self._caller is not None:
+            self.offering = Offering(apps, store, environment, committer, worker)
         self._environment = environment
         self._committer = committer
         self._results = Results(apps, store, worker)
@@ -350,6 +359,32 @@ class Engine:
         Gives how many runs and events went. Never touches a run that is open, or an event of one.
         """
         return await purge(self.store, parse_duration(older_than, "older_than of purge", maximum=MAX_SPAN))
+
+    # -- apps that are elsewhere --------------------------------------------------------------------
+
+    async def offer(self, app: RemoteApp) -> bool:
+        """Offer an app that is elsewhere, in the place of what it said of itself before; whether that changes anything.
+
+        Its functions are workflows in force from then on, also for engines that open later with `calls`. Raises
+        `InvalidInput` if this engine calls no apps, or an app of that name is written here.
+        """
+        return await self._offering().offer(app)
+
+    async def withdraw(self, app: str) -> bool:
+        """Offer an app that is elsewhere no longer: its open runs wait until it is offered again.
+
+        Whether it was offered.
+        """
+        return await self._offering().withdraw(app)
+
+    async def remote_apps(self) -> tuple[RemoteApp, ...]:
+        """The apps elsewhere that this engine offers."""
+        return () if self.offering is None else self.offering.apps()
+
+    def _offering(self) -> Offering:
+        if self.offering is None:
+            raise InvalidInput("this engine calls no apps that are elsewhere: open it with calls=HttpCalls(…)")
+        return self.offering
 
     # -- looking ----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import trio
@@ -35,6 +35,8 @@ from ..transition import Transition, Wait
 from ..unstarted import Begin, before_start
 from ..values import decode
 from ..waits import cancels_in_time, matches
+from ..workflow import Workflow
+from .driving.body import RemoteBody
 from .lookup import answer
 from .store import Claimed, Duplicate, LeaseLost, Loaded, Refused
 
@@ -204,6 +206,8 @@ class Entrance:
         """The run as its owner holds it, from a load. `aloud`: nobody has heard yet what its body logs."""
         row = loaded.row
         workflow = self._worker.workflow_of(row)
+        if workflow.declared is not None:
+            return self._revive_remote(workflow, loaded, aloud)
         events = [restore(event, workflow.class_of(event.name)) for event in loaded.events]
         context = Context(events, run_id=row.id, workflow_id=row.workflow, seed=row.seed, clock=row.created_at)
         interpreter = Interpreter(workflow, context)
@@ -215,6 +219,15 @@ class Entrance:
             raise
         last_at = loaded.records[-1].at if loaded.records else row.created_at
         return Owned(row, loaded.events, interpreter, len(loaded.records), last_at, row.drained)
+
+    def _revive_remote(self, workflow: Workflow[Any, Any], loaded: Loaded, aloud: bool) -> Owned:
+        """The same, of a run whose body is elsewhere."""
+        row = loaded.row
+        body = RemoteBody(workflow, row, loaded.events)
+        body.inherit(row.since)
+        body.replay(loaded.records, aloud)
+        last_at = loaded.records[-1].at if loaded.records else row.created_at
+        return Owned(row, loaded.events, body, len(loaded.records), last_at, row.drained)
 
     async def park(self, row: RunRow, error: NondeterminismError) -> None:
         """Give a run back whose code disagrees with its history, for other code."""

@@ -24,7 +24,7 @@ import trio
 
 from ..duration import format_duration, moment
 from ..errors import DefinitionError, NonRetriableError, RetryAfterError, UnserializableError
-from ..outcome import Failure, Outcome, Raised, Returned, failure_of
+from ..outcome import Answered, Failure, Outcome, Raised, Returned, failure_of
 from ..retry import retry_after_micros
 from ..step import StepInfo, enter, leave
 from ..tree import Step
@@ -44,7 +44,7 @@ class Bodies(Protocol):
 
     @property
     def abandoned(self) -> int: ...
-    async def run(self, step: Step, run_id: str, default_loop: str) -> Outcome: ...
+    def run(self, step: Step, run_id: str, default_loop: str) -> Awaitable[Outcome | Answered]: ...
     def close(self) -> None: ...
 
 

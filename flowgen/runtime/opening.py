@@ -11,18 +11,19 @@ from datetime import timedelta
 import trio
 
 from ..app import App
-from ..codec import encode_definition
 from ..duration import MAX_SPAN, parse_duration
 from ..errors import InvalidInput, StoreError
 from .calendar import begin_schedules
 from .committer import Committer
+from .driving.caller import Caller, Calls
 from .engine import Engine
 from .environment import Environment
 from .executor import Bodies, Executor
 from .heartbeat import Heartbeat
+from .offering import registration_of
 from .retention import retain
 from .router import Router
-from .store import Offer, Registration, Store
+from .store import Store
 from .stores import open_store
 from .worker import Worker
 
@@ -44,6 +45,7 @@ async def open_engine(
     grace: str | float | timedelta = "5s",
     spin_limit: str | float | timedelta = "60s",
     retention: str | float | timedelta | None = None,
+    calls: Calls | None = None,
     environment: Environment | None = None,
     executor: Callable[[Environment], Bodies] = Executor,
 ) -> AsyncIterator[Engine]:
@@ -53,8 +55,9 @@ async def open_engine(
     once, `grace` how long running steps may go on when the block is left, and `spin_limit` how long
     a body may hold the event loop. With a `retention` such as `"30d"`, runs that ended longer ago are deleted,
     and the events that nobody needs any more; without, all are kept. `work=False` gives a client that drives
-    nothing. `environment` and `executor` are for simulations: where time and chance come from, and what runs
-    the bodies.
+    nothing. `calls` is how apps that are elsewhere are called (`flowgen.runtime.driving`); without, none are, and
+    `engine.offer` is refused. `environment` and `executor` are for simulations: where time and chance come from,
+    and what runs the bodies.
 
     ::
 
@@ -81,10 +84,14 @@ async def open_engine(
                 yield engine
             return
         bodies = executor(environment)
+        if calls is not None:
+            bodies = Caller(bodies, calls, environment)
         async with _working(
             apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds, kept_for
         ) as worker:
-            with _until_closed(Engine(apps, opened, environment, committer, worker)) as engine:
+            with _until_closed(Engine(apps, opened, environment, committer, worker, bodies)) as engine:
+                if engine.offering is not None:
+                    await engine.offering.adopt()
                 yield engine
             await worker.drain(grace_seconds)
         with suppress(StoreError):  # then its offers count for a while, as those of an engine that died
@@ -119,11 +126,7 @@ async def _working(
     worker = Worker(apps, store, environment, committer, executor, lease=lease, max_runs=max_runs)
     router = Router(store, environment, committer, lambda: worker.routes)
     for app in apps.values():
-        offers = tuple(
-            Offer(w.id, worker.offers[app.name, w.id], encode_definition(w.definition()))
-            for w in app.workflows.values()
-        )
-        await store.register(Registration(app.name, worker.id, offers))
+        await store.register(registration_of(app, worker))
     await begin_schedules(store, environment, committer, await worker.fresh_routes(), apps)
     heart = Heartbeat(worker, store.extender(), spin_seconds) if environment.threads else None
     interval, collection = sys.getswitchinterval(), gc.get_threshold()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import partial
@@ -29,8 +29,8 @@ from ..errors import NondeterminismError, StoreError
 from ..events import event_document
 from ..facts import Facts
 from ..history import End
-from ..outcome import Json, Outcome
-from ..owned import Decision, Owned
+from ..outcome import Answered, Json, Outcome
+from ..owned import Body, Decision, Owned
 from ..routing import RouteTable
 from ..runs import TERMINAL, Mail, RunRow
 from ..transition import NewRun, Transition
@@ -41,6 +41,8 @@ from .beginnings import Beginnings, Begun
 from .committer import Committer
 from .digest import code_digest
 from .drive import Drive, hand_back
+from .driving.body import RemoteBody
+from .driving.functions import remote_digest
 from .entrance import Entrance
 from .environment import Environment
 from .executor import Bodies
@@ -67,6 +69,8 @@ CLAIM_BATCH = 100
 CACHED_RUNS = 2_000
 ABANDONED_THREADS = 100
 IDLE_SECONDS = 60.0
+_LONG_SLEEP = 600_000_000
+"""Microseconds: who sleeps longer is replayed when it wakes."""
 _PARKED_AGAIN_SECONDS = 30.0
 _TELL_AGAIN_SECONDS = 10.0
 _FIRST_REPEAT, _LONGEST_REPEAT = 0.01, 2.0
@@ -101,16 +105,12 @@ class Worker:
         self.drives: dict[RunKey, Drive] = {}
         self.leases: dict[RunKey, Lease] = {}
         self.ended: Callable[[RunRow, End], None] = lambda row, end: None
-        self._workflows: dict[RunKey, Workflow[Any, Any]] = {
-            (app.name, workflow.id): workflow for app in apps.values() for workflow in app.workflows.values()
-        }
-        self.offers = {key: code_digest(workflow) for key, workflow in self._workflows.items()}
-        self._limits = {key: limits_of(workflow.policies) for key, workflow in self._workflows.items()}
-        self._finish = {
-            key: workflow.policies.timeouts.finish
-            for key, workflow in self._workflows.items()
-            if workflow.policies.timeouts is not None and workflow.policies.timeouts.finish is not None
-        }
+        self._workflows: dict[RunKey, Workflow[Any, Any]] = {}
+        self._digests: dict[RunKey, str] = {}
+        self.offers: dict[RunKey, str] = {}
+        self._limits: dict[RunKey, tuple[int, ...]] = {}
+        self._finish: dict[RunKey, int] = {}
+        self.offer(apps)
         self._committer = committer
         self._executor = executor
         self._max_runs = max_runs
@@ -126,6 +126,22 @@ class Worker:
         self._told, self._told_at = "", 0.0
         committer.mail = self._mail_came
         committer.due = self.wake
+
+    def offer(self, apps: Mapping[str, App]) -> None:
+        """Offer the workflows of these apps, and no others, from the next claim on.
+
+        Those that are not offered any more are still known to whoever drives their runs.
+        """
+        offered = {(app.name, workflow.id): workflow for app in apps.values() for workflow in app.workflows.values()}
+        self._workflows.update(offered)
+        self.offers = {key: _digest(workflow) for key, workflow in offered.items()}
+        self._digests.update(self.offers)
+        self._limits = {key: limits_of(workflow.policies) for key, workflow in offered.items()}
+        self._finish = {
+            key: workflow.policies.timeouts.finish
+            for key, workflow in offered.items()
+            if workflow.policies.timeouts is not None and workflow.policies.timeouts.finish is not None
+        }
 
     # -- the claim loop ---------------------------------------------------------------------------
 
@@ -335,7 +351,7 @@ class Worker:
             self.store_failed(error)
             return [None] * len(transitions)
 
-    async def execute(self, owned: Owned, step: Step) -> Outcome:
+    async def execute(self, owned: Owned, step: Step) -> Outcome | Answered:
         """One attempt of a step's body."""
         return await self._executor.run(step, owned.row.id, owned.interpreter.workflow.loop)
 
@@ -358,12 +374,20 @@ class Worker:
         self.routes = await self.patiently(lambda: load_routes(self.store))
         return self.routes
 
-    async def reload(self, row: RunRow) -> tuple[Owned, Sequence[Mail]] | None:
-        """Read and replay a run that is still ours; None if it is not."""
+    async def reload(
+        self, row: RunRow, earlier: Body, under_way: Collection[str]
+    ) -> tuple[Owned, Sequence[Mail]] | None:
+        """Read and replay a run that is still ours; None if it is not.
+
+        `earlier` is the body whose place it takes, and `under_way` are the steps whose bodies have begun.
+        """
         loaded = await self.patiently(lambda: self.store.load(row.app, row.id))
         if loaded is None or loaded.row.fence != row.fence or loaded.row.owner != self.id:
             return None
-        return self._entrance.revive(loaded), loaded.mail
+        owned = self._entrance.revive(loaded)
+        if isinstance(owned.interpreter, RemoteBody) and isinstance(earlier, RemoteBody):
+            owned.interpreter.go_on(earlier, under_way)
+        return owned, loaded.mail
 
     def revive(self, loaded: Loaded) -> Owned:
         """A run that nobody has driven yet, with a live generator."""
@@ -377,7 +401,7 @@ class Worker:
         return now
 
     def digest_of(self, row: RunRow) -> str:
-        return self.offers[row.app, row.workflow]
+        return self._digests[row.app, row.workflow]
 
     def workflow_of(self, row: RunRow) -> Workflow[Any, Any]:
         return self._workflows[row.app, row.workflow]
@@ -444,13 +468,20 @@ class Worker:
             assert decision.transition.progress is not None
             self.ended(owned.row, decision.transition.progress.records[-1])  # type: ignore[arg-type]
             return
-        if self._cached_runs and decision.resumable:
+        if self._cached_runs and decision.resumable and not self._sleeps_long(owned):
             self._cache[key] = owned
             if len(self._cache) > self._cached_runs:
                 _, evicted = self._cache.popitem(last=False)
                 evicted.interpreter.close()
         else:
             owned.interpreter.close()
+
+    def _sleeps_long(self, owned: Owned) -> bool:
+        """Whether nothing but time can wake a run, and not soon: its generator is not worth its place."""
+        due = owned.next_deadline()
+        if due is None or due < self.environment.now() + _LONG_SLEEP:
+            return False
+        return all(step.kind == "sleep" for step in owned.interpreter.pending.values())
 
     def note_settled(self, row: RunRow, transition: Transition) -> None:
         """A run was given back or has ended without being driven."""
@@ -504,6 +535,10 @@ class Worker:
         for owned in self._cache.values():
             owned.interpreter.close()
         self._cache.clear()
+
+
+def _digest(workflow: Workflow[Any, Any]) -> str:
+    return code_digest(workflow) if workflow.declared is None else remote_digest(workflow)
 
 
 async def _if_possible(look: Callable[[], Awaitable[None]]) -> None:

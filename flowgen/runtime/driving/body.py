@@ -1,0 +1,454 @@
+"""The body of a remote function, as its owner holds it: a history folded into what is to be called next.
+
+It stands where an `Interpreter` stands for a body that is written here: records are fed to it, and what it then asks
+for is in `pending`. Beside the steps that the app has asked for (sleeps, waits, …) these are *calls*, whose command is
+a `Calling`: a **discovery**, which asks the app what there is to do, or one that is **aimed** at a step which the app
+has planned. A call has no record of its own; what its answer says (`answers`) has.
+
+Rules
+-----
+* **Each outcome leads to a discovery.** A parallel group is discovered once, when all of its steps have ended
+  (request version 2); one that races after each of its steps, and so does version 1.
+* **Nothing is executed twice.** A discovery may execute a step by itself only while no other call is under way; until
+  it is answered, no other call begins.
+* **A plan is not recorded.** After a replay one discovery finds again what had been planned. A step that has failed is
+  known by its failed attempts, so a call aimed at it waits out its back-off.
+* **First write wins.** What is told of a step that has ended, or asked for one that is open, changes nothing.
+* **A cancel ends it at once**, because a call has no word for it; but an app of ours is told, and may clean up.
+
+Pure: time comes with the records. Refuses to know how a call travels, and what the ops of an answer are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ...codec import encode_record
+from ...context import LogLine
+from ...deadlines import Deadlines
+from ...ends import BodyCancelled, BodyEnd, BodyRaised
+from ...errors import InternalError
+from ...events import AcceptedEvent
+from ...history import (
+    AttemptFailed,
+    CancelAccepted,
+    CleanupExpired,
+    Kind,
+    Record,
+    Requested,
+    Retried,
+    Started,
+    StepFailed,
+    StepSucceeded,
+    effective,
+)
+from ...outcome import NULL, Json
+from ...runs import RunRow
+from ...tree import Fiber, Step
+from ...values import decode
+from ...workflow import Remote, Workflow
+from ..protocol.calls import UNKNOWN_VERSION
+from ..protocol.events import to_wire
+from ..protocol.headers import is_flowgen
+from ..protocol.memo import Memo
+from ..protocol.native import told_member
+from ..protocol.native.run import Told
+from ..protocol.steps import step_hash
+from .calling import FUNCTION, Calling
+
+WAITS_FOR_GROUPS: Final = 2
+"""The request version from which on a parallel group is discovered once."""
+
+_NOWHERE: Any = Fiber(None, "")  # type: ignore[arg-type]
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+class _Silence:
+    """What a body that is elsewhere logs here."""
+
+    def take_lines(self) -> list[LogLine]:
+        return []
+
+
+class RemoteBody:
+    """One run's body, fed with records. Its members are those of an `Interpreter`, and mean the same.
+
+    `memo` is what has ended, as calls tell it; `version` the request version of the app, once it has answered. `group`
+    are the open steps of a parallel group that is discovered when all of them have ended, `racing` those after each of
+    which there is a discovery. For one of our own apps (`native`), `lines` are the encoded records, and `heard` is how
+    many of them its body has been told.
+    """
+
+    context = _Silence()
+
+    def __init__(self, workflow: Workflow[Any, Any], row: RunRow, events: Sequence[AcceptedEvent]) -> None:
+        remote = workflow.remote
+        if remote is None:
+            raise InternalError(f"workflow {workflow.id!r} is not remote")
+        self.workflow = workflow
+        self.remote: Remote = remote
+        self.row = row
+        self.position = 0
+        self.life = 0
+        self.pending: dict[str, Step] = {}
+        self.fresh: dict[str, Step] = {}
+        self.abandoned: list[Step] = []
+        self.cleaning: dict[str, int] = {}
+        self.end: BodyEnd | None = None
+        self.cancelling: str | None = None
+        self.memo = Memo()
+        self.version = UNKNOWN_VERSION
+        self.group: set[str] = set()
+        self.racing: set[str] = set()
+        self.failed: dict[str, StepFailed] = {}
+        self.native = is_flowgen(remote.sdk)
+        self.fetches: dict[str, Step] = {}
+        self.lines: list[str] = []
+        self.heard: int | None = None
+        self.fruitless = 0
+        self.wanted = False
+        self.holding = False
+        self._events = events
+        self._wire_events: tuple[Json, ...] | None = None
+        self._header: str | None = None
+        self._immediate: Step | None = None
+        self._again = False
+        self._calls: set[str] = set()
+        self._seen: dict[str, int] = {}
+        self._deadlines = Deadlines(self.pending)
+
+    # -- what a call tells --------------------------------------------------------------------------
+
+    @property
+    def events(self) -> tuple[Json, ...]:
+        """The run's events as they are on the wire."""
+        if self._wire_events is None:
+            self._wire_events = tuple(Json(_ENCODE(to_wire(event, self.row.app))) for event in self._events)
+        return self._wire_events
+
+    @property
+    def events_size(self) -> int:
+        """The bytes of the events of a call, which has the first of them twice."""
+        return sum(len(event) for event in (*self.events, *self.events[:1]))
+
+    @property
+    def header(self) -> str:
+        """The run and its events, before the records, for an app of ours."""
+        if self._header is None:
+            run: str = told_member(Told(self.row, tuple(self._events), ()))["run"]
+            self._header = run
+        return self._header
+
+    # -- feeding ------------------------------------------------------------------------------------
+
+    def feed(self, record: Record) -> None:
+        """Move past one record."""
+        if self.native:
+            self.lines.append(encode_record(record).decode())
+        self.position += 1
+        match record:
+            case StepSucceeded() | StepFailed():
+                self._settled(record)
+            case Requested():
+                self._requested(record)
+            case AttemptFailed():
+                self._attempt_failed(record)
+            case Started():
+                self._want()
+            case CancelAccepted():
+                self._cancel(record)
+            case CleanupExpired():
+                self._expire(record)
+            case Retried():
+                self.life = record.life
+            case _:
+                """A terminal record: nothing follows from it here."""
+
+    def replay(self, history: Sequence[Record], aloud: bool = False) -> None:
+        """Fold a whole history. What had been planned is not in it: one discovery finds it."""
+        self.holding = True
+        try:
+            for position, record in effective(history):
+                self.position = position
+                self.feed(record)
+        finally:
+            self.holding = self.wanted = False
+        if self.native:
+            self.lines = [encode_record(record).decode() for record in history]
+            self.heard = None if aloud else len(history)
+        if self.position and self.end is None and FUNCTION not in self.pending:
+            self._discover()
+
+    def go_on(self, earlier: RemoteBody, under_way: Collection[str]) -> None:
+        """Take the place of a body that had run ahead of a commit which was refused.
+
+        `under_way` are the steps whose calls or requests have begun, and are not answered by anything that is
+        committed. They go on: nothing of them begins anew.
+        """
+        self.version, self.heard = earlier.version, earlier.heard
+        if not under_way:
+            return
+        own = self.pending.get(FUNCTION)
+        if own is not None and own.retry_at is None and FUNCTION not in under_way:
+            self._forget(FUNCTION)
+        for step_id in under_way:
+            if _is_discovery(step_id) or not self.is_over(step_id):
+                step = self.pending.get(step_id) or self._again_open(step_id, earlier)
+                self.fresh.pop(step.id, None)
+        if self.version >= WAITS_FOR_GROUPS:
+            self.group = {step_id for step_id in self.pending if not _is_discovery(step_id)} - self.racing
+        if not self.pending:
+            self._discover()
+
+    def _again_open(self, step_id: str, earlier: RemoteBody) -> Step:
+        fetch = earlier.fetches.get(step_id)
+        if fetch is not None:
+            return self._open(fetch)
+        return self._call(step_id, None if _is_discovery(step_id) else step_id)
+
+    # -- what each record does ----------------------------------------------------------------------
+
+    def _settled(self, record: StepSucceeded | StepFailed) -> None:
+        step_id = record.step
+        if _is_discovery(step_id):
+            if isinstance(record, StepFailed):
+                self.finish(BodyRaised(record.failure, FUNCTION))
+            return
+        self.memo.feed(record)
+        if isinstance(record, StepFailed):
+            self.failed[step_id] = record
+        if record.position is not None:
+            self._seen[_base(step_id)] = record.position
+        if step_id in self._calls:
+            self._drop(step_id)
+        else:
+            self._forget(step_id)
+        self.fruitless = 0
+        races = step_id in self.racing
+        self.racing.discard(step_id)
+        self.group.discard(step_id)
+        if races or not self.group:
+            self._want()
+
+    def _requested(self, record: Requested) -> None:
+        self.memo.feed(record)
+        step = self.pending.get(record.step)
+        if step is None:  # replayed: its command is not needed any more
+            step = self.ask(record.step, None, record.kind, record.arguments)
+        step.terms = record.terms
+        self._deadlines.arm(step)
+
+    def _attempt_failed(self, record: AttemptFailed) -> None:
+        step = self.pending.get(record.step)
+        if step is None:
+            aimed_at = None if _is_discovery(record.step) else record.step
+            step = self.pending.get(FUNCTION) if aimed_at is None else None
+            step = step or self._call(aimed_at or FUNCTION, aimed_at)
+        self.fresh.pop(step.id, None)
+        step.failures, step.retry_at = record.attempt, record.retry_at
+        self._deadlines.arm(step)
+
+    def _cancel(self, record: CancelAccepted) -> None:
+        if self.cancelling is not None:
+            return
+        self.cancelling = record.reason
+        if not self.native or self.end is not None:
+            self.finish(BodyCancelled(record.reason))
+            return
+        self.cleaning[""] = record.cleanup_until
+        self._want()
+
+    def _expire(self, record: CleanupExpired) -> None:
+        self.cleaning.pop(record.scope, None)
+        if record.scope == "" and self.cancelling is not None:
+            self.finish(BodyCancelled(self.cancelling))
+        else:
+            self._want()
+
+    # -- for whoever reads answers --------------------------------------------------------------------
+
+    def is_over(self, step_id: str) -> bool:
+        """Whether a step has ended."""
+        return step_hash(step_id) in self.memo.steps
+
+    def knows(self, step_id: str) -> bool:
+        """Whether a step is open, or has ended."""
+        return step_id in self.pending or self.is_over(step_id)
+
+    def ask(self, step_id: str, command: Any, kind: Kind, arguments: Json, digest: str | None = None) -> Step:
+        """The app asks for a step: it is open."""
+        step = self._step(step_id, command, kind, arguments, digest)
+        if kind == "run":
+            self.fetches[step_id] = step
+        return self._open(step)
+
+    def plan(self, step_id: str, arguments: Json = NULL, digest: str | None = None) -> Step:
+        """The app has planned a step: a call aimed at it."""
+        return self._call(step_id, step_id, arguments, digest)
+
+    def take(self, step_id: str) -> Step | None:
+        """The call with this id, which was answered; None if it is none of this body's any more.
+
+        From here to `settle_down` no discovery begins.
+        """
+        if step_id not in self._calls or self.end is not None:
+            return None
+        step = self._forget(step_id)
+        self.holding = True
+        if self._again and self._immediate is None:
+            self._again, self.wanted = False, True
+        return step
+
+    def give_back(self, step: Step) -> None:
+        """A call that was taken is still open: it goes on, or is made again."""
+        if step.id not in self.pending:
+            self._open(step)
+            if step.command.step is None and not step.command.plans:
+                self._immediate = step
+
+    def finish(self, end: BodyEnd) -> None:
+        """The body has ended: all that is open is given up."""
+        if self.end is None:
+            self.end = end
+        for step_id in list(self.pending):
+            self._drop(step_id)
+        self.group.clear()
+        self.cleaning.clear()
+
+    def stand(self, still_open: Iterable[str], cleaning: Mapping[str, int], known: int) -> None:
+        """An app of ours, told so many records, says where its body stands: whatever else was open is given up."""
+        kept = set(still_open)
+        for step in list(self.pending.values()):
+            born = step.key
+            if step.id not in kept and not _is_discovery(step.id) and isinstance(born, int) and born <= known:
+                self._drop(step.id)
+        until = self.cleaning.get("")
+        self.cleaning.clear()
+        self.cleaning.update(cleaning)
+        if until is not None:
+            self.cleaning[""] = until
+
+    def settle_down(self) -> None:
+        """An answer was taken: discover if that is wanted, or if nothing would ever go on otherwise."""
+        self.holding = False
+        wanted, self.wanted = self.wanted, False
+        self.group.intersection_update(self.pending)
+        if self.end is None and (wanted or not self.pending):
+            self._discover()
+
+    # -- open steps -----------------------------------------------------------------------------------
+
+    def _want(self) -> None:
+        """What is known has changed: the app is to be asked what there is to do."""
+        if self.holding:
+            self.wanted = True
+        elif self.end is None:
+            self._discover()
+
+    def _discover(self) -> None:
+        """Open a discovery; one that may execute something must be answered before the next."""
+        if self._immediate is not None:
+            self._again = True
+            return
+        number, step_id = 0, FUNCTION
+        while step_id in self.pending:
+            number += 1
+            step_id = f"{FUNCTION}:{number}"
+        self._call(step_id, None)
+
+    def _call(self, step_id: str, aimed_at: str | None, arguments: Json = NULL, digest: str | None = None) -> Step:
+        calling = Calling(step_id, self, aimed_at, self.position, len(self.memo.stack), bool(self._calls))
+        step = self._open(self._step(step_id, calling, "run", arguments, digest))
+        if aimed_at is None and not calling.plans:
+            self._immediate = step
+        return step
+
+    def _step(self, step_id: str, command: Any, kind: Kind, arguments: Json, digest: str | None) -> Step:
+        """A step; its key is the position at which it was asked for."""
+        return Step(step_id, _base(step_id), command, kind, arguments, decode, _NOWHERE, self.position, digest=digest)
+
+    def _open(self, step: Step) -> Step:
+        self.pending[step.id] = self.fresh[step.id] = step
+        if type(step.command) is Calling:
+            self._calls.add(step.id)
+        return step
+
+    def _forget(self, step_id: str) -> Step | None:
+        """A step is not open any more."""
+        step = self.pending.pop(step_id, None)
+        self.fresh.pop(step_id, None)
+        self._calls.discard(step_id)
+        if step is not None and step is self._immediate:
+            self._immediate = None
+        return step
+
+    def _drop(self, step_id: str) -> None:
+        """A step is given up: whatever was begun for it is let go of."""
+        begun = step_id not in self.fresh
+        step = self._forget(step_id)
+        if step is not None and begun:
+            self.abandoned.append(step)
+
+    # -- as an interpreter ------------------------------------------------------------------------------
+
+    def take_fresh(self) -> list[Step]:
+        """The steps that were opened since the last call and still are, in order."""
+        fresh = list(self.fresh.values())
+        self.fresh.clear()
+        return fresh
+
+    def take_abandoned(self) -> list[Step]:
+        """The steps that were given up since the last call, in order."""
+        abandoned = list(self.abandoned)
+        self.abandoned.clear()
+        return abandoned
+
+    def looks_after(self, step: Step) -> int | None:
+        """The position of the event that the previous occurrence of a wait returned."""
+        return self._seen.get(_base(step.id))
+
+    def unmet(self, step_id: str) -> Requested | None:
+        """None: all that was requested is open here."""
+        return None
+
+    def take_leftovers(self) -> list[Requested]:
+        """None: all that was requested is open here."""
+        return []
+
+    def seen(self) -> dict[str, int]:
+        """For each wait that returned an event (without its number): that event's position."""
+        return dict(self._seen)
+
+    def inherit(self, seen: Iterable[tuple[str, int]]) -> None:
+        """Take over the `seen` of the run that restarted as this one."""
+        self._seen.update(seen)
+
+    def next_deadline(self) -> int | None:
+        """The earliest time at which an open step or a clean-up is over by itself."""
+        times = [self._deadlines.earliest(), min(self.cleaning.values(), default=None)]
+        return min((at for at in times if at is not None), default=None)
+
+    def take_due(self, now: int) -> list[Step]:
+        """The open steps whose time has come. Calls tell what is known by now."""
+        due = self._deadlines.take_due(now)
+        for step in due:
+            calling = step.command
+            if type(calling) is Calling:
+                calling.known, calling.ended = self.position, len(self.memo.stack)
+        return due
+
+    def close(self) -> None:
+        """There is nothing to close here."""
+
+
+def _is_discovery(step_id: str) -> bool:
+    return step_id.startswith(FUNCTION)
+
+
+def _base(step_id: str) -> str:
+    """A step's id without the number of its occurrence."""
+    name, colon, number = step_id.rpartition(":")
+    return name if colon and number.isdecimal() else step_id
