@@ -71,6 +71,8 @@ ABANDONED_THREADS = 100
 IDLE_SECONDS = 60.0
 _LONG_SLEEP = 600_000_000
 """Microseconds: who sleeps longer is replayed when it wakes."""
+_LONG_SLEEP = 600_000_000
+"""Microseconds: who sleeps longer is replayed when it wakes."""
 _PARKED_AGAIN_SECONDS = 30.0
 _TELL_AGAIN_SECONDS = 10.0
 _FIRST_REPEAT, _LONGEST_REPEAT = 0.01, 2.0
@@ -475,6 +477,13 @@ class Worker:
                 evicted.interpreter.close()
         else:
             owned.interpreter.close()
+
+    def _sleeps_long(self, owned: Owned) -> bool:
+        """Whether nothing but time can wake a run, and not soon: its generator is not worth its place."""
+        due = owned.next_deadline()
+        if due is None or due < self.environment.now() + _LONG_SLEEP:
+            return False
+        return all(step.kind == "sleep" for step in owned.interpreter.pending.values())
 
     def _sleeps_long(self, owned: Owned) -> bool:
         """Whether nothing but time can wake a run, and not soon: its generator is not worth its place."""

@@ -56,3 +56,29 @@ async def test_ten_thousand_waiting_runs_cost_nothing(autojump_clock: MockClock)
     beats = HOUR / (engine.worker.lease / 4 / 1_000_000)
     assert calls.pop("extend") <= beats + 1
     assert sum(calls.values()) <= 10 * HOUR / 60, calls
+
+
+async def test_who_sleeps_long_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    """Such a run's body is closed when it falls asleep, and replayed when it wakes; one that wakes soon is kept."""
+    naps, told = App("naps"), list[tuple[str, str]]()
+
+    @naps.workflow
+    def napping(ctx: Context[dict[str, Any]]) -> Steps[str]:
+        told.append(("begins", ctx.event.data["for"]))
+        try:
+            yield Sleep("nap", ctx.event.data["for"])
+        except GeneratorExit:
+            told.append(("closed", ctx.event.data["for"]))
+            raise
+        return "awake"
+
+    store = MemoryStore(clock=lambda: BEGIN + int(trio.current_time() * 1_000_000))
+    environment = Environment(seed=1, threads=False)
+    async with open_engine(naps, store, environment=environment) as engine:
+        short = await engine.start(napping, {"for": "5m"})
+        long = await engine.start(napping, {"for": "30d"})
+        await trio.sleep(1)
+        assert sorted(told) == [("begins", "30d"), ("begins", "5m"), ("closed", "30d")]
+        assert await engine.result(short) == "awake"
+        assert await engine.result(long) == "awake"
+    assert sorted(told) == [("begins", "30d"), ("begins", "30d"), ("begins", "5m"), ("closed", "30d")]
