@@ -1,0 +1,230 @@
+"""How calls travel: HTTP/1.1 over connections that are kept, to addresses that were checked.
+
+Each call opens no connection if one to its app is idle. Rules:
+
+* **What was sent is not sent again here.** A connection that the app has closed meanwhile is noticed before it is used
+  (it is readable), and one that has been idle for long is not used: most servers close theirs after five seconds.
+  Whatever else goes wrong is a failed try of the call.
+* **An app harms only itself.** So many calls to one origin are under way at once, the next wait; heads, bodies and
+  times are bounded.
+* No redirect is followed, no proxy is used, and no cookie is kept.
+
+Refuses to know what a call says, and which addresses may be called (`dialing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from time import time
+from typing import Final
+
+import attrs
+import httptools
+import trio
+
+from ..addresses import AppUrl
+from ..dialing import CannotDial, Dialer
+from ..protocol import headers as names
+from ..protocol.calls import MAX_ANSWER
+from ..protocol.signatures import sign
+from .caller import CallFailed, Headers, Reply
+
+CALL_SECONDS: Final = 7_200.0
+"""How long a call may take: two hours."""
+
+AT_ONCE: Final = 200
+"""So many calls to one origin are under way at a time."""
+
+_IDLE_SECONDS: Final = 4.0
+_MOST_HEAD: Final = 64 * 1024
+_CHUNK: Final = 65_536
+
+
+class HttpCalls:
+    """Sends calls. `dialer` opens the connections; with a `signing_key` each call is signed.
+
+    `kind` is what this server calls itself to apps: `"dev"` or `"cloud"`. A call takes at most `seconds`.
+    """
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        *,
+        signing_key: str | None = None,
+        kind: str = "cloud",
+        seconds: float = CALL_SECONDS,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._dialer = dialer
+        self._key = signing_key
+        self._kind = kind
+        self._seconds = seconds
+        self._clock = clock
+        self._idle: dict[str, list[_Connection]] = {}
+        self._limits: dict[str, trio.CapacityLimiter] = {}
+
+    async def send(self, url: str, headers: Headers, body: bytes) -> Reply:
+        """Send a request and give the answer. Raises `CallFailed`, or `UrlRefused` for a URL that is not called."""
+        place = _parsed(url)
+        limit = self._limits.get(place.origin)
+        if limit is None:
+            limit = self._limits[place.origin] = trio.CapacityLimiter(AT_ONCE)
+        async with limit:
+            with trio.move_on_after(self._seconds):
+                return await self._exchange(place, self._request(place, headers, body))
+        raise CallFailed(f"{place.origin} did not answer within {self._seconds:g} s")
+
+    async def aclose(self) -> None:
+        """Let all idle connections go."""
+        idle, self._idle = self._idle, {}
+        for connections in idle.values():
+            for connection in connections:
+                await connection.drop()
+
+    async def _exchange(self, place: AppUrl, request: bytes) -> Reply:
+        connection = await self._connection(place)
+        kept = False
+        try:
+            reply = await connection.exchange(request)
+            kept = connection.keeps
+            return reply
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise CallFailed(f"{place.origin}: the connection broke: {error}") from error
+        finally:
+            if kept:
+                connection.idle_since = trio.current_time()
+                self._idle.setdefault(place.origin, []).append(connection)
+            else:
+                await connection.drop()
+
+    async def _connection(self, place: AppUrl) -> _Connection:
+        """A connection to an app: an idle one, the last that was used, or a new one."""
+        idle = self._idle.get(place.origin)
+        while idle:
+            connection = idle.pop()
+            if connection.usable:
+                return connection
+            await connection.drop()
+        try:
+            return _Connection(await self._dialer.connect(place))
+        except CannotDial as error:
+            raise CallFailed(str(error)) from error
+
+    def _request(self, place: AppUrl, headers: Headers, body: bytes) -> bytes:
+        lines = [
+            f"POST {place.target} HTTP/1.1",
+            f"Host: {place.authority}",
+            "User-Agent: flowgen",
+            "Accept: application/json",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            f"{names.SERVER_KIND}: {self._kind}",
+            *(f"{name}: {value}" for name, value in headers),
+        ]
+        if self._key is not None:
+            lines.append(f"{names.SIGNATURE}: {sign(self._key, body, int(self._clock()))}")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
+
+
+@lru_cache(maxsize=4096)
+def _parsed(url: str) -> AppUrl:
+    return AppUrl.parse(url)
+
+
+@attrs.define(eq=False)
+class _Connection:
+    """One connection: one exchange at a time."""
+
+    stream: trio.abc.Stream
+    idle_since: float = 0.0
+    keeps: bool = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether the app has neither closed it nor said anything since the last answer, and has not begun to tire."""
+        if trio.current_time() - self.idle_since > _IDLE_SECONDS:
+            return False
+        stream = self.stream.transport_stream if isinstance(self.stream, trio.SSLStream) else self.stream
+        return not (isinstance(stream, trio.SocketStream) and stream.socket.is_readable())
+
+    async def exchange(self, request: bytes) -> Reply:
+        """Send a request and read the answer."""
+        self.keeps = False
+        await self.stream.send_all(request)
+        reading = _Reading()
+        while not reading.complete:
+            chunk = await self.stream.receive_some(_CHUNK)
+            if chunk:
+                reading.feed(chunk)
+            else:
+                reading.end()
+        self.keeps = reading.keeps
+        return Reply(reading.status, reading.headers, b"".join(reading.body))
+
+    async def drop(self) -> None:
+        """Close it at once."""
+        await trio.aclose_forcefully(self.stream)
+
+
+class _Reading:
+    """An answer being read."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[str, str]] = []
+        self.body: list[bytes] = []
+        self.complete = False
+        self.keeps = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._head = 0
+        self._size = 0
+        self._until_end = False
+
+    def feed(self, chunk: bytes | bytearray) -> None:
+        try:
+            self._parser.feed_data(chunk)
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, CallFailed):
+                raise error.__context__ from None
+            raise CallFailed(f"the answer is no HTTP: {error}") from error
+        except httptools.HttpParserError as error:
+            raise CallFailed(f"the answer is no HTTP: {error}") from error
+        if not self.status and not self.complete:
+            self._grow(len(chunk))
+
+    def end(self) -> None:
+        """The app has closed the connection."""
+        if not self._until_end:
+            raise CallFailed("the app closed the connection before it had answered")
+        self.complete = True
+
+    # -- what the parser calls ----------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._grow(len(name) + len(value))
+        self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        present = {name.lower() for name, _ in self.headers}
+        self._until_end = "content-length" not in present and "transfer-encoding" not in present
+
+    def on_body(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > MAX_ANSWER:
+            raise CallFailed(f"output_too_large: the answer has more than {MAX_ANSWER:,} bytes")
+        self.body.append(chunk)
+
+    def on_message_complete(self) -> None:
+        if self.status < 200:  # it says only that it is at work
+            self.status, self._until_end = 0, False
+            self.headers.clear()
+            return
+        self.complete = True
+        self.keeps = self._parser.should_keep_alive()
+
+    def _grow(self, size: int) -> None:
+        self._head += size
+        if self._head > _MOST_HEAD:
+            raise CallFailed(f"the head of the answer has more than {_MOST_HEAD:,} bytes")
