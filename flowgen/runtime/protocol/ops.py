@@ -21,7 +21,7 @@ from .reading import BadResponse, Members, ProtocolError, encoded, shown
 from .steps import is_hash, step_id
 
 MAX_OPS: Final = 1_000
-"""Ops in one answer."""
+"""Ops in one answer, beside one that says nothing of a step (`NONE`)."""
 
 
 class Opcode(Enum):
@@ -112,9 +112,12 @@ class Op:
 def parse_ops(value: Any, place: str = "", error: type[ProtocolError] = BadResponse) -> tuple[Op, ...]:
     """The ops of a value that `read_json` gave: a list, or one alone. Raises `error` with the place of what is none."""
     items = value if isinstance(value, list) else [value]
-    if len(items) > MAX_OPS:
+    if len(items) > MAX_OPS + 1:
         raise error(place or "the answer", f"has {len(items):,} ops; at most {MAX_OPS:,} are accepted")
-    return tuple(_parse(Members(item, f"{place}[{index}]", error)) for index, item in enumerate(items))
+    ops = tuple(_parse(Members(item, f"{place}[{index}]", error)) for index, item in enumerate(items))
+    if len(ops) > MAX_OPS and all(op.op is not Opcode.NONE for op in ops):
+        raise error(place or "the answer", f"has {len(ops):,} ops; at most {MAX_OPS:,} are accepted")
+    return ops
 
 
 def to_json(ops: Iterable[Op]) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ from ...workflow import (
     TriggerDefinition,
     Workflow,
 )
-from .reading import Members
+from .reading import BadRegistration, Members, read_json
 
 MEMBER: Final = "flowgen"
 
@@ -65,9 +65,9 @@ def read_own(function: Members, app: str, id: str) -> OwnOptions | None:
     if members is None or text is None:
         return None
     try:
-        said = codec.decode_definition(text.encode())
-        definition = _checked(said, members.place, f"{app}/{id}")
-    except (UndecodableError, DefinitionError, TypeError, ValueError) as error:
+        read_json(text.encode(), members.at("definition"), BadRegistration)  # also what is quoted can be kept
+        definition = _checked(codec.decode_definition(text.encode()), members.place, f"{app}/{id}")
+    except (UndecodableError, DefinitionError, TypeError, ValueError, OverflowError) as error:
         members.refuse("definition", str(error))
     if definition.id != id:
         members.refuse("definition", f"is that of {definition.id!r}, not of {id!r}")

@@ -102,8 +102,9 @@ def parse_registration(body: bytes) -> RemoteApp:
     said = Members(document, "", BadRegistration)
     if (said.text("deployType") or "ping").lower() == "connect":
         said.refuse("deployType", "apps that connect by WebSocket are not offered; serve the app over HTTP")
-    name = said.text("appName") or said.needed_text("app_id")
-    _check_name(said, "appName" if said.has("appName") else "app_id", name)
+    member = "appName" if said.text("appName") or not said.has("app_id") else "app_id"
+    name = said.needed_text(member)
+    _check_name(said, member, name)
     url = said.needed_text("url", longest=MAX_URL)
     _check_url(said, "url", url)
     functions = list(said.each("functions"))

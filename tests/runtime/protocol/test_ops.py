@@ -116,10 +116,12 @@ def test_the_place_is_that_of_the_culprit() -> None:
 
 
 def test_an_answer_has_so_many_ops_at_most() -> None:
-    """A thousand, as there."""
+    """A thousand, as there, beside one that says nothing of a step."""
     assert len(parse_ops([RAN] * MAX_OPS)) == MAX_OPS
-    with pytest.raises(BadResponse, match=r"1,001 ops; at most 1,000"):
-        parse_ops([RAN] * (MAX_OPS + 1))
+    assert len(parse_ops([{"op": "None"}] + [RAN] * MAX_OPS)) == MAX_OPS + 1
+    for many in ([RAN] * (MAX_OPS + 1), [{"op": "None"}] * 2 + [RAN] * MAX_OPS):
+        with pytest.raises(BadResponse, match=rf"{len(many):,} ops; at most 1,000"):
+            parse_ops(many)
 
 
 OPS = st.builds(
