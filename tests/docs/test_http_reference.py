@@ -1,4 +1,4 @@
-"""The reference of HTTP: every route is there, with its statuses, and its examples are of the shapes of the server."""
+"""The references of HTTP: every route is there, with its statuses, and its examples are of the shapes of the server."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from flowgen.runtime.http.routes import Route
 from flowgen.runtime.http.schemas import TEXTS
 from flowgen.runtime.http.table import TABLE
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_text(encoding="utf-8")
+PAGES = [
+    (Path(__file__).parents[2] / "docs" / "reference" / name).read_text(encoding="utf-8")
+    for name in ("http.md", "http-for-sdks.md")
+]
 SECTIONS = {
     title.strip("` "): text.split("\n## ")[0]
-    for title, _, text in (part.partition("\n") for part in PAGE.split("\n### ")[1:])
+    for page in PAGES
+    for title, _, text in (part.partition("\n") for part in page.split("\n### ")[1:])
 }
 COMPONENTS = document(TABLE)["components"]
 
@@ -32,7 +36,7 @@ def check(schema: str, example: Any) -> None:
     Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": COMPONENTS}).validate(example)
 
 
-def test_the_routes_of_the_page_are_those_of_the_server() -> None:
+def test_the_routes_of_the_pages_are_those_of_the_server() -> None:
     """Neither has one that the other lacks."""
     assert set(SECTIONS) == {named(route) for route in TABLE}
 

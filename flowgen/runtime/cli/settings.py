@@ -9,6 +9,7 @@ from typing import Final
 from .faults import Fault
 
 VARIABLES: Final = (
+    "FLOWGEN_APP_HOSTS",
     "FLOWGEN_AUTH_TOKEN",
     "FLOWGEN_DB",
     "FLOWGEN_EVENT_KEY",

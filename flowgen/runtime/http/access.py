@@ -8,7 +8,11 @@ guard may do everything: then that is this machine alone.
 `SEND`     who has an event key, in the path; or anybody, if no key is configured
 `READ`     who has a token: looking changes nothing
 `OPERATE`  who has a token
+`SDK`      who has a token or a signing key of apps, which says its hash as a bearer
 =========  ==========================================================================================
+
+A server for development asks apps for no key: they have none there. One that is not, and has signing keys for apps,
+asks all callers of their routes for one, also where it has no token.
 
 The token comes as `Authorization: Bearer`, or in the cookie that the login of the pages sets. It is never read from
 the address, where logs and histories would keep it. A request that is signed needs none (`signed`).
@@ -21,6 +25,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from ..protocol.signatures import is_bearer
 from .problems import Problem
 from .settings import Settings, is_one_of
 
@@ -34,6 +39,7 @@ class Access(Enum):
     SEND = "send"
     READ = "read"
     OPERATE = "operate"
+    SDK = "sdk"
 
 
 def check_access(access: Access, request: Request, settings: Settings, signed: bool = False) -> None:
@@ -46,12 +52,27 @@ def check_access(access: Access, request: Request, settings: Settings, signed: b
         case Access.READ | Access.OPERATE:
             if settings.auth_tokens and not signed:
                 _check_token(request, settings)
+        case Access.SDK:
+            if not signed and not _has_app_key(request, settings):
+                _check_sdk(request, settings)
 
 
 def check_event_key(key: str, settings: Settings) -> None:
     """Raise the problem (401) of a key that opens the event API to nobody. Without keys configured, any does."""
     if settings.event_keys and not is_one_of(key, settings.event_keys):
         raise Problem(401, "wrong_key", "this event key is not one of this server's")
+
+
+def _has_app_key(request: Request, settings: Settings) -> bool:
+    headers = request.headers.getlist("authorization")
+    return len(headers) == 1 and bool(settings.app_keys) and is_bearer(headers[0], settings.app_keys)
+
+
+def _check_sdk(request: Request, settings: Settings) -> None:
+    if settings.auth_tokens:
+        _check_token(request, settings)
+    elif settings.app_keys and not settings.dev:
+        raise Problem(401, "unauthorized", "this needs the signing key of this server's apps", headers=_ASK)
 
 
 def _check_token(request: Request, settings: Settings) -> None:

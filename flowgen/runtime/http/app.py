@@ -31,6 +31,8 @@ from .guard import ROUTE, Guard
 from .mounting import MountedApp
 from .problems import Problem, problem_of
 from .routes import Call, Route, check_query
+from .sdk.envelope import is_sdk
+from .sdk.table import VIEWS
 from .service import Service
 from .settings import Settings
 from .shortcut import Shortcut
@@ -114,7 +116,10 @@ def _router(service: Service) -> list[StarletteRoute]:
 
 def _path(path: str, routes: dict[str, Route], service: Service) -> StarletteRoute:
     async def serve(request: Request) -> Response:
-        route = routes["GET" if request.method == "HEAD" else request.method]
+        method = "GET" if request.method == "HEAD" else request.method
+        route = routes[method]
+        if (view := VIEWS.get((method, path))) is not None and is_sdk(request.scope["headers"]):
+            route = view
         call = Call(request, service, route)
         request.scope[ROUTE] = path
         try:

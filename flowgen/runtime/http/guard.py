@@ -63,6 +63,7 @@ class Guard:
         self._app = app
         self._settings = settings
         self._meter = meter
+        self._always = (*_ALWAYS, (b"x-inngest-server-kind", b"dev" if settings.dev else b"cloud"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,7 +74,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = list(message["headers"])
                 said = {name for name, _ in headers}
-                headers += [header for header in _ALWAYS if header[0] not in said]
+                headers += [header for header in self._always if header[0] not in said]
                 message["headers"] = headers
                 self._meter.answered(scope["method"], scope.get(ROUTE, ""), message["status"])
             await send(message)

@@ -17,6 +17,7 @@ from .schemas import SCHEMAS, TEXTS, ref
 
 _MEANS: Final = {
     200: "Done.",
+    201: "Done: this is what came of it.",
     202: "Accepted: it goes on, and this is as far as it is.",
     400: "Something about the request is wrong: `path` says where.",
     401: "It needs a token, or an event key, that the server knows.",
@@ -59,7 +60,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "parameters": [*_path_parameters(route.path), *map(_query_parameter, route.query)],
         "responses": {str(status): _response(status, schema) for status, schema in sorted(_answers(route).items())},
     }
-    if route.access in (Access.READ, Access.OPERATE):
+    if route.access in (Access.READ, Access.OPERATE, Access.SDK):
         operation["security"] = [{}, {"token": []}]
     if route.body:
         schema = {"schema": ref(route.body.removesuffix("?"))}
@@ -91,7 +92,7 @@ def _query_parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _answers(route: Route) -> dict[int, str]:
-    return {**dict.fromkeys(_around(route), "Error"), **route.answers}
+    return {**dict.fromkeys(_around(route), "SdkError" if route.access is Access.SDK else "Error"), **route.answers}
 
 
 def _around(route: Route) -> Iterable[int]:

@@ -7,6 +7,7 @@ logged, and the caller gets to know its id and nothing else: no trace, no SQL, n
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from ...errors import (
     UnserializableError,
     WrongState,
 )
+from ..protocol.reading import ProtocolError
 from ..strict_json import BadJson
 from .bridge import EngineClosed
 
@@ -89,6 +91,7 @@ _KINDS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (StoreError, 503, "store_unavailable"),
 )
 
+_PARTS: Final = re.compile(r"[^.\[\]]+")
 _SAY_AGAIN: Final = {"Retry-After": "1"}
 
 
@@ -99,6 +102,8 @@ def problem_of(error: Exception) -> Problem:
             return error
         case BadJson():
             return Problem(400, error.code, error.message, error.path)
+        case ProtocolError():
+            return _unreadable(error)
     for kind, status, code in _KINDS:
         if isinstance(error, kind):
             if status < 500:
@@ -107,6 +112,12 @@ def problem_of(error: Exception) -> Problem:
             return Problem(status, code, _WORDS[code], headers=_SAY_AGAIN)
     log.exception("a request broke", exc_info=error)
     return Problem(500, "internal", "the server broke while it served this request; its log says how")
+
+
+def _unreadable(error: ProtocolError) -> Problem:
+    """What is wrong with what an app or an SDK sent, at `functions[2].name`: our refusals say that as a pointer."""
+    path = "".join(f"/{part}" for part in _PARTS.findall(error.place))
+    return Problem(400, "invalid_body", str(error) if path else f"the body {error.reason}", path)
 
 
 _WORDS: Final = {

@@ -52,6 +52,11 @@ def body(fields: Mapping[str, Schema], *required: str) -> Schema:
     return {**made, "required": list(required)} if required else made
 
 
+def _loose(fields: Mapping[str, Schema], *required: str) -> Schema:
+    """An object of a request that may have other fields as well."""
+    return {"type": "object", "properties": dict(fields), "required": list(required)}
+
+
 def page(item: str) -> Schema:
     """A page of a list."""
     return answer({"items": many(ref(item)), "cursor": nullable(TEXT)})
@@ -105,6 +110,19 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "BulkRerun": _bulk(ENDED),
     "Signal": body({"name": _text(256), "data": ANYTHING, "app": nullable(_text(1_000))}, "name"),
     "Invoke": body({"data": nullable(OBJECT), "run_id": nullable(_text(128))}),
+    # -- requests of SDKs: their keys match whatever their case is, and unknown ones are let pass
+    "SdkInvoke": _loose({"data": nullable(OBJECT)}),
+    "Query": _loose({"query": _text(10_000), "variables": nullable(OBJECT), "operationName": nullable(TEXT)}, "query"),
+    "Cancellation": _loose(
+        {
+            "function_id": _text(1_000),
+            "app_id": nullable(TEXT),
+            "started_after": nullable(TIME),
+            "started_before": nullable(TIME),
+            "if": nullable({"type": "string", "maxLength": 10_000}),
+        },
+        "function_id",
+    ),
     # -- answers
     "Error": answer({"error": answer({**_FLAW, "errors": many(answer(_FLAW))}, "errors")}),
     "Health": answer({"status": {"const": "ok"}}),
@@ -174,6 +192,14 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "WorkflowPage": page("Workflow"),
     "Invoked": answer({"id": TEXT, "run": ref("Run")}, "run"),
     "Paused": answer({"id": TEXT, "paused": TRUTH}),
+    # -- answers for SDKs
+    "SdkError": {"anyOf": [answer({"error": TEXT, "status": NUMBER, "code": TEXT, "path": TEXT}), ref("Error")]},
+    "Started": answer({"id": TEXT, "status": {"const": 200}}),
+    "SdkEvents": many(OBJECT),
+    "SdkSteps": OBJECT,
+    "GraphQl": answer({"data": nullable(OBJECT)}),
+    "Cancelled": answer({"data": OBJECT, "metadata": OBJECT}),
+    "SdkFunctions": answer({"data": many(OBJECT), "metadata": OBJECT}),
 }
 
 TEXTS: Final[Mapping[str, str]] = {"Metrics": "text/plain", "Stream": "text/event-stream"}

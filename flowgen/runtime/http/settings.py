@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
 
 from ...errors import InvalidInput
+from ..addresses import Reach
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes that the body of a request may have, unless a server is set up otherwise."""
@@ -21,6 +23,7 @@ MAX_BODY: Final = 4 * 1024 * 1024
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 _SHORTEST: Final = 8
+_APP_KEY: Final = re.compile(r"signkey-[A-Za-z0-9_]+-(?:[0-9a-fA-F]{2})+")
 
 
 def _keys(keys: Iterable[str]) -> tuple[str, ...]:
@@ -40,6 +43,10 @@ def _check_keys(settings: Settings, attribute: attrs.Attribute[tuple[str, ...]],
             )
 
 
+def _check_hosts(settings: Settings, attribute: attrs.Attribute[tuple[str, ...]], hosts: tuple[str, ...]) -> None:
+    Reach.server(hosts)
+
+
 @attrs.frozen
 class Settings:
     """Who may call a server, and how much it takes.
@@ -50,6 +57,10 @@ class Settings:
     that are worked on at once and `max_open_bytes` the size of their bodies together: what comes beyond is answered 503
     before it is read. While more than about
     `max_unrouted` accepted events wait to be routed, no more are accepted (503).
+
+    Apps that are driven over HTTP are called at public addresses, and at those that `app_hosts` allow: networks,
+    addresses and names. A server for development (`dev`) calls this machine alone, and lets apps register without a
+    key.
     """
 
     auth_tokens: tuple[str, ...] = attrs.field(default=(), converter=_keys, validator=_check_keys, repr=False)
@@ -60,6 +71,8 @@ class Settings:
     max_open: int = 1_000
     max_open_bytes: int = 16 * MAX_BODY
     max_unrouted: int = 100_000
+    app_hosts: tuple[str, ...] = attrs.field(default=(), converter=_keys, validator=_check_hosts)
+    dev: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.max_open_bytes < self.max_body:
@@ -70,7 +83,8 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """As `FLOWGEN_AUTH_TOKEN`, `FLOWGEN_EVENT_KEY`, `FLOWGEN_SIGNING_KEY` and `FLOWGEN_HOSTS` say, with commas."""
+        """As `FLOWGEN_AUTH_TOKEN`, `FLOWGEN_EVENT_KEY`, `FLOWGEN_SIGNING_KEY`, `FLOWGEN_HOSTS` and `FLOWGEN_APP_HOSTS`
+        say, with commas."""
 
         def several(name: str) -> list[str]:
             return [part.strip() for part in environment.get(name, "").split(",") if part.strip()]
@@ -80,7 +94,18 @@ class Settings:
             several("FLOWGEN_EVENT_KEY"),
             several("FLOWGEN_SIGNING_KEY"),
             several("FLOWGEN_HOSTS"),
+            app_hosts=several("FLOWGEN_APP_HOSTS"),
         )
+
+    @property
+    def app_keys(self) -> tuple[str, ...]:
+        """The signing keys of the form that apps know, `signkey-<env>-<hex>`: the first signs, all are known."""
+        return tuple(key for key in self.signing_keys if _APP_KEY.fullmatch(key))
+
+    @property
+    def reach(self) -> Reach:
+        """Where apps are called."""
+        return Reach.dev() if self.dev else Reach.server(self.app_hosts)
 
     def may_be_called(self, host: str) -> bool:
         """Whether a request for this `Host` (without its port) is meant for this server."""

@@ -1,8 +1,9 @@
 """The short way of `POST /e/{key}`, past the router and its requests and responses.
 
 Sending an event is what a server is asked most, and outside of the engine most of what it costs is the way to its
-handler: with this one it is 0.4 of that. A request that is plain (a path, JSON, no query, no signature) is served here
-with the same checks in the same order, and the same functions, as the table's route; any other goes the long way.
+handler: with this one it is 0.4 of that. A request that is plain (a path, JSON, no query, no signature, no SDK) is
+served here with the same checks in the same order, and the same functions, as the table's route; any other goes the
+long way.
 Which way it went is seen by nothing but the time.
 """
 
@@ -20,6 +21,7 @@ from .bodies import read_bytes
 from .events import read_events
 from .guard import ROUTE
 from .problems import problem_of
+from .sdk.envelope import is_sdk
 from .service import Service
 from .signatures import HEADER
 
@@ -71,4 +73,4 @@ def _key_of(scope: Scope) -> str | None:
         elif name in _LONG:
             return None
     key = path[3:]
-    return key if kinds == 1 and key and "/" not in key else None
+    return key if kinds == 1 and key and "/" not in key and not is_sdk(scope["headers"]) else None

@@ -1,7 +1,7 @@
 """The table of routes: everything that the server answers to programs.
 
-The pages for people are in a table of their own (`ui.table`). Where two paths could mean the same request, the one
-that stands first is meant, if it has the method.
+Those of SDKs are in a table of their own, which is a part of this one (`sdk.table`); the pages for people in another
+(`ui.table`). Where two paths could mean the same request, the one that stands first is meant, if it has the method.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ..counting import MOST_BUCKETS
 from . import events, health, metrics, openapi, runs, signals, stream, workflows
 from .access import Access
 from .routes import CURSOR_PARAMETER, PAGED, Call, Handler, Parameter, Route, answer
+from .sdk.table import SDK
 
 _TIME: Final = {"type": "string", "format": "date-time"}
 _APP: Final = Parameter("app", "The app that it is of, where more than one could be meant.")
@@ -136,4 +137,5 @@ TABLE: Final[tuple[Route, ...]] = (
     ),
     _do("/v1/workflows/{id}/pause", workflows.pause_workflow, "Let its runs wait.", "None?", _PAUSED, _APP),
     _do("/v1/workflows/{id}/resume", workflows.resume_workflow, "Let them go on.", "None?", _PAUSED, _APP),
+    *SDK,
 )

@@ -1,0 +1,15 @@
+"""The API that SDKs and tools of Inngest expect from a server.
+
+=================  ===================================================================================
+`envelope`         who is such a caller, and the shape of what it is answered
+`table`            the routes: those of SDKs alone, and how they see routes that are ours, too
+`sending`          `/e/{key}`: events as SDKs write them
+`looking`          events, runs and functions
+`steering`         cancel, signal, invoke
+`state`            what a run remembers, for calls that are too large to carry it
+`graph`, `query`   `/v0/gql`: the few questions in GraphQL that tools ask
+=================  ===================================================================================
+
+Handlers translate between the protocol's words and the engine's verbs; they decide nothing. Refuses to know how runs
+of functions are driven (`driving`), and what the protocol's bytes are (`protocol`).
+"""

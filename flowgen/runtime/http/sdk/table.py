@@ -1,0 +1,86 @@
+"""The routes of SDKs: those that are theirs alone, and how they see routes that are ours, too (`VIEWS`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..access import Access
+from ..routes import LIMIT_PARAMETER, PAGED, Handler, Parameter, Route
+from . import graph, looking, sending, state, steering
+from .envelope import refused_as_sdk
+
+_TIME: Final = {"type": "string", "format": "date-time"}
+_WINDOW: Final = (
+    Parameter("received_after", "Of a page, only events accepted at this time or later.", _TIME),
+    Parameter("received_before", "Of a page, only events accepted before this time.", _TIME),
+)
+
+
+def _route(method: str, path: str, handler: Handler, about: str, gives: Mapping[int, str], **more: Any) -> Route:
+    return Route(method, path, handler, Access.SDK, about, answers=gives, refused=refused_as_sdk, **more)
+
+
+SDK: Final[tuple[Route, ...]] = (
+    _route(
+        "POST",
+        "/invoke/{id}",
+        steering.invoke,
+        "Start a run of a function, which is named app-id.",
+        {200: "Started", 404: "SdkError"},
+        body="SdkInvoke?",
+    ),
+    _route(
+        "GET",
+        "/v0/runs/{id}/batch",
+        state.show_events,
+        "The events of a run, for a call that is too large to carry them.",
+        {200: "SdkEvents", 404: "SdkError"},
+    ),
+    _route(
+        "GET",
+        "/v0/runs/{id}/actions",
+        state.show_steps,
+        "What each ended step of a run came to, by its hash.",
+        {200: "SdkSteps", 404: "SdkError"},
+    ),
+    _route("POST", "/v0/gql", graph.ask, "The questions in GraphQL that tools ask.", {200: "GraphQl"}, body="Query"),
+    _route(
+        "POST",
+        "/v1/cancellations",
+        steering.cancel_runs,
+        "Cancel the open runs of a function that were begun in a span of time.",
+        {201: "Cancelled", 404: "SdkError"},
+        body="Cancellation",
+    ),
+    _route(
+        "GET",
+        "/v1/apps/{name}/functions",
+        looking.list_functions,
+        "The functions of an app.",
+        {200: "SdkFunctions"},
+    ),
+)
+
+VIEWS: Final[Mapping[tuple[str, str], Route]] = {
+    (route.method, route.path): route
+    for route in (
+        Route(
+            "POST",
+            "/e/{key}",
+            sending.send_events,
+            Access.SEND,
+            "Accept one event or a list.",
+            refused=refused_as_sdk,
+            any_query=True,
+        ),
+        _route(
+            "GET", "/v1/events", looking.list_events, "Events.", {}, query=(Parameter("name", ""), *PAGED, *_WINDOW)
+        ),
+        _route("GET", "/v1/events/{id}", looking.show_event, "One event.", {}),
+        _route("GET", "/v1/events/{id}/runs", looking.runs_of_event, "Its runs.", {}, query=(LIMIT_PARAMETER,)),
+        _route("GET", "/v1/runs/{id}", looking.show_run, "One run.", {}),
+        _route("DELETE", "/v1/runs/{id}", steering.cancel_run, "Cancel it.", {}),
+        _route("POST", "/v1/signals", steering.send_signal, "Give a signal to its waiter.", {}),
+    )
+}
