@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+import rfc8785
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from flowgen.runtime.protocol.canonical import canonical
 from flowgen.runtime.protocol.reading import BadSignature, ProtocolError
@@ -55,6 +57,26 @@ def test_how_it_was_written_does_not_matter(value: Any) -> None:
 def test_the_form_is_the_same_document(value: Any) -> None:
     """Up to what a double can hold."""
     assert in_doubles(json.loads(canonical(json.dumps(value).encode()))) == in_doubles(value)
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(1 - 2**53, 2**53 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(min_codepoint=1, max_codepoint=127), max_size=5), inner, max_size=6)
+    ),
+    max_leaves=12,
+)
+
+
+@given(PLAIN)
+@example({'\x7f/"\\': "\x01\x08\x09\x0a\x0b\x0c\x0d\x1f\x7f\x80\u2028\ufffe\U0010ffff", "b": 1, "B": 2, "a": 3})
+def test_the_short_way_gives_what_the_long_way_gives(value: Any) -> None:
+    """For each document that may take it."""
+    assert canonical(json.dumps(value).encode()) == rfc8785.dumps(value)
 
 
 def in_doubles(value: Any) -> Any:
