@@ -1,0 +1,22 @@
+"""Serving: an app whose workflows are driven from elsewhere, over HTTP, one step a request.
+
+==============  ===================================================================
+`asgi`          `serve_app`, the ASGI app
+`door`          which requests are read, and who has sent them; `settings` say so
+`recall`        a call → the run's interpreter, rebuilt
+`turn`          what to do about a call: one body, or an answer
+`asking`        an open step as an op, the end of a run as an answer
+`bodies`        the thread where bodies are executed
+`upstream`      requests to the server: registering, events, signals
+==============  ===================================================================
+
+The server of an app is a flowgen server, which tells our history in each call, or any other that speaks Inngest's
+protocol (`flowgen.runtime.protocol`), which tells results and their order. Nothing is kept here between two calls.
+
+Refuses to know: engines and stores, and how another end drives an app.
+"""
+
+from .asgi import ServedApp, serve_app
+from .settings import ServeSettings
+
+__all__ = ["ServeSettings", "ServedApp", "serve_app"]
