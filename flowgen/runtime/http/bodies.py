@@ -6,12 +6,43 @@ JSON elsewhere, and is told no.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import attrs
 from starlette.requests import Request
 
 from ..strict_json import parse
+from .meter import Meter
 from .problems import Problem
+
+HELD: Final = "flowgen.held"
+"""Where a scope has the `Held` of a request whose body is counted."""
+
+
+@attrs.define
+class Held:
+    """What one request has of the room that all bodies in hand have together: `most` bytes."""
+
+    meter: Meter
+    most: int
+    bytes: int = 0
+
+    def take(self, bytes: int) -> None:
+        """Count some more, which are kept until the request ends. Raises `Problem` (503) if there is no room."""
+        if self.meter.open_bytes + bytes > self.most:
+            raise Problem(
+                503,
+                "busy",
+                "too many bodies are in hand: come again",
+                headers={"Retry-After": "1", "Connection": "close"},
+            )
+        self.meter.open_bytes += bytes
+        self.bytes += bytes
+
+    def release(self) -> None:
+        """The request has ended."""
+        self.meter.open_bytes -= self.bytes
+        self.bytes = 0
 
 
 async def read_json(request: Request, limit: int) -> Any:
@@ -32,8 +63,9 @@ async def read_body(request: Request, limit: int) -> bytes:
 async def read_bytes(request: Request, limit: int) -> bytes:
     """The body of a request, whatever it is."""
     length = request.headers.get("content-length")
-    if length is not None and length.isascii() and length.isdigit() and int(length[:20]) > limit:
+    if length is not None and length.isascii() and length.isdigit() and int(length.lstrip("0")[:20] or 0) > limit:
         raise _too_large(limit)
+    held: Held | None = request.scope.get(HELD)
     parts: list[bytes] = []
     more = True
     while more:
@@ -44,6 +76,8 @@ async def read_bytes(request: Request, limit: int) -> bytes:
         limit -= len(parts[-1])
         if limit < 0:
             raise _too_large(limit + sum(map(len, parts)))
+        if held is not None:
+            held.take(len(parts[-1]))
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 

@@ -2,8 +2,9 @@
 
 In this order, each with the reason in its refusal:
 
-1. **Room.** Over `max_open` requests in hand, or `max_open_bytes` of their bodies, the next is told to come again (503)
-   before anything of it is read.
+1. **Room.** Over `max_open` requests in hand the next is told to come again (503) before anything of it is read; so is
+   a body that does not fit into what is left of `max_open_bytes`. Bodies count as they come (`Held`), not as they are
+   said to: whoever says much and sends nothing takes no room of others. Those of up to `SMALL` bytes always have room.
 2. **Host.** A page of a stranger can make a browser call `127.0.0.1` under a name of its own (DNS rebinding): only
    names that the server is known by are served (421). With a token set, and only loopback names known, any name is
    served: the token is what a stranger's page does not have.
@@ -21,6 +22,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .bodies import HELD, Held
 from .meter import Meter
 from .problems import Problem
 from .settings import Settings
@@ -29,6 +31,9 @@ POLICY: Final = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+
+SMALL: Final = 16 * 1024
+"""Bytes of a body that has room wherever its request has."""
 
 ROUTE: Final = "flowgen.route"
 """Where a scope says which route of the table it was found to be for."""
@@ -85,22 +90,24 @@ class Guard:
             if name in _TOLD:
                 hosts += name == b"host"
                 said.setdefault(name, value.decode("latin-1"))
-        size = _size(said, self._settings.max_body)
+        size = _size(said, scope, self._settings.max_body)
         refusal = self._refusal(scope, said, hosts, size)
         if refusal is not None:
             await refusal.response()(scope, receive, answer)
             return
+        held = Held(self._meter, self._settings.max_open_bytes) if size > SMALL else None
+        scope[HELD] = held
         self._meter.open += 1
-        self._meter.open_bytes += size
         try:
             await self._app(scope, receive, answer)
         finally:
             self._meter.open -= 1
-            self._meter.open_bytes -= size
+            if held is not None:
+                held.release()
 
     def _refusal(self, scope: Scope, said: Mapping[bytes, str], hosts: int, size: int) -> Problem | None:
         meter, settings = self._meter, self._settings
-        if meter.open >= settings.max_open or (size and meter.open_bytes + size > settings.max_open_bytes):
+        if meter.open >= settings.max_open or (size > SMALL and meter.open_bytes + size > settings.max_open_bytes):
             return Problem(503, "busy", "too many requests are in hand: come again", headers={"Retry-After": "1"})
         if hosts != 1:
             return Problem(400, "invalid_host", "a request names one Host")
@@ -129,12 +136,14 @@ class Guard:
         return settings.may_be_called(host) or bool(settings.auth_tokens and not settings.hosts)
 
 
-def _size(said: Mapping[bytes, str], most: int) -> int:
+def _size(said: Mapping[bytes, str], scope: Scope, most: int) -> int:
     """How many bytes of body may have to be kept; of one that does not say, all that are taken."""
     if b"transfer-encoding" in said:
         return most
-    length = said.get(b"content-length", "")
-    return min(int(length[:20]), most) if length.isascii() and length.isdigit() else 0
+    length = said.get(b"content-length")
+    if length is None:
+        return 0 if scope["http_version"][:1] == "1" or scope["method"] in ("GET", "HEAD") else most
+    return min(int(length.lstrip("0")[:20] or 0), most) if length.isascii() and length.isdigit() else most
 
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]*)(?::[0-9]{1,5})?")

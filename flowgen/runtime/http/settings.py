@@ -55,7 +55,7 @@ class Settings:
     whoever may call the server at all. `signing_keys` are for signed calls. `hosts` are the names, beside
     those of the loopback, under which the server is called. `max_body` is in bytes, `max_open` the number of requests
     that are worked on at once and `max_open_bytes` the size of their bodies together: what comes beyond is answered 503
-    before it is read. While more than about
+    (small ones always have room). While more than about
     `max_unrouted` accepted events wait to be routed, no more are accepted (503).
 
     Apps that are driven over HTTP are called at public addresses, and at those that `app_hosts` allow: networks,

@@ -12,7 +12,7 @@ import time
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-from .bodies import read_bytes
+from .bodies import HELD, read_bytes
 from .problems import Problem
 from .service import Service
 from .signatures import HEADER, BadSignature, TooManyNonces, read_signature
@@ -40,6 +40,7 @@ async def read_signed(request: Request, service: Service) -> Request | None:
         raise Problem(
             503, "busy", "too many signed requests in the last minutes: come again", headers={"Retry-After": "60"}
         ) from None
+    request.scope[HELD] = None  # what is read again is the same bytes: they count once
     return Request(request.scope, _again(body, request.receive))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,8 @@ from flowgen import App, Event, OnEvent, Run, WaitFor
 from flowgen.errors import EventConflict, InvalidInput
 from flowgen.runtime import Engine, open_engine, start_engine
 from flowgen.runtime.http import Settings, http_app, intake
+from flowgen.runtime.http.guard import SMALL
+from flowgen.runtime.http.signatures import HEADER, sign
 from flowgen.runtime.stores import MemoryStore
 from tests.runtime.http.serving import code_of, serving
 
@@ -156,49 +159,110 @@ def test_a_hundred_clients_at_once_each_get_their_own_answer() -> None:
     assert len(stored) == 50
 
 
-async def test_bodies_in_hand_are_bounded_together() -> None:
-    """What does not fit is refused before anything of it is read, and has its place when the others are answered."""
-    body = b'{"name": "a"}'
-    room = 2 * len(body)
+class Slow(httpx.AsyncByteStream):
+    """A body that comes in two parts, the second when it is let go."""
 
-    class Slow(httpx.AsyncByteStream):
-        """A body of which nothing comes yet."""
+    def __init__(self, first: bytes, second: bytes) -> None:
+        self.parts = [first, second]
+        self.come = trio.Event()
 
-        def __init__(self) -> None:
-            self.come = trio.Event()
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __anext__(self) -> bytes:
+        if len(self.parts) == 1:
             await self.come.wait()
-            yield body
+        if not self.parts:
+            raise StopAsyncIteration
+        return self.parts.pop(0)
 
+
+LARGE = b'{"name": "a", "data": {"text": "%s"}}' % (b"x" * SMALL)
+HALF = len(LARGE) // 2
+JSON = {"host": "127.0.0.1", "content-type": "application/json"}
+
+
+def posted(body: Slow, **headers: str) -> httpx.Request:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Request("POST", "http://127.0.0.1/e/key", headers={**JSON, **named}, stream=body)
+
+
+async def test_bodies_in_hand_are_bounded_together() -> None:
+    """What does not fit is refused before anything of it is read, and has its place when the others are answered;
+    small ones always have theirs."""
+    size = str(len(LARGE))
     async with (
-        serving(Settings(max_body=len(body), max_open_bytes=room)) as (_, client),
+        serving(Settings(max_body=len(LARGE), max_open_bytes=len(LARGE))) as (_, client),
         trio.open_nursery() as nursery,
     ):
-        slow = [Slow(), Slow()]
-        headers = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(body))}
+        slow = Slow(LARGE[:HALF], LARGE[HALF:])
         answers: list[int] = []
 
-        async def send(stream: Slow) -> None:
-            request = httpx.Request("POST", "http://127.0.0.1/e/key", headers=headers, stream=stream)
-            answers.append((await client.send(request)).status_code)
+        async def send() -> None:
+            answers.append((await client.send(posted(slow, content_length=size))).status_code)
 
-        for each in slow:
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        for headers in (
+            {"content_length": size},
+            {"content_length": "0" * 20 + size},
+            {"transfer_encoding": "chunked"},
+        ):
+            response = await client.send(posted(Slow(b"", b""), **headers))
+            assert (response.status_code, code_of(response)) == (503, "busy")
+        assert (await client.post("/e/key", content=b'{"name": "a"}', headers=JSON)).status_code == 200
+        assert (await client.get("/v1/runs")).status_code == 200
+        slow.come.set()
+        while not answers:
+            await trio.testing.wait_all_tasks_blocked()
+        assert answers == [200]
+        assert (await client.post("/e/key", content=LARGE, headers=JSON)).status_code == 200
+
+
+async def test_who_says_much_and_sends_nothing_takes_no_room() -> None:
+    """Bodies count as they come: a crowd of announcements keeps no one out, and what comes beyond the room is refused
+    in the middle."""
+    size = str(len(LARGE))
+    async with (
+        serving(Settings(max_body=len(LARGE), max_open_bytes=len(LARGE))) as (_, client),
+        trio.open_nursery() as nursery,
+    ):
+        crowd = [Slow(b"", LARGE) for _ in range(20)]
+        answers: list[int] = []
+
+        async def send(slow: Slow) -> None:
+            answers.append((await client.send(posted(slow, content_length=size))).status_code)
+
+        for each in crowd:
             nursery.start_soon(send, each)
         await trio.testing.wait_all_tasks_blocked()
-        response = await client.post("/e/key", content=body, headers=headers)
-        assert (response.status_code, code_of(response)) == (503, "busy")
-        chunked = httpx.Request(
-            "POST", "http://127.0.0.1/e/key", headers={**headers, "transfer-encoding": "chunked"}, stream=Slow()
-        )
-        assert (await client.send(chunked)).status_code == 503
-        assert (await client.get("/v1/runs")).status_code == 200
-        for each in slow:
+        assert (await client.post("/e/key", content=LARGE, headers=JSON)).status_code == 200
+        half = Slow(LARGE[:HALF], LARGE[HALF:])
+        nursery.start_soon(send, half)
+        await trio.testing.wait_all_tasks_blocked()
+        crowd[0].come.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == [503]
+        half.come.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == [503, 200]
+        for each in crowd:
             each.come.set()
-        while len(answers) < 2:
-            await trio.testing.wait_all_tasks_blocked()
-        assert answers == [200, 200]
-        assert (await client.post("/e/key", content=body, headers=headers)).status_code == 200
+    assert len(answers) == 21
+
+
+async def test_a_signed_body_counts_once() -> None:
+    """It is read to be checked, and again from memory."""
+    key = "a-signing-key"
+    settings = Settings(max_body=len(LARGE), max_open_bytes=len(LARGE), signing_keys=(key,))
+    async with serving(settings) as (_, client):
+        signature = sign(key, "POST", "/e/key", LARGE, at=int(time.time()), nonce="n" * 16)
+        response = await client.post("/e/key", content=LARGE, headers={**JSON, HEADER: signature})
+        assert response.status_code == 200
+
+
+def test_room_for_no_body_is_no_setting() -> None:
+    """A body of the size that is allowed must fit."""
     with pytest.raises(InvalidInput, match="max_open_bytes=7 is less than max_body"):
         Settings(max_open_bytes=7)
 
