@@ -54,6 +54,6 @@ def step_id(hash: str, name: str | None, index: int | None = None, display_name:
 
 def _is_storable(name: str) -> bool:
     """Whether a name can be an id: not empty, not too long, without characters that cannot be shown or kept."""
-    if not 1 <= len(name) <= MAX_STEP_ID or is_hash(name):
+    if not 1 <= len(name) <= MAX_STEP_ID:
         return False
     return name.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cs") for c in name)
