@@ -66,13 +66,6 @@ _NOWHERE: Any = Fiber(None, "")  # type: ignore[arg-type]
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 
-class _Silence:
-    """What a body that is elsewhere logs here."""
-
-    def take_lines(self) -> list[LogLine]:
-        return []
-
-
 class RemoteBody:
     """One run's body, fed with records. Its members are those of an `Interpreter`, and mean the same.
 
@@ -81,8 +74,6 @@ class RemoteBody:
     which there is a discovery. For one of our own apps (`native`), `lines` are the encoded records, and `heard` is how
     many of them its body has been told.
     """
-
-    context = _Silence()
 
     def __init__(self, workflow: Workflow[Any, Any], row: RunRow, events: Sequence[AcceptedEvent]) -> None:
         remote = workflow.remote
@@ -116,6 +107,8 @@ class RemoteBody:
         self._header: str | None = None
         self._immediate: Step | None = None
         self._again = False
+        self._offered: list[str] = []
+        self._replayed: Step | None = None
         self._calls: set[str] = set()
         self._seen: dict[str, int] = {}
         self._deadlines = Deadlines(self.pending)
@@ -181,6 +174,7 @@ class RemoteBody:
             self.heard = None if aloud else len(history)
         if self.position and self.end is None and FUNCTION not in self.pending:
             self._discover()
+            self._replayed = self.pending[FUNCTION]
 
     def go_on(self, earlier: RemoteBody, under_way: Collection[str]) -> None:
         """Take the place of a body that had run ahead of a commit which was refused.
@@ -230,8 +224,22 @@ class RemoteBody:
         races = step_id in self.racing
         self.racing.discard(step_id)
         self.group.discard(step_id)
+        if self.native and self._offered and not self.holding:
+            self._take_back()
         if races or not self.group:
             self._want()
+
+    def _take_back(self) -> None:
+        """A step has ended in the very decision that opens others: whether those are still asked for, the app says.
+
+        Else history would have a request that the app's code does not make, because a race was decided before it.
+        """
+        offered, self._offered = self._offered, []
+        for step_id in offered:
+            step = self.pending.get(step_id)
+            if step is not None and step.terms is None:
+                self._forget(step_id)
+                self.group.clear()
 
     def _requested(self, record: Requested) -> None:
         self.memo.feed(record)
@@ -283,10 +291,12 @@ class RemoteBody:
         step = self._step(step_id, command, kind, arguments, digest)
         if kind == "run":
             self.fetches[step_id] = step
+        self._offered.append(step_id)
         return self._open(step)
 
     def plan(self, step_id: str, arguments: Json = NULL, digest: str | None = None) -> Step:
         """The app has planned a step: a call aimed at it."""
+        self._offered.append(step_id)
         return self._call(step_id, step_id, arguments, digest)
 
     def take(self, step_id: str) -> Step | None:
@@ -298,6 +308,7 @@ class RemoteBody:
             return None
         step = self._forget(step_id)
         self.holding = True
+        self._offered.clear()
         if self._again and self._immediate is None:
             self._again, self.wanted = False, True
         return step
@@ -350,6 +361,9 @@ class RemoteBody:
 
     def _discover(self) -> None:
         """Open a discovery; one that may execute something must be answered before the next."""
+        if self._replayed is not None and self.pending.get(FUNCTION) is self._replayed:
+            self._replayed.command.know(self.position, len(self.memo.stack))
+            return
         if self._immediate is not None:
             self._again = True
             return
@@ -394,6 +408,17 @@ class RemoteBody:
 
     # -- as an interpreter ------------------------------------------------------------------------------
 
+    @property
+    def context(self) -> RemoteBody:
+        """Where a body's lines are taken from: here, where there are none."""
+        return self
+
+    def take_lines(self) -> list[LogLine]:
+        """None: an app writes its own. They are asked for when a decision is made: what was offered begins."""
+        self._offered.clear()
+        self._replayed = None
+        return []
+
     def take_fresh(self) -> list[Step]:
         """The steps that were opened since the last call and still are, in order."""
         fresh = list(self.fresh.values())
@@ -437,7 +462,7 @@ class RemoteBody:
         for step in due:
             calling = step.command
             if type(calling) is Calling:
-                calling.known, calling.ended = self.position, len(self.memo.stack)
+                calling.know(self.position, len(self.memo.stack))
         return due
 
     def close(self) -> None:

@@ -55,6 +55,10 @@ class Calling:
         """It has none."""
         return NULL
 
+    def know(self, records: int, outcomes: int) -> None:
+        """Tell so much instead: it has not begun, and will not before that is committed."""
+        self.known, self.ended = records, outcomes
+
     @property
     def target(self) -> str:
         """What a call's URL says that it is aimed at."""
