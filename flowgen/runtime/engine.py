@@ -451,9 +451,9 @@ class Engine:
             raise InvalidInput(f"buckets={buckets}: say 1 to {MOST_BUCKETS}, of a microsecond at least")
         return await count(self.store, *await self._meant(workflow, app), edges_of(since, until, buckets))
 
-    async def history(self, run: str) -> list[Record]:
-        """The records of a run, oldest first."""
-        return list((await self._names.run(run, 0)).records)
+    async def history(self, run: str, *, start: int = 0) -> list[Record]:
+        """The records of a run, oldest first, from position `start`."""
+        return list((await self._names.run(run, start)).records)
 
     async def events(
         self, name: str | None = None, *, limit: int = 50, cursor: str | None = None

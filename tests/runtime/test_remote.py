@@ -297,6 +297,12 @@ def wait(ctx: Any) -> Any:
     return got
 
 
+@app.workflow(max_steps=2_000)
+def count(ctx: Any) -> Any:
+    for number in range(600):
+        yield Run(f"count {number}", str, number)
+
+
 @app.workflow
 def long(ctx: Any) -> Any:
     yield WaitFor("never", "never", where="true", timeout="1d")
@@ -343,6 +349,10 @@ def scene(client: Any) -> Generator[Any, Any, None]:
     assert (yield client.event(event)).name == "order/placed"
     assert event in [each.id for each in (yield client.events("order/placed", limit=500)).items]
     assert (yield client.history(started.id))[0].at > 0
+    counted = yield client.start(count)
+    yield client.result(counted)
+    history = yield client.history(counted)
+    assert [record.step for record in history[1:-1]] == [f"count {number}" for number in range(600)]
     assert "completed" in (yield client.why(started.id))
     again = yield client.rerun(started.id, event=Placed(4))
     assert (yield client.result(again)) == 8

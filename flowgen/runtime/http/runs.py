@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 from ...codec import record_to_dict
@@ -24,6 +25,7 @@ from .routes import LIMIT, LONGEST_PAGE, Call, answer
 
 STATUSES = "scheduled blocked collecting running waiting cancelling parked completed failed cancelled skipped".split()
 BUCKETS = 48
+PAGE_BYTES = 4 * 1024 * 1024
 _DAY = timedelta(days=1)
 
 
@@ -94,8 +96,18 @@ async def until_ended(call: Call, run: str, wait: timedelta) -> None:
 
 
 async def show_history(call: Call) -> Response:
-    records = await call.service.ask(call.service.engine.history, _run(call))
-    return answer({"items": [record_to_dict(record) for record in records], "cursor": None})
+    """A page ends early when its records are large: no answer has much more than `PAGE_BYTES`."""
+    limit, start = call.number("limit", LIMIT, 1, LONGEST_PAGE), call.number("cursor", 0, 0, 10**9 - 1)
+    records = await call.service.ask(partial(call.service.engine.history, _run(call), start=start))
+    items: list[msgspec.Raw] = []
+    size = 0
+    for record in records[:limit]:
+        items.append(msgspec.Raw(msgspec.json.encode(record_to_dict(record))))
+        size += len(items[-1])
+        if size >= PAGE_BYTES:
+            break
+    more = len(items) < len(records)
+    return answer({"items": items, "cursor": str(start + len(items)) if more else None})
 
 
 async def list_children(call: Call) -> Response:

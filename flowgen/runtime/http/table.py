@@ -105,7 +105,7 @@ TABLE: Final[tuple[Route, ...]] = (
     _do("/v1/runs/retry", runs.retry_runs, "Retry all failed and parked runs selected.", "BulkRetry", _BULK),
     _do("/v1/runs/rerun", runs.rerun_runs, "Rerun all ended runs that are selected.", "BulkRerun", _BULK),
     _look("/v1/runs/{id}", runs.show_run, "One run, as it is now or when it has ended.", "Run", _APP, _WAIT),
-    _look("/v1/runs/{id}/history", runs.show_history, "Its history, oldest record first.", "History", _APP),
+    _look("/v1/runs/{id}/history", runs.show_history, "Its history, oldest record first.", "History", _APP, *PAGED),
     _look("/v1/runs/{id}/children", runs.list_children, "Runs that it invoked.", "RunPage", _APP, CURSOR_PARAMETER),
     _look("/v1/runs/{id}/why", runs.why_run, "What it does or waits for.", "Why", _APP),
     _do("/v1/runs/{id}/cancel", runs.cancel_run, "Cancel it.", "Cancel?", {202: "Cancelling", **_GONE}, _APP),

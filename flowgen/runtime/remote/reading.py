@@ -96,9 +96,9 @@ def failure(document: Document) -> Failure:
     )
 
 
-def history(document: Document) -> list[Record]:
-    """The records of a run."""
-    return [decode_record(msgspec.json.encode(record)) for record in document["items"]]
+def record(document: Document) -> Record:
+    """A record of a history."""
+    return decode_record(msgspec.json.encode(document))
 
 
 def workflow(document: Document) -> WorkflowInfo:

@@ -32,6 +32,7 @@ from .talk import Patience, Request, Talk, exchange
 _POLL_SECONDS: Final = 20.0
 """So long a client waits for the end of a run before it asks again."""
 
+_LONGEST_PAGE: Final = 500
 _ANY_KEY: Final = "flowgen"
 
 
@@ -200,8 +201,17 @@ class Verbs:
         return reading.read(answer, reading.page_of(reading.run_info))
 
     def history(self, run: str) -> Talk[list[Record]]:
-        answer = yield from self._on_run(run, "/history")
-        return reading.read(answer, reading.history)
+        """Page by page: records are only added, so what has been read stays as it is."""
+        records: list[Record] = []
+        cursor: str | None = None
+        while True:
+            query = _given({"limit": str(_LONGEST_PAGE), "cursor": cursor})
+            answer = yield from self._on_run(run, "/history", **query)
+            page = reading.read(answer, reading.page_of(reading.record))
+            records += page.items
+            if page.cursor is None:
+                return records
+            cursor = page.cursor
 
     def event(self, event: str) -> Talk[AcceptedEvent]:
         answer = yield from self._ask("GET", f"/v1/events/{_part(event)}")

@@ -12,7 +12,7 @@ import trio.testing
 
 from flowgen.errors import RunFailed
 from flowgen.runtime import Engine
-from flowgen.runtime.http import Settings
+from flowgen.runtime.http import Settings, runs
 from tests.runtime.http.serving import code_of, fail, fulfil, listen, parent, serving, wait
 
 
@@ -102,6 +102,38 @@ async def test_a_run_with_its_history_children_and_reason() -> None:
             for query in ({"app": "other"}, {}):
                 response = await client.get(f"/v1/runs/{run if query else 'nothing'}{path}", params=query)
                 assert (response.status_code, code_of(response)) == (404, "not_found"), path
+
+
+async def test_a_history_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each record once, in order, however long the pages are; large records end a page early."""
+    async with serving() as (engine, client):
+        run = await engine.start(parent)
+        await engine.result(run)
+        whole = (await client.get(f"/v1/runs/{run}/history")).json()
+        assert (len(whole["items"]), whole["cursor"]) == (4, None)
+        for limit in (1, 3, 4):
+            assert await _pages(client, f"/v1/runs/{run}/history", limit) == whole["items"]
+        monkeypatch.setattr(runs, "PAGE_BYTES", 1)
+        first = (await client.get(f"/v1/runs/{run}/history")).json()
+        assert first == {"items": whole["items"][:1], "cursor": "1"}
+        assert await _pages(client, f"/v1/runs/{run}/history", 500) == whole["items"]
+        behind = await client.get(f"/v1/runs/{run}/history", params={"cursor": "4"})
+        assert behind.json() == {"items": [], "cursor": None}
+        for cursor in ("-1", "x", "1e3", "9" * 30, ""):
+            response = await client.get(f"/v1/runs/{run}/history", params={"cursor": cursor})
+            assert (response.status_code, code_of(response)) == (400, "invalid_parameter"), cursor
+
+
+async def _pages(client: httpx.AsyncClient, path: str, limit: int) -> list[Any]:
+    items: list[Any] = []
+    query = {"limit": str(limit)}
+    while True:
+        page = (await client.get(path, params=query)).json()
+        assert len(page["items"]) <= limit
+        items += page["items"]
+        if page["cursor"] is None:
+            return items
+        query["cursor"] = page["cursor"]
 
 
 async def test_a_run_may_be_waited_for() -> None:
