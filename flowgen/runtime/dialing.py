@@ -10,6 +10,7 @@ connection.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -100,7 +101,7 @@ class Dialer:
                 return trio.SocketStream(opened)
             except OSError as error:
                 opened.close()
-                errors.append(f"{address}: {_reason(error.__cause__ or error)}")
+                errors.append(f"{address}: {os.strerror(error.errno) if error.errno else error}")
             except BaseException:
                 opened.close()
                 raise

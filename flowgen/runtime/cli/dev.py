@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ...app import App
     from ..http.settings import Settings
+    from .service import Elsewhere
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,10 +50,28 @@ def _targets_argument(command: F) -> F:
     return click.argument("target", nargs=-1, required=True)(command)
 
 
+def _urls_option(command: F) -> F:
+    """`-u URL`: apps that are elsewhere."""
+    return click.option(
+        "-u",
+        "--sdk-url",
+        "urls",
+        metavar="URL",
+        multiple=True,
+        help="Where an app serves its functions over HTTP, such as http://127.0.0.1:3000/api/inngest; again for more.",
+    )(command)
+
+
 @click.command()
-@_targets_argument
+@click.argument("target", nargs=-1)
 @engine_db_option
 @_http_options
+@_urls_option
+@click.option(
+    "--discover/--no-discover",
+    default=None,
+    help="Look for apps at the usual ports of this machine; so it does where neither TARGET nor -u is said.",
+)
 @click.option("--reload", is_flag=True, help="Start the engine again when the code has changed; open runs go on.")
 @click.option("--payloads", is_flag=True, help="Show also what events carry and steps return.")
 @click.option("--supervised", hidden=True, help="What a supervisor gives to its engine.")
@@ -62,43 +81,60 @@ def dev(
     host: str,
     port: int,
     auth_token: str | None,
+    urls: tuple[str, ...],
+    discover: bool | None,
     reload: bool,
     payloads: bool,
     supervised: str | None,
 ) -> int:
     """Run an engine for TARGETs with a web page, and print what happens as it happens.
 
-    A TARGET is module:app or path/to/file.py:app; ":app" may be left out where there is one App.
+    A TARGET is module:app or path/to/file.py:app; ":app" may be left out where there is one App. Apps that serve their
+    functions over HTTP, in any language, are named by -u, or found; then no TARGET is needed.
     Ctrl-C drains and stops; a second one stops at once.
     """
     settings = _settings(host, auth_token)
+    elsewhere = _elsewhere(urls, not target and not urls if discover is None else discover)
+    if not target and not urls and not elsewhere.discover:
+        raise Fault("usage", "nothing to run: say a TARGET, or -u URL, or leave out --no-discover")
     if supervised is not None:
-        return _work(target, db, host, settings, supervised, payloads)
+        return _work(target, db, host, settings, supervised, payloads, elsewhere)
 
     from ..http.sockets import bind
     from .supervisor import supervise
 
     sockets = bind(host, port)
     arguments = ["dev", *target, "--db", db, "--host", host, *(["--payloads"] if payloads else [])]
+    arguments += [part for url in elsewhere.urls for part in ("-u", url)]
+    arguments.append("--discover" if elsewhere.discover else "--no-discover")
     return supervise(arguments, target if reload else (), sockets, settings)
 
 
 @click.command()
-@_targets_argument
+@click.argument("target", nargs=-1)
 @engine_db_option
 @_http_options
-def server(target: tuple[str, ...], db: str, host: str, port: int, auth_token: str | None) -> int:
+@_urls_option
+def server(
+    target: tuple[str, ...], db: str, host: str, port: int, auth_token: str | None, urls: tuple[str, ...]
+) -> int:
     """Run an engine for TARGETs with HTTP, for production; log lines go to standard error.
 
     FLOWGEN_AUTH_TOKEN, FLOWGEN_EVENT_KEY, FLOWGEN_SIGNING_KEY and FLOWGEN_HOSTS say who may call it, and by which
-    names; FLOWGEN_DB where the store is. SIGTERM drains and stops; a second one stops at once.
+    names; FLOWGEN_DB where the store is. Apps that serve their functions over HTTP (-u) are called with signed
+    requests, at public addresses and those in FLOWGEN_APP_HOSTS. SIGTERM drains and stops; a second one stops at once.
     """
     settings = _settings(host, auth_token, production=True)
+    elsewhere = _elsewhere(urls, False)
+    if not target and not urls and not settings.app_keys:
+        raise Fault("usage", "nothing to run: say a TARGET or -u URL, or set FLOWGEN_SIGNING_KEY so that apps register")
+    if urls and not settings.app_keys:
+        raise Fault("no_key", "-u: apps are called with signed requests: set FLOWGEN_SIGNING_KEY to signkey-NAME-HEX")
     apps = _apps(target)
 
     from ..http.sockets import bind
 
-    return _run(apps, db, host, settings, bind(host, port))
+    return _run(apps, db, host, settings, bind(host, port), elsewhere=elsewhere)
 
 
 @click.command()
@@ -126,13 +162,42 @@ def _apps(targets: Sequence[str]) -> list[tuple[str, App]]:
     return load_apps(targets)
 
 
-def _work(targets: Sequence[str], db: str, host: str, settings: Settings, supervised: str, payloads: bool) -> int:
+def _elsewhere(urls: Sequence[str], discover: bool) -> Elsewhere:
+    """The apps that are elsewhere; their URLs as they are always written. A fault for one that is none."""
+    from ..addresses import AppUrl, UrlRefused
+    from .service import Elsewhere
+
+    try:
+        return Elsewhere(tuple(dict.fromkeys(str(AppUrl.parse(url)) for url in urls)), discover)
+    except UrlRefused as error:
+        raise Fault("usage", f"-u {error}") from None
+
+
+def _work(
+    targets: Sequence[str],
+    db: str,
+    host: str,
+    settings: Settings,
+    supervised: str,
+    payloads: bool,
+    elsewhere: Elsewhere,
+) -> int:
     """Be the process that a supervisor has started: with its sockets, and for as long as it lives."""
     from .supervisor import Leash
 
     leash = Leash.read(supervised)
     leash.heed()
-    return _run(_apps(targets), db, host, settings, leash.sockets, narrated=True, payloads=payloads, supervised=True)
+    return _run(
+        _apps(targets),
+        db,
+        host,
+        settings,
+        leash.sockets,
+        elsewhere=elsewhere,
+        narrated=True,
+        payloads=payloads,
+        supervised=True,
+    )
 
 
 def _run(
@@ -141,6 +206,8 @@ def _run(
     host: str,
     settings: Settings,
     sockets: Sequence[socket.socket],
+    *,
+    elsewhere: Elsewhere,
     **more: bool,
 ) -> int:
     import trio
@@ -148,14 +215,17 @@ def _run(
     from .service import Door, Plan, serve
 
     try:
+        import graphql  # noqa: F401
+        import h11  # noqa: F401
         import httptools  # noqa: F401
         import jinja2  # noqa: F401
+        import rfc8785  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise Fault("extra", f"{error.name} is not installed: pip install 'flowgen-workflows[server]'") from None
     try:
-        return trio.run(serve, Plan(apps, db, door=Door(host, sockets, settings), **more))
+        return trio.run(serve, Plan(apps, db, door=Door(host, sockets, settings), elsewhere=elsewhere, **more))
     finally:
         for each in sockets:
             each.close()
@@ -167,7 +237,7 @@ def _settings(host: str, token: str | None, *, production: bool = False) -> Sett
     from ..http.sockets import is_loopback
 
     check_environment(os.environ)
-    settings = Settings.from_environment()
+    settings = attrs.evolve(Settings.from_environment(), dev=not production)
     if token is not None:
         settings = attrs.evolve(settings, auth_tokens=(token, *settings.auth_tokens))
     if settings.auth_tokens:

@@ -32,6 +32,8 @@ from .output import has_colours, say
 from .store_client import without_password
 
 if TYPE_CHECKING:
+    from ..driving.transport import HttpCalls
+    from ..http.sdk.syncing import Syncing
     from ..http.settings import Settings
 
 GRACE = "5s"
@@ -49,8 +51,16 @@ class Door:
 
 
 @attrs.frozen
+class Elsewhere:
+    """Which apps elsewhere are asked to register: those at `urls` and, with `discover`, others of this machine."""
+
+    urls: tuple[str, ...] = ()
+    discover: bool = False
+
+
+@attrs.frozen
 class Plan:
-    """What an engine process is to do. Without a `door` it serves no HTTP."""
+    """What an engine process is to do. Without a `door` it serves no HTTP, and no app from elsewhere registers."""
 
     apps: Sequence[tuple[str, App]]
     db: str
@@ -58,6 +68,7 @@ class Plan:
     payloads: bool = False
     door: Door | None = None
     supervised: bool = False
+    elsewhere: Elsewhere = Elsewhere()
 
 
 async def serve(plan: Plan) -> int:
@@ -68,7 +79,11 @@ async def serve(plan: Plan) -> int:
     with stop.on_signals(supervised=plan.supervised):
         async with trio.open_nursery() as nursery:
             with stop.scope:
-                async with open_engine(apps, plan.db, grace=GRACE) as engine, _door_opened(engine, plan) as url:
+                async with (
+                    _calls_of(plan.door) as calls,
+                    open_engine(apps, plan.db, grace=GRACE, calls=calls) as engine,
+                    _door_opened(engine, plan) as url,
+                ):
                     if plan.narrated:
                         feed = _feed(engine, apps, plan.payloads)
                         feed.say(_opening(plan, url))
@@ -76,6 +91,9 @@ async def serve(plan: Plan) -> int:
                     elif url is not None:
                         say(f"ready      {url}")
                     with _logs_heard(FeedHandler(feed) if feed is not None else _standard_error()):
+                        syncing = _syncing(engine, plan, url)
+                        if syncing is not None:
+                            nursery.start_soon(syncing.run)
                         await stop.asked.wait()
                         if feed is not None and not stop.quietly:
                             feed.say(_draining(engine))
@@ -99,6 +117,46 @@ async def _door_opened(engine: Engine, plan: Plan) -> AsyncIterator[str | None]:
     grace = parse_duration(GRACE, "grace") / 1_000_000
     async with serving(asgi, plan.door.host, sockets=plan.door.sockets, grace=grace) as url:
         yield url
+
+
+@asynccontextmanager
+async def _calls_of(door: Door | None) -> AsyncIterator[HttpCalls | None]:
+    """How apps that are elsewhere are called: only by a server, where they can register."""
+    if door is None:
+        yield None
+        return
+    from ..dialing import Dialer
+    from ..driving.transport import HttpCalls
+
+    settings = door.settings
+    key = settings.app_keys[0] if settings.app_keys else None
+    calls = HttpCalls(Dialer(settings.reach), signing_key=key, kind="dev" if settings.dev else "cloud")
+    try:
+        yield calls
+    finally:
+        await calls.aclose()
+
+
+def _syncing(engine: Engine, plan: Plan, url: str | None) -> Syncing | None:
+    """What asks apps to register, if any are to be asked."""
+    if plan.door is None or url is None or not (plan.elsewhere.urls or plan.elsewhere.discover):
+        return None
+    from ..addresses import AppUrl
+    from ..dialing import Dialer
+    from ..http.sdk.syncing import EVERY, PORTS, RARELY, Syncing
+
+    settings, own = plan.door.settings, AppUrl.parse(url).port
+    return Syncing(
+        Dialer(settings.reach),
+        engine.offer,
+        engine.remote_apps,
+        url,
+        settings.dev,
+        tuple(AppUrl.parse(each) for each in plan.elsewhere.urls),
+        tuple(port for port in PORTS if port != own) if plan.elsewhere.discover else (),
+        settings.app_keys[0] if settings.app_keys else None,
+        EVERY if settings.dev else RARELY,
+    )
 
 
 class _Stop:
@@ -147,7 +205,7 @@ def _end_the_process_soon(exit_code: int) -> None:
 
 
 def _feed(engine: Engine, apps: Sequence[App], payloads: bool) -> Feed:
-    width = min(_WIDEST_WORKFLOW, max(len(id) for app in apps for id in app.workflows))
+    width = min(_WIDEST_WORKFLOW, max((len(id) for app in apps for id in app.workflows), default=_WIDEST_WORKFLOW))
     feed = Feed(engine, say, width=width, colours=has_colours(sys.stdout), payloads=payloads)
     engine.watch(feed.committed)
     return feed
@@ -176,7 +234,7 @@ def _standard_error() -> logging.Handler:
 
 def _opening(plan: Plan, url: str | None) -> str:
     """What is at work here: the store, the workflows with what starts them, and where to look."""
-    width = max(len(id) for _, app in plan.apps for id in app.workflows)
+    width = max((len(id) for _, app in plan.apps for id in app.workflows), default=0)
     lines = [f"store      {without_password(plan.db)}"]
     for target, app in plan.apps:
         lines.append(f"app        {app.name} ({target})")
@@ -185,6 +243,9 @@ def _opening(plan: Plan, url: str | None) -> str:
             on += [f"cron {schedule.text}" for schedule in workflow.definition().schedules]
             started = "on " + ", ".join(on) if on else "started directly"
             lines.append(f"workflow   {workflow.id.ljust(width)}  {started}")
+    lines += [f"elsewhere  {each}" for each in plan.elsewhere.urls]
+    if plan.elsewhere.discover:
+        lines.append("elsewhere  apps at the usual ports of this machine")
     if url is not None:
         lines.append(f"page       {url}")
     return "\n".join([*lines, "ready      Ctrl-C drains and stops", ""])

@@ -111,6 +111,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Signal": body({"name": _text(256), "data": ANYTHING, "app": nullable(_text(1_000))}, "name"),
     "Invoke": body({"data": nullable(OBJECT), "run_id": nullable(_text(128))}),
     # -- requests of SDKs: their keys match whatever their case is, and unknown ones are let pass
+    "Registration": OBJECT,
     "SdkInvoke": _loose({"data": nullable(OBJECT)}),
     "Query": _loose({"query": _text(10_000), "variables": nullable(OBJECT), "operationName": nullable(TEXT)}, "query"),
     "Cancellation": _loose(
@@ -194,6 +195,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Paused": answer({"id": TEXT, "paused": TRUTH}),
     # -- answers for SDKs
     "SdkError": {"anyOf": [answer({"error": TEXT, "status": NUMBER, "code": TEXT, "path": TEXT}), ref("Error")]},
+    "Registered": answer({"ok": {"const": True}, "modified": TRUTH, "app_id": TEXT, "status": {"const": 200}}),
+    "Removed": answer({"ok": {"const": True}, "removed": many(TEXT)}),
+    "Dev": answer({"version": TEXT, "kind": {"enum": ["dev", "cloud"]}, "functions": many(OBJECT)}),
     "Started": answer({"id": TEXT, "status": {"const": 200}}),
     "SdkEvents": many(OBJECT),
     "SdkSteps": OBJECT,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from ...app import App
+from ..dialing import Dialer
 from ..engine import Engine
 from .bridge import Bridge
 from .feed import Feed
@@ -29,6 +30,7 @@ class Service:
         self.feed = Feed(engine)
         self.meter = Meter()
         self.nonces = Nonces()
+        self.dialer = Dialer(settings.reach)
         engine.watch(self.meter.committed)
         engine.time_commits(self.meter.took)
         self._bridge = Bridge(engine.token)

@@ -6,8 +6,11 @@
 `sending`          `/e/{key}`: events as SDKs write them
 `looking`          events, runs and functions
 `steering`         cancel, signal, invoke
+`registering`      `/fn/register`, `/fn/remove`, `/dev`: apps come and go
 `state`            what a run remembers, for calls that are too large to carry it
 `graph`, `query`   `/v0/gql`: the few questions in GraphQL that tools ask
+`asking`           one small request to an app
+`syncing`          a server for development asks apps to register, and finds them
 =================  ===================================================================================
 
 Handlers translate between the protocol's words and the engine's verbs; they decide nothing. Refuses to know how runs

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..access import Access
 from ..routes import LIMIT_PARAMETER, PAGED, Handler, Parameter, Route
-from . import graph, looking, sending, state, steering
+from . import graph, looking, registering, sending, state, steering
 from .envelope import refused_as_sdk
 
 _TIME: Final = {"type": "string", "format": "date-time"}
@@ -22,6 +22,27 @@ def _route(method: str, path: str, handler: Handler, about: str, gives: Mapping[
 
 
 SDK: Final[tuple[Route, ...]] = (
+    _route(
+        "POST",
+        "/fn/register",
+        registering.register,
+        "An app says which functions it has, and where they are called.",
+        {200: "Registered"},
+        body="Registration",
+        any_query=True,
+    ),
+    _route(
+        "DELETE",
+        "/fn/remove",
+        registering.remove,
+        "Withdraw the apps at a URL, or the one with a name.",
+        {200: "Removed", 404: "SdkError"},
+        query=(
+            Parameter("url", "Where the app was registered to be."),
+            Parameter("app", "The app's name."),
+        ),
+    ),
+    _route("GET", "/dev", registering.describe, "What this server is, and which apps it knows.", {200: "Dev"}),
     _route(
         "POST",
         "/invoke/{id}",
