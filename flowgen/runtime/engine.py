@@ -19,14 +19,14 @@ from ..app import App
 from ..decisions import Accepted, accept_events, send_signal, start_run
 from ..duration import MAX_SPAN, parse_duration
 from ..edits import Edits
-from ..errors import DefinitionError, FlowgenError, InvalidInput, NotFound
+from ..errors import DefinitionError, FlowgenError, InvalidInput, NotFound, WrongState
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts
 from ..flow_control import Policies
 from ..history import Record
 from ..outcome import Json
 from ..routing import RouteTable
-from ..runs import EventCollected
+from ..runs import EventCollected, status_of
 from ..signals import signal_key
 from ..transition import NewRun, Transition
 from ..values import encode
@@ -41,6 +41,7 @@ from .listing import Listing, Wanted
 from .lookup import Started, collectors, informed, load_routes, rows_started_by
 from .naming import Names, Target, workflow_id
 from .offering import Offering
+from .protocol.ops import Op
 from .protocol.registration import RemoteApp
 from .results import Results
 from .retention import purge
@@ -380,6 +381,26 @@ class Engine:
     async def remote_apps(self) -> tuple[RemoteApp, ...]:
         """The apps elsewhere that this engine offers."""
         return () if self.offering is None else self.offering.apps()
+
+    async def checkpoint(
+        self,
+        run: str,
+        ops: Sequence[Op],
+        *,
+        function: str | None = None,
+        generation: int | None = None,
+        request: str | None = None,
+        queue_item: str | None = None,
+    ) -> None:
+        """Take the steps that an app tells of while its call is under way. They are durable when this returns.
+
+        `request` is the id of the call; the others are said by SDKs and not needed. Raises `NotFound` for a run that is
+        not there, and `WrongState` if no such call is under way here: the app must stop, and will be called again.
+        """
+        row = (await self._names.run(run)).row
+        if self._caller is None or not await self._caller.report(row.id, ops, request):
+            status = status_of(row)
+            raise WrongState(row.id, status, f"run {row.id}: no such call is under way; the run is {status}")
 
     def _offering(self) -> Offering:
         if self.offering is None:

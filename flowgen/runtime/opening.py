@@ -136,6 +136,8 @@ async def _working(
     raised: BaseException | None = None
     async with trio.open_nursery() as nursery:
         try:
+            if isinstance(executor, Caller):
+                executor.nursery = nursery
             await nursery.start(worker.run)
             nursery.start_soon(router.run)
             nursery.start_soon(_listen, store, worker, router)

@@ -88,6 +88,7 @@ class _Reading:
         if answer.version is not None and body.version < 0:
             body.version = answer.version
         if partly:
+            self._step.failures = 0
             body.give_back(self._step)
         try:
             match answer.outcome:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache, partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
+import trio
 
 from ...errors import InvalidInput
 from ...outcome import Answered, Outcome
@@ -22,8 +23,9 @@ from ...tree import Step
 from ..environment import Environment
 from ..executor import Bodies
 from ..protocol import headers as names
-from ..protocol.calls import MAX_CALL, Answer, Call, Erred, build_call, call_url, parse_answer
+from ..protocol.calls import MAX_CALL, Answer, Call, Erred, Ops, build_call, call_url, parse_answer
 from ..protocol.errors import UserError
+from ..protocol.ops import Op
 from ..protocol.reading import ProtocolError
 from .answers import record_answer
 from .calling import Calling, call_of
@@ -54,13 +56,55 @@ class Calls(Protocol):
         """Let all connections go."""
 
 
+@attrs.define(eq=False)
+class _Told:
+    """Steps that an app told of: `settled` is set when they are committed, or never will be."""
+
+    ops: tuple[Op, ...]
+    settled: trio.Event = attrs.Factory(trio.Event)
+    committed: bool = False
+
+    def settle(self, committed: bool) -> None:
+        if not self.settled.is_set():
+            self.committed = committed
+            self.settled.set()
+
+
+@attrs.define(eq=False)
+class _UnderWay:
+    """A call of which the app may tell before it answers: what was `told`, and is `taken` but not committed yet."""
+
+    request: str
+    answer: Answer | None = None
+    told: list[_Told] = attrs.Factory(list)
+    taken: list[_Told] = attrs.Factory(list)
+    changed: trio.Event = attrs.Factory(trio.Event)
+    scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
+
+    def take(self) -> tuple[Op, ...]:
+        """All that was told."""
+        self.taken, self.told = self.told, []
+        return tuple(op for told in self.taken for op in told.ops)
+
+    def settle(self, committed: bool) -> None:
+        """What was taken is committed; or nothing more will be."""
+        for told in self.taken if committed else (*self.taken, *self.told):
+            told.settle(committed)
+        self.taken = []
+
+
 class Caller:
-    """Makes the calls of one engine; `bodies` runs all that is none."""
+    """Makes the calls of one engine; `bodies` runs all that is none.
+
+    `nursery` is where calls go on of which an app may tell before it answers.
+    """
 
     def __init__(self, bodies: Bodies, calls: Calls, environment: Environment) -> None:
+        self.nursery: trio.Nursery | None = None
         self._bodies = bodies
         self._calls = calls
         self._environment = environment
+        self._under_way: dict[tuple[str, str], _UnderWay] = {}
 
     @property
     def abandoned(self) -> int:
@@ -77,13 +121,76 @@ class Caller:
         """Let the threads go."""
         self._bodies.close()
 
-    async def _call(self, step: Step, calling: Calling) -> Answered:
-        return Answered(partial(record_answer, await self._answer(step, calling)))
+    async def report(self, run: str, ops: Sequence[Op], request: str | None) -> bool:
+        """Take the steps that an app tells of while its call is under way; they are committed when this returns.
 
-    async def _answer(self, step: Step, calling: Calling) -> Answer:
+        False if no such call is: it was answered, given up, or made by another engine.
+        """
+        found = [
+            call
+            for (owner, _), call in self._under_way.items()
+            if owner == run and call.answer is None and request in (None, call.request)
+        ]
+        if len(found) != 1:
+            return False
+        (call,) = found
+        told = _Told(tuple(ops))
+        call.told.append(told)
+        call.changed.set()
+        with trio.move_on_after(_COMMIT_SECONDS):
+            await told.settled.wait()
+            return told.committed
+        call.scope.cancel()
+        return False
+
+    async def _call(self, step: Step, calling: Calling) -> Answered:
+        if self.nursery is not None and calling.body.remote.sdk.startswith(_TELLS_BEFORE):
+            return await self._call_that_tells(step, calling)
+        answer = await self._answer(step, calling, self._environment.new_id())
+        return Answered(partial(record_answer, answer))
+
+    async def _call_that_tells(self, step: Step, calling: Calling) -> Answered:
+        """A call, or the rest of one: what was told of it before is committed if it is awaited again."""
+        assert self.nursery is not None
+        key = (calling.body.row.id, step.id)
+        call = self._under_way.get(key)
+        if call is None:
+            call = self._under_way[key] = _UnderWay(self._environment.new_id())
+            self.nursery.start_soon(self._carry, step, calling, call)
+        else:
+            call.settle(committed=True)
+        try:
+            while call.answer is None and not call.told:
+                await call.changed.wait()
+                call.changed = trio.Event()
+        except BaseException:
+            self._end(key, call)
+            raise
+        if call.told:
+            return Answered(partial(record_answer, Answer(Ops(call.take())), partly=True))
+        assert call.answer is not None
+        self._end(key, call)
+        return Answered(partial(record_answer, call.answer))
+
+    async def _carry(self, step: Step, calling: Calling, call: _UnderWay) -> None:
+        """Carry a call that goes on while what was told of it is committed."""
+        with call.scope:
+            call.answer = await self._answer(step, calling, call.request)
+        if call.answer is None:
+            call.answer = Answer(Erred(UserError("CallGivenUp", "what the app told of its steps was not committed")))
+        call.changed.set()
+
+    def _end(self, key: tuple[str, str], call: _UnderWay) -> None:
+        """A call is over, or nobody waits for it any more."""
+        del self._under_way[key]
+        call.settle(committed=False)
+        if call.answer is None:
+            call.scope.cancel()
+
+    async def _answer(self, step: Step, calling: Calling, request: str) -> Answer:
         """What the app answers; whatever keeps it from answering is an error of the call."""
         remote = calling.body.remote
-        call = call_of(calling, step.failures, self._environment.new_id())
+        call = call_of(calling, step.failures, request)
         url = _url(remote.url, remote.slug, calling.target)
         try:
             reply = await self._calls.send(url, _headers(call, calling), _body(call))
@@ -94,6 +201,13 @@ class Caller:
             return Answer(Erred(UserError("BadResponse", str(error))))
         except InvalidInput as error:
             return Answer(Erred(UserError("UrlRefused", str(error))), no_retry=True)
+
+
+_TELLS_BEFORE: Final = ("inngest-js:", "inngest-go:")
+"""What the names of SDKs begin with that tell of steps before they answer."""
+
+_COMMIT_SECONDS: Final = 30.0
+"""How long what an app tells may wait for its commit."""
 
 
 def _body(call: Call) -> bytes:

@@ -29,6 +29,7 @@ class World:
     app: FakeApp
     clock: VirtualClock = attrs.Factory(VirtualClock)
     store: MemoryStore = attrs.field(init=False)
+    engine: Engine = attrs.field(init=False)
     local: list[App] = attrs.Factory(list)
     lives: int = 0
 
@@ -46,8 +47,9 @@ class World:
         """Tell a story with one engine that offers the app."""
 
         async def main() -> T:
-            async with self.open() as engine:
-                await engine.offer(self.app.registered())
+            async with self.open() as self.engine:
+                await self.engine.offer(self.app.registered())
+                engine = self.engine
                 return await story(engine)
 
         return trio.run(main, clock=self.clock)
