@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .info import Page, RunInfo
     from .opening import open_engine
     from .remote import AsyncClient, Client
+    from .serving import ServeSettings, serve_app
     from .workflows import WorkflowInfo
 
 __all__ = [
@@ -19,8 +20,10 @@ __all__ = [
     "LocalClient",
     "Page",
     "RunInfo",
+    "ServeSettings",
     "WorkflowInfo",
     "open_engine",
+    "serve_app",
     "start_engine",
 ]
 
@@ -35,6 +38,8 @@ _HOMES = {
     "open_engine": "opening",
     "Page": "info",
     "RunInfo": "info",
+    "ServeSettings": "serving",
+    "serve_app": "serving",
 }
 
 

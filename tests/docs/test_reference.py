@@ -61,7 +61,7 @@ def public(thing: type) -> list[str]:
 
 def test_every_name_that_is_exported_is_in_the_reference() -> None:
     """Whatever one can import has a place where it is explained."""
-    everything = page("commands", "workflows", "values", "engine", "errors", "testing") + (
+    everything = page("commands", "workflows", "values", "engine", "errors", "testing", "served-functions") + (
         ROOT / "docs" / "how-to" / "secrets.md"
     ).read_text(encoding="utf-8")
     names = [*flowgen.__all__, *flowgen.runtime.__all__, *flowgen.testing.__all__]

@@ -3,6 +3,7 @@
 ==============  ======================================================================
 `program`       `flowgen` and how it ends; `faults` what went wrong, and exit codes
 `dev`           `dev`, `server` and `worker`; `service` an engine for a `target`, until a signal
+`serve`         workflows for a server elsewhere, which drives them over HTTP
 `supervisor`    keeps the engine of `dev` at work; `sources` tries code that has changed; `settings` the environment
 `feed`          what the engine does, printed; `narrator` puts it into words
 `sending`       `send`, `invoke`

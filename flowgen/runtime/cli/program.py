@@ -25,6 +25,7 @@ from .options import refuse_repeats
 from .output import note, printable, say_json
 from .runs import runs, why
 from .sending import invoke, send
+from .serve import serve
 from .upkeep import doctor, purge
 from .workflows import workflows
 
@@ -35,7 +36,7 @@ def flowgen() -> None:
     """Durable workflows as plain Python generators."""
 
 
-for command in (dev, server, worker, send, invoke, runs, why, events, workflows, check, lint, purge, doctor):
+for command in (dev, server, worker, serve, send, invoke, runs, why, events, workflows, check, lint, purge, doctor):
     flowgen.add_command(command)
 
 
