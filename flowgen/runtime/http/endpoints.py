@@ -43,8 +43,15 @@ from .problems import Problem
 from .routes import Call, Parameter, Route, answer
 from .runs import until_ended
 
-RESULTS: Final = "/v1/endpoints/results/{result}"
 LONGEST_KEY: Final = 255
+
+_KEY_PARAMETER: Final = Parameter(
+    "Idempotency-Key",
+    "The same request with the same key again is the same run.",
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+    "header",
+)
+RESULTS: Final = "/v1/endpoints/results/{result}"
 
 _ACCESS: Final = {"token": Access.OPERATE, "public": Access.PUBLIC}
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -96,7 +103,11 @@ def _route(workflow: Workflow[Any, Any], endpoint: Endpoint) -> Route:
         partial(_serve, workflow),
         _ACCESS[endpoint.access],
         f"The endpoint of workflow {workflow.id}.",
+        (_KEY_PARAMETER,),
+        "" if endpoint.method == "GET" else "Anything?",
+        {202: "Later", 409: "Error", 429: "Error", 500: "Error"},
         any_query=True,
+        any_answer=True,
     )
 
 
@@ -326,4 +337,6 @@ _RESULT_ROUTE: Final = Route(
             "wait", "Wait so long at most: a duration such as 30s, up to 5m; as long as the endpoint unless said."
         ),
     ),
+    answers={202: "Later", 401: "Error", 404: "Error", 409: "Error", 429: "Error", 500: "Error"},
+    any_answer=True,
 )

@@ -1,13 +1,15 @@
 """The description of the server in OpenAPI 3.1, made from the table of its routes.
 
 Every status that a route can answer is in it: those of its table, and those that the server has around every route
-(`_around`). A route's body may be named `X?`: it may be left out.
+(`_around`). A route's body may be named `X?`: it may be left out. Of an endpoint only what the server itself answers is
+known; the rest is its workflow's (`default`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from itertools import chain, count
 from typing import Any, Final
 
 from ... import __version__
@@ -28,7 +30,9 @@ _MEANS: Final = {
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8, or is not said to be.",
     421: "The server is not known under this Host.",
+    429: "Too many of this kind: again later, and with a new key.",
     431: "The request line and the headers are too large, or too many.",
+    500: "The run of this request has failed.",
     503: "Not just now: send it again a little later. Nothing was accepted.",
 }
 
@@ -36,8 +40,11 @@ _MEANS: Final = {
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """The OpenAPI document of some routes."""
     paths: dict[str, dict[str, Any]] = {}
+    ids: set[str] = set()
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        id = _operation_id(route, ids)
+        ids.add(id)
+        paths.setdefault(route.path, {})[route.method.lower()] = {"operationId": id, **_operation(route)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -55,11 +62,12 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": _operation_id(route),
         "summary": route.about,
-        "parameters": [*_path_parameters(route.path), *map(_query_parameter, route.query)],
+        "parameters": [*_path_parameters(route.path), *map(_parameter, route.query)],
         "responses": {str(status): _response(status, schema) for status, schema in sorted(_answers(route).items())},
     }
+    if route.any_answer:
+        operation["responses"]["default"] = {"description": "What its workflow answers, with a status of its own."}
     if route.access in (Access.READ, Access.OPERATE, Access.SDK):
         operation["security"] = [{}, {"token": []}]
     if route.body:
@@ -71,8 +79,10 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
-def _operation_id(route: Route) -> str:
-    return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
+def _operation_id(route: Route, others: Container[str]) -> str:
+    """Made of its method and path; numbered where other paths, such as `/a_b` and `/a/b`, make the same."""
+    id = "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
+    return next(each for each in chain([id], (f"{id}_{number}" for number in count(2))) if each not in others)
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
@@ -82,10 +92,10 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
     ]
 
 
-def _query_parameter(parameter: Parameter) -> dict[str, Any]:
+def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
-        "in": "query",
+        "in": parameter.place,
         "description": parameter.about,
         "schema": dict(parameter.schema),
     }

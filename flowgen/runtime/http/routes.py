@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 import msgspec
@@ -86,11 +86,12 @@ Refused = Callable[[Call, Problem], Response]
 
 @attrs.frozen
 class Parameter:
-    """A query parameter of a route. `schema` is JSON Schema."""
+    """A query parameter of a route, or a header that it reads. `schema` is JSON Schema."""
 
     name: str
     about: str
     schema: Mapping[str, Any] = {"type": "string"}
+    place: Literal["query", "header"] = "query"
 
 
 def refused_as_json(call: Call, problem: Problem) -> Response:
@@ -103,7 +104,7 @@ class Route:
     """One method on one path. `body` and the values of `answers` name schemas (`schemas`); "" is no body.
 
     `refused` makes the answer of a request that is refused: pages for people have their own. With `any_query` it reads
-    its query by itself, whatever that has.
+    its query by itself, whatever that has. With `any_answer` a workflow makes the answer: its status and its shape.
     """
 
     method: str
@@ -116,6 +117,7 @@ class Route:
     answers: Mapping[int, str] = attrs.field(factory=dict)
     refused: Refused = refused_as_json
     any_query: bool = False
+    any_answer: bool = False
 
 
 LIMIT_PARAMETER: Final = Parameter(

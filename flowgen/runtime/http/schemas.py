@@ -128,6 +128,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Error": answer({"error": answer({**_FLAW, "errors": many(answer(_FLAW))}, "errors")}),
     "Health": answer({"status": {"const": "ok"}}),
     "OpenApi": OBJECT,
+    "Anything": ANYTHING,
+    "Later": answer({"id": TEXT, "status": {"const": "running"}, "result": TEXT}),
     "Accepted": answer({"ids": many(TEXT), "status": {"const": 200}}),
     "RunEvent": answer({"name": TEXT, "data": ANYTHING, "id": nullable(TEXT), "ts": nullable(NUMBER)}),
     "AcceptedEvent": answer(

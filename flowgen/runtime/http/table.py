@@ -13,6 +13,7 @@ from starlette.responses import Response
 from ..counting import MOST_BUCKETS
 from . import events, health, metrics, openapi, runs, signals, stream, workflows
 from .access import Access
+from .endpoints import endpoint_routes
 from .routes import CURSOR_PARAMETER, PAGED, Call, Handler, Parameter, Route, answer
 from .sdk.table import SDK
 
@@ -72,7 +73,8 @@ _PAUSED: Final = {200: "Paused", 404: "Error"}
 
 
 async def _show_openapi(call: Call) -> Response:
-    return answer(openapi.document(TABLE))
+    """With the endpoints of the apps, as their authors cannot describe them to it."""
+    return answer(openapi.document((*TABLE, *endpoint_routes(call.service.apps.values(), TABLE))))
 
 
 TABLE: Final[tuple[Route, ...]] = (

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 import uvicorn
@@ -23,10 +25,12 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from flowgen.runtime import start_engine
+from flowgen import App, Run, WaitForSignal
+from flowgen.runtime import open_engine, start_engine
 from flowgen.runtime.http import Settings, http_app
 from flowgen.runtime.http.access import Access
 from flowgen.runtime.http.connection import connections_with
+from flowgen.runtime.http.endpoints import endpoint_routes
 from flowgen.runtime.http.limits import Limits
 from flowgen.runtime.http.openapi import document
 from flowgen.runtime.http.schemas import SCHEMAS, TEXTS
@@ -64,6 +68,55 @@ def test_all_routes_are_described() -> None:
     assert len(operations) == len(set(operations))
 
 
+till = App("till")
+
+
+@till.endpoint("POST", "/pay", wait=0)
+def pay(ctx: Any) -> Any:
+    yield WaitForSignal("paid", "paid", timeout="1h")
+
+
+@till.endpoint("GET", "/pay/{id}", access="public")
+def paid(ctx: Any) -> Any:
+    yield Run("look it up", len, ctx.event.data["params"]["id"])
+
+
+@till.endpoint("GET", "/pay_id")
+def odd(ctx: Any) -> Any:
+    yield Run("nothing", len, "")
+
+
+async def test_endpoints_are_described() -> None:
+    """With what the server answers there by itself; all else is their workflows'. What is answered is as described."""
+    async with serving_app(till) as client:
+        described = (await client.get("/openapi.json")).json()
+        later = await client.post("/pay", json={"amount": 1}, headers={"Idempotency-Key": "one"})
+    operations = [each for path in described["paths"].values() for each in path.values()]
+    assert len({each["operationId"] for each in operations}) == len(operations)
+    assert described["paths"].keys() - DESCRIPTION["paths"].keys() == {
+        "/pay",
+        "/pay/{id}",
+        "/pay_id",
+        "/v1/endpoints/results/{result}",
+    }
+    operation = described["paths"]["/pay"]["post"]
+    assert [each["name"] for each in operation["parameters"] if each["in"] == "header"] == ["Idempotency-Key"]
+    assert operation["requestBody"]["required"] is False
+    assert operation["responses"].keys() >= {"202", "400", "401", "409", "429", "500", "503", "default"}
+    assert ("security" in operation, "security" in described["paths"]["/pay/{id}"]["get"]) == (True, False)
+    assert (later.status_code, "requestBody" in described["paths"]["/pay/{id}"]["get"]) == (202, False)
+    schema = operation["responses"]["202"]["content"]["application/json"]["schema"]
+    Draft202012Validator({**schema, "components": described["components"]}).validate(later.json())
+
+
+@asynccontextmanager
+async def serving_app(app: App) -> AsyncIterator[httpx.AsyncClient]:
+    async with open_engine(app, "memory://", grace="0s") as engine:
+        transport = httpx.ASGITransport(http_app(app, engine, settings=Settings()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8288") as client:
+            yield client
+
+
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_schemas_are_schemas(name: str) -> None:
     """As JSON Schema has them, and all that they refer to is there."""
@@ -73,7 +126,8 @@ def test_schemas_are_schemas(name: str) -> None:
 
 def test_schemas_are_used() -> None:
     """By a route, or by another schema."""
-    named = {route.body.removesuffix("?") for route in TABLE} | {n for route in TABLE for n in route.answers.values()}
+    routes = (*TABLE, *endpoint_routes([till], TABLE))
+    named = {route.body.removesuffix("?") for route in routes} | {n for route in routes for n in route.answers.values()}
     referred = str(SCHEMAS)
     assert {name for name in SCHEMAS if name not in named and f"schemas/{name}'" not in referred} == set()
     assert named - {""} - set(SCHEMAS) - set(TEXTS) == set()
