@@ -299,7 +299,8 @@ def _unwrapped(headers: Mapping[str, str], body: bytes, now: int) -> Answer:
 
 
 def _version(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"-?[0-9]{1,4}", text.strip()) else None
+    text = (text or "").strip(" ")
+    return int(text) if re.fullmatch(r"-?[0-9]{1,4}", text) else None
 
 
 def _retry_after(text: str | None, now: int) -> int | None:

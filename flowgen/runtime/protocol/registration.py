@@ -319,7 +319,7 @@ def ours(expression: str) -> str:
 
 def _schedule(trigger: Members) -> ScheduleDefinition:
     """A schedule. Ticks that passed while nobody was there start nothing, as there."""
-    text = trigger.needed_text("cron", longest=255)
+    text = trigger.needed_text("cron", longest=255).replace("CRON_TZ=", "TZ=", 1)
     jitter = trigger.text("jitter")
     try:
         Cron(text)

@@ -222,7 +222,7 @@ def test_an_answer_says_with_what_it_was_made() -> None:
     """Headers in any capitals."""
     got = answer(200, 1, ("x-inngest-req-version", "2"))
     assert (got.sdk, got.version, got.no_retry, got.retry_after) == ("inngest-py:v0.5.19", 2, False, None)
-    for odd in ("", "two", "2.0", "1" * 50):
+    for odd in ("", "two", "2.0", "1" * 50, "\x1e2"):
         assert answer(200, 1, ("X-Inngest-Req-Version", odd)).version is None
 
 

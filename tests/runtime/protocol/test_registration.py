@@ -242,12 +242,12 @@ def test_triggers_on_events_and_times() -> None:
         {"event": "a/*", "expression": "event.data.n > 1"},
         {"cron": "TZ=Asia/Tokyo 0 9 * * mon", "jitter": "90s"},
         {"event": "b.c"},
-        {"cron": "0 0 1 * *", "jitter": ""},
+        {"cron": "CRON_TZ=Asia/Tokyo 0 0 1 * *", "jitter": ""},
     )
     assert definition.triggers == (TriggerDefinition("a/*", "event.data.n > 1"), TriggerDefinition("b.c"))
     assert definition.schedules == (
         ScheduleDefinition("TZ=Asia/Tokyo 0 9 * * MON", 90_000_000, "none"),
-        ScheduleDefinition("0 0 1 * *", 0, "none"),
+        ScheduleDefinition("TZ=Asia/Tokyo 0 0 1 * *", 0, "none"),
     )
 
 
