@@ -21,7 +21,6 @@ import attrs
 import msgspec
 
 from ...duration import SECOND, instant
-from ...errors import DefinitionError
 from ...outcome import NULL, Json
 from ...retry import clamp_retry_after
 from . import headers as names
@@ -234,10 +233,10 @@ def build_answer(answer: Answer) -> tuple[int, dict[str, str], bytes]:
             return 400 if answer.no_retry else 500, headers, _ENCODE(document)
 
 
-def _answer(status: int, headers: Mapping[str, str], body: bytes, now: int, *, streamed: bool = False) -> Answer:
+def _answer(status: int, headers: Mapping[str, str], body: bytes, now: int) -> Answer:
     if len(body) > MAX_ANSWER:
         raise BadResponse("the answer", f"has {len(body):,} bytes; at most {MAX_ANSWER:,} are accepted")
-    if status == 201 and not streamed:
+    if status == 201:
         return _unwrapped(headers, body, now)
     sdk = headers.get(names.SDK.lower())
     if 200 <= status < 300 and sdk is None:
@@ -295,7 +294,7 @@ def _unwrapped(headers: Mapping[str, str], body: bytes, now: int) -> Answer:
     merged = {**headers, **{key.lower(): value for key, value in inner.items() if isinstance(value, str)}}
     content = stream.any("body")
     text = content.encode("utf-8", "replace") if isinstance(content, str) else bytes(encoded(content))
-    return _answer(status, merged, text, now, streamed=True)
+    return _answer(status, merged, text, now)
 
 
 def _version(text: str | None) -> int | None:
@@ -319,6 +318,6 @@ def _date(text: str) -> int | None:
         try:
             moment = read(text)
             return instant(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC), "Retry-After")
-        except (ValueError, TypeError, OverflowError, IndexError, DefinitionError):
+        except (ValueError, TypeError, OverflowError, IndexError):
             continue
     return None
