@@ -114,6 +114,15 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Registration": OBJECT,
     "SdkInvoke": _loose({"data": nullable(OBJECT)}),
     "Query": _loose({"query": _text(10_000), "variables": nullable(OBJECT), "operationName": nullable(TEXT)}, "query"),
+    "Checkpoint": _loose(
+        {
+            "steps": nullable(many(OBJECT)),
+            "fn_id": nullable(TEXT),
+            "qi_id": nullable(TEXT),
+            "request_id": nullable(TEXT),
+            "generation_id": nullable(NUMBER),
+        }
+    ),
     "Cancellation": _loose(
         {
             "function_id": _text(1_000),
@@ -197,6 +206,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Paused": answer({"id": TEXT, "paused": TRUTH}),
     # -- answers for SDKs
     "SdkError": {"anyOf": [answer({"error": TEXT, "status": NUMBER, "code": TEXT, "path": TEXT}), ref("Error")]},
+    "Ok": answer({"status": {"const": 200}}),
     "Registered": answer({"ok": {"const": True}, "modified": TRUTH, "app_id": TEXT, "status": {"const": 200}}),
     "Removed": answer({"ok": {"const": True}, "removed": many(TEXT)}),
     "Dev": answer({"version": TEXT, "kind": {"enum": ["dev", "cloud"]}, "functions": many(OBJECT)}),

@@ -19,7 +19,9 @@ from ...addresses import AppUrl, UrlRefused
 from ...dialing import CannotDial, Dialer
 from ...engine import Engine
 from ...protocol.headers import EXPECTED_SERVER_KIND
+from ...protocol.reading import MAX_DEPTH
 from ...protocol.registration import RemoteApp, parse_registration
+from ...strict_json import parse
 from ..bodies import read_body
 from ..problems import Problem
 from ..routes import Call, answer
@@ -31,8 +33,10 @@ KINDS: Final = {True: "dev", False: "cloud"}
 
 async def register(call: Call) -> Response:
     settings, engine = call.service.settings, call.service.engine
+    body = await read_body(call.request, settings.max_body)
+    parse(body, depth=MAX_DEPTH)
+    app = parse_registration(body)
     _check_kind(call, settings)
-    app = parse_registration(await read_body(call.request, settings.max_body))
     await call.service.ask(check_urls, call.service.dialer, app)
     modified = await call.service.ask(engine.offer, app)
     return answer({"ok": True, "modified": modified, "app_id": app.name, "status": 200})

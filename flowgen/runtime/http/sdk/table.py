@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..access import Access
 from ..routes import LIMIT_PARAMETER, PAGED, Handler, Parameter, Route
-from . import graph, looking, registering, sending, state, steering
+from . import checkpoints, graph, looking, registering, sending, state, steering
 from .envelope import refused_as_sdk
 
 _TIME: Final = {"type": "string", "format": "date-time"}
@@ -66,6 +66,14 @@ SDK: Final[tuple[Route, ...]] = (
         {200: "SdkSteps", 404: "SdkError"},
     ),
     _route("POST", "/v0/gql", graph.ask, "The questions in GraphQL that tools ask.", {200: "GraphQl"}, body="Query"),
+    _route(
+        "POST",
+        "/v1/checkpoint/{id}/async",
+        checkpoints.checkpoint,
+        "Steps of a run that ended while a call is still going on.",
+        {200: "Ok", 404: "SdkError", 409: "SdkError"},
+        body="Checkpoint?",
+    ),
     _route(
         "POST",
         "/v1/cancellations",
