@@ -87,7 +87,8 @@ def test_the_end_of_a_run_there_is_one_here() -> None:
 def test_a_function_of_another_app_keeps_its_name() -> None:
     """Where its app ends and its own name begins, nobody can tell."""
     there = to_wire(event("flowgen/run.failed", FAILURE))
-    assert decode(from_wire(there, NOW, app="other").data)["workflow_id"] == "shop-fulfil"
+    here = decode(from_wire(there, NOW, app="other").data)
+    assert (here["app"], here["workflow_id"]) == ("", "shop-fulfil")
 
 
 def test_ticks_and_invocations_have_other_names() -> None:
