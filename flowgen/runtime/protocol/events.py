@@ -35,6 +35,9 @@ CANCELLED: Final = "inngest/function.cancelled"
 INVOKED_THERE: Final = "inngest/function.invoked"
 TIMER: Final = "inngest/scheduled.timer"
 RESERVED_PREFIX: Final = "inngest/"
+SEEDED: Final = "inngest-seed/"
+"""What the keys of events begin with that their sender gave no id: a server makes one, so that a send which is repeated
+is accepted once. On the wire their id is the internal one."""
 
 _THERE: Final[Mapping[str, str]] = {
     RUN_ENDS["completed"]: FINISHED,
@@ -64,7 +67,7 @@ def to_wire(event: AcceptedEvent, app: str = "") -> dict[str, Any]:
     elif event.name == TICK:
         data = {"cron": data.get("cron", ""), "scheduledAt": data.get("tick", ""), "fireAt": data.get("tick", "")}
     return {
-        "id": event.key or event.id,
+        "id": event.id if event.key is None or event.key.startswith(SEEDED) else event.key,
         "name": name,
         "data": data,
         "ts": event.ts // MILLISECOND,

@@ -24,6 +24,7 @@ from starlette.responses import Response
 from ....errors import FlowgenError, NotFound
 from ....events import AcceptedEvent
 from ....history import OUTCOMES, AttemptFailed, Outcome, Requested, StepFailed, effective
+from ...driving.calling import FUNCTION
 from ...engine import Engine
 from ...info import RunInfo
 from ...protocol.events import function_id, to_wire
@@ -91,7 +92,7 @@ def _spans(run: RunInfo, loaded: Loaded) -> list[dict[str, Any]]:
     """The steps of a run, in the order in which they first came about."""
     spans: dict[str, dict[str, Any]] = {}
     for _, record in effective(loaded.records):
-        if not isinstance(record, (Requested, AttemptFailed, *OUTCOMES)):
+        if not isinstance(record, (Requested, AttemptFailed, *OUTCOMES)) or record.step == FUNCTION:
             continue
         span = spans.setdefault(
             record.step, {"name": _name(record.step), "status": "RUNNING", "outputID": None, "childrenSpans": []}

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from ....acceptance import STORE, event_key
 from ....errors import EventConflict
 from ....events import Event
-from ...protocol.events import RESERVED_PREFIX
+from ...protocol.events import RESERVED_PREFIX, SEEDED
 from ..events import read_events
 from ..problems import Problem
 from ..routes import Call, answer
@@ -66,7 +66,7 @@ def _plain(item: Any, seed: str, now: float) -> Any:
         if isinstance(ts, int) and abs(now - ts) <= _ABOUT_NOW:
             del event["ts"]
     elif seed:
-        event["id"] = "sdk-" + blake2b(seed.encode(errors="replace"), digest_size=16).hexdigest()
+        event["id"] = SEEDED + blake2b(seed.encode(errors="replace"), digest_size=16).hexdigest()
     return event
 
 

@@ -69,6 +69,14 @@ async def test_a_send_that_comes_twice_is_accepted_once() -> None:
         assert len((await engine.events()).items) == 4
 
 
+async def test_an_event_without_an_id_is_known_by_its_internal_one() -> None:
+    """To the functions that it starts: that is the id that its sender was answered."""
+    async with serving(DEV, JS) as (_, client):
+        (id,) = (await client.post("/e/x", json=ORDER, headers=SEED)).json()["ids"]
+        shown = (await client.get(f"/v1/events/{id}")).json()["data"]
+        assert (shown["id"], shown["internal_id"]) == (id, id)
+
+
 async def test_an_id_that_was_used_is_answered_with_the_earlier_event() -> None:
     """Whatever else the event says now, and be it in the same batch: nothing is accepted twice, nothing is an error."""
     async with serving(DEV, JS) as (engine, client):
