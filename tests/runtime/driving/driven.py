@@ -38,10 +38,14 @@ class World:
 
     def open(self, **options: Any) -> AbstractAsyncContextManager[Engine]:
         """An engine on the store; the next one is another life."""
+        return self.open_on(self.store, **options)
+
+    def open_on(self, store: Any, **options: Any) -> AbstractAsyncContextManager[Engine]:
+        """An engine on what it takes for the store."""
         self.lives += 1
         environment = Environment(self.lives, threads=False)
         options = {"grace": "0s", "lease": "6h", **options}  # each heartbeat is a step of virtual time
-        return open_engine(self.local, self.store, calls=self.app, environment=environment, **options)
+        return open_engine(self.local, store, calls=self.app, environment=environment, **options)
 
     def run(self, story: Callable[[Engine], Awaitable[T]]) -> T:
         """Tell a story with one engine that offers the app."""
