@@ -103,9 +103,12 @@ def test_ticks_and_invocations_have_other_names() -> None:
     assert from_wire(to_wire(event("flowgen/run.invoked", {"n": 1})), NOW).name == "flowgen/run.invoked"
 
 
-@given(TEXTS.filter(bool), st.dictionaries(TEXTS, VALUES, max_size=4), st.integers(0, 4 * 10**12), TEXTS)
+NAMES = TEXTS.filter(lambda name: name and not name.startswith(("flowgen/", "inngest/")))
+
+
+@given(NAMES, st.dictionaries(TEXTS, VALUES, max_size=4), st.integers(0, 4 * 10**12), TEXTS)
 def test_an_event_of_a_user_crosses_the_wire(name: str, data: dict[str, Any], ts: int, id: str) -> None:
-    """There and back it is the same, up to milliseconds."""
+    """There and back it is the same, up to milliseconds. The engine's own names are not for users."""
     sent = AcceptedEvent(id, name, encoded(data), ts * 1000, NOW)
     said = msgspec.json.decode(msgspec.json.encode(to_wire(sent)))
     got = from_wire(said, NOW)
