@@ -30,12 +30,7 @@ class Held:
     def take(self, bytes: int) -> None:
         """Count some more, which are kept until the request ends. Raises `Problem` (503) if there is no room."""
         if self.meter.open_bytes + bytes > self.most:
-            raise Problem(
-                503,
-                "busy",
-                "too many bodies are in hand: come again",
-                headers={"Retry-After": "1", "Connection": "close"},
-            )
+            raise Problem(503, "busy", "too many bodies are in hand: come again", headers={"Retry-After": "1"})
         self.meter.open_bytes += bytes
         self.bytes += bytes
 
