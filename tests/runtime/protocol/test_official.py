@@ -38,7 +38,7 @@ def test_canonical_json_is_the_same(sdk: Any, value: Any) -> None:
     assert canonical(body) == sdk.transforms.canonicalize(body)
 
 
-@given(value=VALUES, at=st.integers(0, 2**40 - 1))
+@given(value=VALUES, at=st.integers(0, 10**12 - 1))
 def test_a_request_is_signed_the_same(sdk: Any, value: Any, at: int) -> None:
     """What our server signs the SDK believes, with either of its keys; and what it signs, we do."""
     body = json.dumps(value).encode()
@@ -54,7 +54,7 @@ def test_a_request_is_signed_the_same(sdk: Any, value: Any, at: int) -> None:
         assert found == KEY or at == 0
 
 
-@given(body=st.binary(max_size=100), at=st.integers(1, 2**40 - 1))
+@given(body=st.binary(max_size=100), at=st.integers(1, 10**12 - 1))
 def test_an_answer_is_signed_the_same(sdk: Any, body: bytes, at: int) -> None:
     """As it is, whatever it is."""
     assert sign(KEY, body, at, canonical=False) == sdk.net.sign_response(body, KEY, at)
