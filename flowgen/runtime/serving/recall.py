@@ -13,6 +13,8 @@ Rules
 * A hash in the stack that the code has not asked for yet is kept until it does. One that was given up (the loser of a
   race goes on elsewhere, and ends) counts for nothing. What is left then is a divergence, unless the workflow is
   additive: the code does not know that step any more.
+* A record of a step that was given up before it counts for nothing either: a server learns what was given up only
+  with the answer to its next discovery.
 * A memo that no longer fits its annotation is the failure of its step, as it is where a step has just ended.
 
 Pure: a call in, an interpreter out. Whoever rebuilds it closes it.
@@ -31,7 +33,16 @@ from ...divergence import now_yields, text_of
 from ...duration import MILLISECOND
 from ...errors import NondeterminismError, UndecodableError
 from ...events import INVOKED, AcceptedEvent, restore
-from ...history import Record, Retried, Started, StepFailed, StepSucceeded
+from ...history import (
+    STEP_RECORDS,
+    CleanupExpired,
+    Record,
+    Retried,
+    Started,
+    StepFailed,
+    StepSucceeded,
+    effective,
+)
 from ...ids import is_id, seed_of, time_of
 from ...interpreter import Interpreter
 from ...outcome import NULL, Failure, Json, failure_of
@@ -118,6 +129,15 @@ def _from_history(workflow: Workflow[Any, Any], told: native.Told) -> Recalled:
     if not records:
         raise BadRequest("flowgen.run", "has no records: a run that has not begun asks for nothing")
     try:
+        return Recalled(workflow, _replayed(workflow, told, late=False), row.id, native=True)
+    except NondeterminismError:
+        return Recalled(workflow, _replayed(workflow, told, late=True), row.id, native=True)
+
+
+def _replayed(workflow: Workflow[Any, Any], told: native.Told, *, late: bool) -> Interpreter:
+    """An interpreter that was fed a history; with `late`, all of it but what is told of steps that were given up."""
+    row, records = told.row, told.records
+    try:
         interpreter = _interpreter(workflow, told.events, row.id, row.seed, row.created_at)
     except UndecodableError as error:
         if len(records) <= 1:
@@ -125,11 +145,14 @@ def _from_history(workflow: Workflow[Any, Any], told: native.Told) -> Recalled:
         raise NondeterminismError("(event)", "the event that started it", str(error)) from error
     interpreter.inherit(row.since)
     try:
-        _replay(interpreter, records, told.heard)
+        if late:
+            _feed_in_time(interpreter, effective(records))
+        else:
+            _replay(interpreter, records, told.heard)
     except BaseException:
         interpreter.close()
         raise
-    return Recalled(workflow, interpreter, row.id, native=True)
+    return interpreter
 
 
 def _replay(interpreter: Interpreter, records: Sequence[Record], heard: int | None) -> None:
@@ -139,11 +162,34 @@ def _replay(interpreter: Interpreter, records: Sequence[Record], heard: int | No
         heard = len(records)
     interpreter.replay(records[:heard])
     for record in records[heard:]:
-        try:
-            interpreter.feed(record)
-        except UndecodableError as error:
-            step = getattr(record, "step", "(end)")
-            raise NondeterminismError(step, "a value that was recorded", str(error)) from error
+        _feed(interpreter, record)
+
+
+def _feed_in_time(interpreter: Interpreter, history: Iterable[tuple[int, Record]]) -> None:
+    """Fold a history, less what came too late: what is told of a step, or a scope, that was given up before.
+
+    A server learns what was given up with the answer to its next discovery. Until then it records what comes of that.
+    """
+    interpreter.context._replaying = True
+    for position, record in history:
+        interpreter.position = position
+        if not _is_late(interpreter, record):
+            _feed(interpreter, record)
+    interpreter.context._replaying = False
+
+
+def _is_late(interpreter: Interpreter, record: Record) -> bool:
+    if isinstance(record, STEP_RECORDS):
+        return record.step not in interpreter.pending and record.step in interpreter.asked()
+    return isinstance(record, CleanupExpired) and record.scope not in interpreter.cleaning
+
+
+def _feed(interpreter: Interpreter, record: Record) -> None:
+    try:
+        interpreter.feed(record)
+    except UndecodableError as error:
+        step = getattr(record, "step", "(end)")
+        raise NondeterminismError(step, "a value that was recorded", str(error)) from error
 
 
 # -- a memo and a stack ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flowgen import App, Context, Event, Restart, Run, Secret, Sleep, Steps
 from flowgen.ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
-from flowgen.history import CancelAccepted, Retried, StepFailed
+from flowgen.history import CancelAccepted, CleanupExpired, Retried, StepFailed, StepSucceeded
 from flowgen.outcome import Json
 from flowgen.runtime.protocol import native
 from flowgen.runtime.protocol.calls import Call, Ops, Returned
@@ -328,3 +328,28 @@ def test_secrets_stay_where_they_are() -> None:
     assert isinstance(run.history[1], StepFailed)
     assert "***" in run.history[1].failure.message
     assert "canary" not in repr(run.history)
+
+
+def test_what_comes_late_of_a_step_that_was_given_up_counts_for_nothing() -> None:
+    """A server learns that a race is decided with its next discovery; what it records until then is no divergence."""
+
+    def late(history: list[Any]) -> list[Any]:
+        decided = next(n for n, record in enumerate(history) if getattr(record, "step", "") == "race/fast/second")
+        at = history[decided].at
+        lost = [StepSucceeded(at, "late", Json(b"null"), "sleep"), CleanupExpired(at, "race/slow")]
+        return [*history[: decided + 1], *lost]
+
+    answer = called("race", late)
+    assert [op.op for op in answer.outcome.ops] == [Opcode.NONE, Opcode.STEP_RUN]
+    assert answer.outcome.ops[1].step_id == "after"
+
+
+def test_a_late_record_of_a_step_that_was_never_asked_for_is_a_divergence() -> None:
+    """Whatever is decided."""
+
+    def strange(history: list[Any]) -> list[Any]:
+        return [*history[:2], StepSucceeded(history[1].at, "strange", Json(b"null"), "sleep"), *history[2:]]
+
+    diverged = native.read_diverged(erred(called("race", strange)).flowgen)
+    assert diverged is not None
+    assert diverged.step == "strange"
