@@ -44,6 +44,10 @@ class QuietStore(MemoryStore):
         for _ in range(_TURNS):
             await trio.lowlevel.checkpoint()
 
+    async def wait_changed(self, seconds: float) -> None:
+        """Nobody else changes anything; what its one engine commits, that engine hears from its own committer."""
+        await trio.sleep_forever()
+
     async def commit(self, transition: Transition) -> Committed:
         try:
             committed = self._commit(transition)

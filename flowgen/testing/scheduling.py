@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from random import Random
 
 from trio._core import _run
 
@@ -15,12 +16,11 @@ from trio._core import _run
 @contextlib.contextmanager
 def seeded_scheduling(seed: str) -> Iterator[None]:
     """Inside, trio's choices follow from `seed`, in any process and under any hash seed."""
-    dice, state = _run._r, _run._r.getstate()
-    allowed = _run._ALLOW_DETERMINISTIC_SCHEDULING
+    dice, allowed = _run._r, _run._ALLOW_DETERMINISTIC_SCHEDULING
     _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-    dice.seed(seed)
+    _run._r = Random(seed)
     try:
         yield
     finally:
         _run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[misc]
-        dice.setstate(state)
+        _run._r = dice

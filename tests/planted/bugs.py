@@ -242,8 +242,8 @@ BUGS = (
         name="outcome-dropped",
         promise="a body that ended is not started again because a commit was refused",
         file="flowgen/runtime/drive.py",
-        find="inputs = [*outcomes, *await self._rebuild()]",
-        replace="inputs = await self._rebuild()",
+        find="inputs = [*outcomes, *await self._rebuild([item.step for item in outcomes])]",
+        replace="inputs = await self._rebuild([item.step for item in outcomes])",
         tests=("tests/properties/test_found.py", "tests/properties/test_simulations.py"),
     ),
     Bug(
@@ -322,8 +322,8 @@ BUGS = (
         name="unseeded-schedule",
         promise="an equal seed gives an equal timeline, in any process",
         file="flowgen/testing/scheduling.py",
-        find="    dice.seed(seed)\n",
-        replace="    dice.seed()\n",
+        find="    _run._r = Random(seed)\n",
+        replace="    _run._r = Random()\n",
         tests=("tests/testing/test_simulator.py",),
     ),
     Bug(

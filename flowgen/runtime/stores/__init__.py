@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ...errors import InvalidInput
 from ..store import Store
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["DocumentStore", "MemoryStore", "Reading", "Shelf", "SqliteStore", "open_store"]
 
 
+_STORES: WeakSet[type[Store]] = WeakSet()
+"""Classes whose instances were found to be stores: asking a protocol of so many verbs costs as much as ten commits."""
+
+
 def open_store(url: str | Store, *, read_only: bool = False) -> Store:
     """The store that `url` names; a store is given back as it is. Raises `InvalidInput`.
 
     With `read_only` a SQLite file is not changed in any way; a store of a plug-in is opened as usual.
     """
     if not isinstance(url, str):
-        if not isinstance(url, Store):
-            raise InvalidInput(f"store={url!r} is neither a URL nor a Store")
+        if type(url) not in _STORES:
+            if not isinstance(url, Store):
+                raise InvalidInput(f"store={url!r} is neither a URL nor a Store")
+            _STORES.add(type(url))
         return url
     scheme, separator, rest = url.partition("://")
     if not separator:
