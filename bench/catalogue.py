@@ -91,6 +91,7 @@ _PRIORITY = (Measure("claim", "µs"), _ratio("growth", 1.5))
 _LATE = (Measure("p99", "s late", 1), Measure("worst", "s late"))
 _LATE_AT_ONCE = (Measure("p99", "s late"), Measure("worst", "s late"))
 _BROWSING = (Measure("worst", "ms", 100),)
+_REMOTE = (Measure("p50", "ms", 15, ratio="time"), Measure("p99", "ms", ratio="time"))
 _TICKING = "10,000 schedules due"
 
 _MANY = "200 runs × 10 steps"
@@ -184,6 +185,8 @@ CATALOGUE: tuple[Workload, ...] = (
     Workload("W12", "priority", "contention", "100,000 due runs with priorities, SQLite", _PRIORITY),
     Workload("W12", "priority-memory", "contention", "100,000 due runs with priorities, memory", _PRIORITY),
     Workload("W13", "sqlite", "browsing", "pages of the web UI beside 1,000,000 runs, SQLite", _BROWSING),
+    Workload("W14", "many", "remote", f"{_MANY} of an app served elsewhere, a call each, SQLite", _rate(1_000)),
+    Workload("W14", "latency", "remote", "event sent → 1 step elsewhere → result known, SQLite", _REMOTE),
 )
 
 
