@@ -18,6 +18,9 @@ a look at the clock for each request would cost more than parsing it.
 How long a request is must be beyond doubt, or a proxy in front and this server could take one request for two: so
 a transfer coding but `chunked` is refused, as is a body behind an `Upgrade`. Trailers are dropped.
 
+There is room for so many connections. For one more, that one ends which has waited longest for its client to ask
+something; where each has something to do, the new one is refused (503).
+
 Requests that come before others are answered wait in memory, so there may be but a few (`ahead`): what comes behind
 them is not read, and the answer to the last of them ends the connection.
 
@@ -95,8 +98,22 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(Together(transport, self.loop.call_soon))
         _notice_dead_peers(transport.get_extra_info("socket"), self.limits)
-        if len(self.connections) > self.limits.connections:
+        if len(self.connections) > self.limits.connections and not self._take_place():
             self._refuse(*_TOO_MANY)
+
+    def _take_place(self) -> bool:
+        """End the connection that has waited longest for its client to ask something: those that are idle first."""
+        others = [each for each in self.connections if isinstance(each, Connection) and each._is_unasked()]
+        others.remove(self)
+        if not others:
+            return False
+        longest = min(others, key=lambda each: (each._phase is not _IDLE, each._since))
+        longest.transport.abort()
+        return True
+
+    def _is_unasked(self) -> bool:
+        waits = self._phase is _IDLE or self._phase is _HEAD
+        return waits and self._answering() is None and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -11,7 +11,8 @@ KIB = 1024
 class Limits:
     """Bounds of one connection, and on how many there are; times are in seconds.
 
-    `connections` are open at once: one more is told to come again. A request has `header_seconds` to send its line and
+    `connections` are open at once: one more takes the place of one that is asked nothing, or is told to come again. A
+    request has `header_seconds` to send its line and
     headers, which are at most `header_bytes` and `headers` many, and then `body_seconds` for its body. At most
     `ahead` requests of a connection wait for the answer to one before them. A connection that asks nothing more is
     closed after `idle_seconds`; one whose client does not take what is sent to it after `stalled_seconds`.

@@ -75,7 +75,7 @@ async def status_of(flooded: Flooded, request: bytes) -> int:
 
 
 async def test_events_over_capacity_are_refused_in_the_same_memory(flooded: Flooded) -> None:
-    """Once as many wait to be routed as may, a hundred megabytes more of them are 503 each, and nothing of them stays."""
+    """Once as many wait to be routed as may, a hundred megabytes more are 503 each, and nothing of them stays."""
     body = event(400_000)
     statuses = [await status_of(flooded, posted(body)) for _ in range(UNROUTED + 5)]
     assert statuses[0] == 200

@@ -337,15 +337,34 @@ async def test_bad_manners_harm_nobody_else() -> None:
 
 async def test_one_connection_too_many_is_told_to_come_again() -> None:
     """503 before anything of it is read; those that are open are served on, and its place is free again later."""
-    async with served(attrs.evolve(IMPATIENT, connections=2, header_seconds=1_000)) as (_, port):
-        first, second = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2)]
-        await first.send_all(get("/"))
-        assert (await first.receive_some()).startswith(b"HTTP/1.1 200")
+    async with served(attrs.evolve(IMPATIENT, connections=2, header_seconds=1_000)) as (site, port):
+        streams = []
+        for _ in range(2):
+            site.begun = trio.Event()
+            streams.append(await saying(port, get("/held")))
+            await site.begun.wait()
         assert status_of(await said(port, b"")) == 503
-        await second.aclose()
-        while not (await said(port, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200"):
-            pass
-        await first.aclose()
+        site.let_go.set()
+        for each in streams:
+            assert (await to_the_end(each)).endswith(b"/held")
+        assert status_of(await said(port, get("/", "Connection: close"))) == 200
+
+
+async def test_connections_that_ask_nothing_make_room_for_others() -> None:
+    """A crowd that holds all places, idle or with half a request, keeps nobody out; who is being answered stays."""
+    patient = attrs.evolve(IMPATIENT, connections=6, header_seconds=1_000, idle_seconds=1_000)
+    async with served(patient) as (site, port):
+        held = await saying(port, get("/held"))
+        await site.begun.wait()
+        crowd = [await saying(port, text) for text in (b"", b"GET", HEAD, get("/idle"), get("/idle"))]
+        for each in crowd[-2:]:
+            assert (await each.receive_some()).startswith(b"HTTP/1.1 200")
+        for _ in range(20):
+            assert status_of(await said(port, get("/", "Connection: close"))) == 200
+        site.let_go.set()
+        assert (await held.receive_some()).startswith(b"HTTP/1.1 200")
+        for each in (held, *crowd):
+            await each.aclose()
 
 
 async def test_a_client_that_reads_nothing_is_cut_off() -> None:
