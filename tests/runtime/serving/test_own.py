@@ -71,7 +71,7 @@ async def _compare_with_memo(server: OwnServer, run: OwnRun) -> None:
     assert decode(answer.outcome.data) == decode(run.end.data)
 
 
-SEQUENTIAL = "sequence collected retried exhausted asked-later compensated typed drawn broken uncaught".split()
+SEQUENTIAL = "sequence retried exhausted asked-later compensated typed drawn broken uncaught".split()
 
 
 @pytest.mark.parametrize("workflow", SEQUENTIAL)

@@ -61,6 +61,7 @@ def served(workflow: str) -> tuple[RunInfo, list[Record], list[str], Wire]:
             for after, name, data in EVENTS.get(workflow, []):
                 nursery.start_soon(_send, engine, after, Event(name, data))
             info = await finished(engine, run)
+        await trio.sleep(60)  # for what it has started, and does not wait for
         return info, await engine.history(run)
 
     info, history = driven(app, tell, wire)
