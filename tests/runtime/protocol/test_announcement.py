@@ -73,7 +73,7 @@ def listen(ctx: Any) -> Steps[None]:
     yield Run(print)
 
 
-@app.workflow(on=OnEvent("x"), batch=Batch(10, wait="5s"))
+@app.workflow(on=[OnEvent("x"), OnCron("0 9 * * *", catch_up="none")], batch=Batch(10, wait="5s"))
 def collect(ctx: Any) -> Steps[None]:
     yield Run(print)
 

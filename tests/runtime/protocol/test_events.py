@@ -72,6 +72,7 @@ def test_the_end_of_a_run_is_told_in_their_words() -> None:
         "events": [],
         "result": [1],
     }
+    assert decode(from_wire(there, NOW, app="shop").data) == done
     assert to_wire(event("flowgen/run.cancelled", FAILURE))["name"] == "inngest/function.cancelled"
 
 

@@ -46,6 +46,7 @@ def op(code: Opcode, opts: Any = None, name: str | None = None) -> Op:
         ({"duration": "1.5h"}, None, SleepFor(90 * MINUTE)),
         ({"duration": ""}, None, SleepFor(0)),
         ({}, "1s", SleepFor(SECOND)),
+        ({"duration": "30"}, None, SleepFor(30 * SECOND)),
         ({}, None, SleepFor(0)),
         ({}, "2026-01-01T00:00:02.500Z", SleepUntil(NOW + 2_500_000)),
         ({"duration": "2026-01-01T01:00:00+01:00"}, "1s", SleepUntil(NOW)),
@@ -78,7 +79,14 @@ def test_a_wait_for_an_event_says_its_name_in_one_of_two_places() -> None:
     assert terms_of(op(Opcode.WAIT_FOR_EVENT, gone, "a/b"), NOW) == AwaitEvent("a/b", None, 0)
 
 
-@pytest.mark.parametrize("opts, place", [({}, "event"), ({"event": "a", "timeout": "400d"}, "timeout")])
+@pytest.mark.parametrize(
+    "opts, place",
+    [
+        ({}, "event"),
+        ({"event": "a", "timeout": "400d"}, "timeout"),
+        ({"event": "a", "timeout": "2030-01-01T00:00:00Z"}, "timeout"),
+    ],
+)
 def test_a_wait_that_cannot_be_is_refused(opts: Any, place: str) -> None:
     """Without a name, or for longer than anything waits."""
     with pytest.raises(BadResponse) as refused:
@@ -113,6 +121,12 @@ def test_a_request_of_a_gateway() -> None:
     assert terms_of(op(Opcode.GATEWAY, {"url": "https://a.example/x"}), NOW) == Fetch(
         "https://a.example/x", "GET", {}, None
     )
+
+
+def test_headers_are_texts() -> None:
+    """A request with others is not sent."""
+    with pytest.raises(BadResponse, match=r"opts\.headers\.x-a: must be text, not 1"):
+        terms_of(op(Opcode.GATEWAY, {"url": "http://a", "headers": {"x-a": 1}}), NOW)
 
 
 def test_an_inference_goes_to_its_provider() -> None:
