@@ -92,7 +92,7 @@ def _spans(run: RunInfo, loaded: Loaded) -> list[dict[str, Any]]:
     """The steps of a run, in the order in which they first came about."""
     spans: dict[str, dict[str, Any]] = {}
     for _, record in effective(loaded.records):
-        if not isinstance(record, (Requested, AttemptFailed, *OUTCOMES)) or record.step == FUNCTION:
+        if not isinstance(record, (Requested, AttemptFailed, *OUTCOMES)) or record.step.startswith(FUNCTION):
             continue
         span = spans.setdefault(
             record.step, {"name": _name(record.step), "status": "RUNNING", "outputID": None, "childrenSpans": []}

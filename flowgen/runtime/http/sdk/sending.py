@@ -6,13 +6,11 @@ null, and there are members that only some servers know (`user`, `v`, `meta`), w
 
 A send that was lost on its way is sent again by the SDK, with the same seed (`X-Inngest-Event-Id-Seed`): events without
 an id get one from it, so they are accepted once. An event whose id was used before is not accepted again, whatever it
-holds, and answered with the earlier one's internal id. SDKs write the time of the sending into each event; with an id,
-that time is not a part of what makes two of them the same.
+holds, and answered with the earlier one's internal id.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -33,22 +31,19 @@ SEED: Final = "x-inngest-event-id-seed"
 _KEPT: Final = frozenset({"name", "data", "id", "ts"})
 _DROPPED: Final = frozenset({"user", "v", "meta"})
 _LONGEST_SEED: Final = 100
-_ABOUT_NOW: Final = 60_000
-"""Milliseconds between now and a time that the SDK wrote by itself."""
 
 
 async def send_events(call: Call) -> Response:
     document = await call.json()
     seed = call.request.headers.get(SEED, "")[:_LONGEST_SEED]
-    now = time.time() * 1_000
     if isinstance(document, list):
-        document = [_plain(item, f"{seed},{index}" if seed else "", now) for index, item in enumerate(document)]
+        document = [_plain(item, f"{seed},{index}" if seed else "") for index, item in enumerate(document)]
     else:
-        document = _plain(document, seed, now)
+        document = _plain(document, seed)
     return answer({"ids": await _accept(call.service, read_events(document)), "status": 200})
 
 
-def _plain(item: Any, seed: str, now: float) -> Any:
+def _plain(item: Any, seed: str) -> Any:
     """An event as our own route reads it. What is none is left to that."""
     if not isinstance(item, dict):
         return item
@@ -61,11 +56,8 @@ def _plain(item: Any, seed: str, now: float) -> Any:
         del event["id"]
     ts = event.get("ts")
     if isinstance(ts, float) and ts.is_integer():
-        ts = event["ts"] = int(ts)
-    if "id" in event:
-        if isinstance(ts, int) and abs(now - ts) <= _ABOUT_NOW:
-            del event["ts"]
-    elif seed:
+        event["ts"] = int(ts)
+    if seed and "id" not in event:
         event["id"] = SEEDED + blake2b(seed.encode(errors="replace"), digest_size=16).hexdigest()
     return event
 

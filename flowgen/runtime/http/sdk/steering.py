@@ -68,7 +68,7 @@ async def _waiter(engine: Engine, signal: str) -> tuple[str, str]:
     name = signal_key(signal)
     for app in sorted({item.app for item in (await engine.store.registrations()).items}):
         key = (await engine.store.find_keys(app, [name])).get(name)
-        if key is not None and not decode_waiter(key).delivered:
+        if key is not None:
             return app, decode_waiter(key).run
     raise NotFound(f"no run waits for signal {signal!r:.100}")
 

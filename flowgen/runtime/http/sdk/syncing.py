@@ -43,7 +43,13 @@ RARELY: Final = 60.0
 """Seconds between two rounds of any other."""
 
 PORTS: Final = (3000, 3001, 3002, 4321, 5000, 5173, 8000, 8080, 8081, 8787, 8888, 8910)
-PATHS: Final = ("/api/inngest", "/x/inngest", "/.netlify/functions/inngest", "/.redwood/functions/inngest")
+PATHS: Final = (
+    "/api/inngest",
+    "/api/inngest/",
+    "/x/inngest",
+    "/.netlify/functions/inngest",
+    "/.redwood/functions/inngest",
+)
 """Where the servers of web frameworks are while one works on them, and where they usually serve functions."""
 
 _SECONDS: Final = 10.0
@@ -115,8 +121,7 @@ class Syncing:
     async def _understood(self, url: AppUrl, reply: Reply) -> None:
         sdk = reply.headers.get(names.SDK.lower())
         if reply.status != 200 or sdk is None:
-            what = f"status {reply.status}: {_message(reply)}" if sdk is not None else "not as an app does"
-            self._tell(url, logging.WARNING, f"{url} answered {what}")
+            self._tell(url, logging.WARNING, f"{url} {_refused(reply) if sdk is not None else _no_app(reply)}")
             return
         if reply.headers.get(names.SYNC_KIND.lower()) == names.IN_BAND:
             app = parse_registration(reply.body)
@@ -194,12 +199,24 @@ def _functions(app: RemoteApp) -> str:
     return "1 function" if len(app.functions) == 1 else f"{len(app.functions)} functions"
 
 
-def _message(reply: Reply) -> str:
+def _no_app(reply: Reply) -> str:
+    """What came from a URL where no app is."""
+    if 300 <= reply.status < 400:
+        where = _printable(reply.headers.get("location", "nowhere"))
+        return f"leads on to {where} (status {reply.status}), which is not followed: say where the functions are"
+    return f"answered status {reply.status}, and not as an app does: are its functions served there?"
+
+
+def _refused(reply: Reply) -> str:
     """What an app says is wrong."""
     try:
         document: Any = json.loads(reply.body)
     except (ValueError, RecursionError):
         document = None
     said = document.get("message") or document.get("error") if isinstance(document, dict) else None
-    text = said if isinstance(said, str) else reply.body.decode(errors="replace")
-    return "".join(letter if letter.isprintable() else " " for letter in text[:_SHOWN]).strip() or "no reason given"
+    text = _printable(said if isinstance(said, str) else reply.body.decode(errors="replace"))
+    return f"answered status {reply.status}: {text or 'no reason given'}"
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text[:_SHOWN]).strip()

@@ -134,7 +134,8 @@ async def test_an_app_that_registers_elsewhere_is_told_how(caplog: pytest.LogCap
     ]
 
 
-NO_APP = "answered not as an app does"
+NO_APP = "answered status 200, and not as an app does: are its functions served there?"
+ELSEWHERE = "leads on to http://169.254.169.254/ (status 302), which is not followed: say where the functions are"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ NO_APP = "answered not as an app does"
         (Told(500, b"x" * 1_000), "answered status 500: " + "x" * 300),
         (Told(500, b""), "answered status 500: no reason given"),
         (Told(200, b"{}", {}), NO_APP),
-        (Told(302, b"", {"location": "http://169.254.169.254/"}), NO_APP),
+        (Told(302, b"", {"location": "http://169.254.169.254/"}), ELSEWHERE),
         (b"220 ftp.example\r\n\r\n", "illegal status line"),
         (b"220 ftp.example\r\n", "closed the connection before it answered"),
         (b"", "closed the connection before it answered"),
