@@ -31,7 +31,7 @@ from ....history import (
 from ....runs import TERMINAL
 from ....values import decode
 from .text import ALL_SHOWN, SHOWN, Json, brief, indented, is_blank, one_line, shortened, shown_json
-from .timescale import Scale, ticks
+from .timescale import Scale, has_room, ticks
 from .waterfall import Row, Waterfall
 
 MAX_RECORDS: Final = 1_000
@@ -119,8 +119,12 @@ def picture(drawn: Waterfall, records: Sequence[Record], is_open: bool) -> Pictu
     begin, end = scale.times[0], scale.times[-1]
     sent = {r.step: r.terms.events for r in records if isinstance(r, Requested) and isinstance(r.terms, SendTerms)}
     shown = drawn.rows[:MAX_RECORDS]
-    moments = tuple(DrawnMark(scale.place(begin + at), f"+{brief(at)}" if at else "0") for at in ticks(scale))
-    breaks = tuple((scale.place(a), scale.place(b) - scale.place(a), brief(b - a)) for a, b in scale.breaks)
+    marked = ticks(scale)
+    moments = tuple(DrawnMark(scale.place(begin + at), f"+{brief(at)}" if at else "0") for at in marked)
+    breaks = tuple(
+        (scale.place(a), scale.place(b) - scale.place(a), brief(b - a) if has_room(scale, (a, b), marked) else "")
+        for a, b in scale.breaks
+    )
     marks = tuple(DrawnMark(scale.place(mark.at), mark.text) for mark in drawn.marks)
     room = _Room()
     rows = tuple(_drawn(row, scale, sent.get(row.step, ()), room) for row in shown)

@@ -29,6 +29,10 @@ _LEAST_BREAK: Final = 0.12
 one of them. So what is executed keeps a third of the picture, and a fifth of a linear one."""
 
 _TICKS: Final = 5
+_TICK_TEXT: Final = 8
+_BREAK_TEXT: Final = 10
+"""How wide texts are, about, in percent."""
+
 _NICE: Final = (
     *(step * 10**power for power in range(6) for step in (1, 2, 5)),
     *(SECOND * step for step in (1, 2, 5, 10, 15, 30)),
@@ -121,6 +125,14 @@ def ticks(scale: Scale) -> list[int]:
     step = next((step for step in _NICE if (end - begin) / step <= _TICKS), _NICE[-1])
     step *= max(1, -(-(end - begin) // step) // (2 * _TICKS))
     return list(range(0, end - begin, step))
+
+
+def has_room(scale: Scale, gap: Stretch, marked: Iterable[int]) -> bool:
+    """Whether the length of a break can be written into its middle, beside the texts that stand right of ticks."""
+    left, right = scale.place(gap[0]), scale.place(gap[1])
+    begin, end = (left + right - _BREAK_TEXT) / 2, (left + right + _BREAK_TEXT) / 2
+    places = [scale.place(scale.times[0] + offset) for offset in marked]
+    return left <= begin and all(place + _TICK_TEXT <= begin or place >= end for place in places)
 
 
 def _apart(scale: Scale, offsets: list[int]) -> list[int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgen.duration import DAY, MILLISECOND, SECOND
-from flowgen.runtime.http.ui.timescale import scale_of, ticks
+from flowgen.runtime.http.ui.timescale import has_room, scale_of, ticks
 
 times = st.integers(0, 400 * DAY)
 
@@ -91,3 +93,26 @@ def test_a_run_that_works_most_of_the_time_is_linear() -> None:
 def test_a_linear_scale_has_some_ticks(length: int) -> None:
     """Two at least, and not many more than five, however long it is."""
     assert 2 <= len(ticks(scale_of(0, length, [(0, length)]))) <= 11
+
+
+def test_the_length_of_a_break_is_written_where_it_has_room() -> None:
+    """Not over the text of the tick at which it begins."""
+    wide = scale_of(0, DAY, [(0, SECOND), (DAY - SECOND, DAY)])
+    assert [has_room(wide, gap, ticks(wide)) for gap in wide.breaks] == [True]
+    bodies = [(0, SECOND), (20 * SECOND, 21 * SECOND), (3 * DAY - SECOND, 3 * DAY)]
+    narrow = scale_of(0, 3 * DAY, bodies)
+    assert [has_room(narrow, gap, ticks(narrow)) for gap in narrow.breaks] == [False, True]
+
+
+@given(pictures())
+def test_no_text_of_the_axis_stands_over_another(picture: tuple[int, int, list[tuple[int, int]]]) -> None:
+    """Neither of ticks nor of breaks."""
+    scale = scale_of(*picture)
+    marked = ticks(scale)
+    texts = [(place, place + 8) for place in (scale.place(scale.times[0] + offset) for offset in marked)]
+    for since, until in scale.breaks:
+        if has_room(scale, (since, until), marked):
+            middle = (scale.place(since) + scale.place(until)) / 2
+            texts.append((middle - 5, middle + 5))
+    texts.sort()
+    assert all(one[1] <= two[0] + 1e-6 for one, two in pairwise(texts))
