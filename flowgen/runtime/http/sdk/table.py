@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..access import Access
 from ..routes import LIMIT_PARAMETER, PAGED, Handler, Parameter, Route
-from . import checkpoints, graph, looking, registering, sending, state, steering
+from . import checkpoints, graph, looking, realtime, registering, sending, state, steering
 from .envelope import refused_as_sdk
 
 _TIME: Final = {"type": "string", "format": "date-time"}
@@ -73,6 +73,19 @@ SDK: Final[tuple[Route, ...]] = (
         "Steps of a run that ended while a call is still going on.",
         {200: "Ok", 404: "SdkError", 409: "SdkError"},
         body="Checkpoint?",
+    ),
+    _route(
+        "POST",
+        "/v1/realtime/publish",
+        realtime.publish,
+        "Take a message that a function publishes; nobody can listen here.",
+        {200: "Ok", 413: "SdkError"},
+        query=(
+            Parameter("channel", "Where it is published."),
+            Parameter("topic", "What it is about; again for more."),
+            Parameter("run_id", "The run that publishes it."),
+        ),
+        any_query=True,
     ),
     _route(
         "POST",
