@@ -470,7 +470,7 @@ class Worker:
             assert decision.transition.progress is not None
             self.ended(owned.row, decision.transition.progress.records[-1])  # type: ignore[arg-type]
             return
-        if self._cached_runs and decision.resumable and not self._sleeps_long(owned):
+        if self._cached_runs and decision.resumable and not self._sleeps_long(owned, decision):
             self._cache[key] = owned
             if len(self._cache) > self._cached_runs:
                 _, evicted = self._cache.popitem(last=False)
@@ -478,16 +478,18 @@ class Worker:
         else:
             owned.interpreter.close()
 
-    def _sleeps_long(self, owned: Owned) -> bool:
+    def _sleeps_long(self, owned: Owned, decision: Decision) -> bool:
         """Whether nothing but time can wake a run, and not soon: its generator is not worth its place."""
-        due = owned.next_deadline()
+        progress = decision.transition.progress if decision.transition is not None else None
+        due = progress.due_at if progress is not None else None
         if due is None or due < self.environment.now() + _LONG_SLEEP:
             return False
         return all(step.kind == "sleep" for step in owned.interpreter.pending.values())
 
-    def _sleeps_long(self, owned: Owned) -> bool:
+    def _sleeps_long(self, owned: Owned, decision: Decision) -> bool:
         """Whether nothing but time can wake a run, and not soon: its generator is not worth its place."""
-        due = owned.next_deadline()
+        progress = decision.transition.progress if decision.transition is not None else None
+        due = progress.due_at if progress is not None else None
         if due is None or due < self.environment.now() + _LONG_SLEEP:
             return False
         return all(step.kind == "sleep" for step in owned.interpreter.pending.values())
