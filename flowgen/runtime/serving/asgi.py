@@ -62,7 +62,7 @@ _ALWAYS: Final = {
 }
 
 
-@attrs.frozen
+@attrs.define
 class _Reply:
     """An answer as it is sent."""
 
@@ -79,14 +79,14 @@ def serve_app(
     threads: int = 64,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> ServedApp:
-    """The workflows of `app` as an ASGI app: serve it, or mount it in FastAPI, Starlette or Django.
+    """The workflows of `app` as an ASGI app: serve it, or make it a route in FastAPI, Starlette or Django.
 
     ::
 
         api = FastAPI()
-        api.mount("/api/inngest", serve_app(app))
+        api.add_route("/api/inngest", serve_app(app), methods=["GET", "POST", "PUT"])
 
-    `path` is where it answers if it is served by itself; one that is mounted answers where that is. `settings` say who
+    `path` is where it answers, by itself or as a route; one that is mounted answers where that is. `settings` say who
     may call it and where its server is, by default as the environment does (`ServeSettings.from_environment`). Sync
     steps run in up to `threads` threads. `transport` takes the place of the network for what it sends, in tests.
 
@@ -156,7 +156,8 @@ class ServedApp:
         headers = {"Content-Type": "application/json", **_ALWAYS, **reply.headers}
         if request is not None and request.key is not None:
             headers[names.SIGNATURE] = sign(request.key, reply.body, int(time.time()), canonical=False)
-        return attrs.evolve(reply, headers=headers)
+        reply.headers = headers
+        return reply
 
     async def _served(self, request: Request, scope: Any) -> _Reply:
         match request.method:
@@ -282,7 +283,8 @@ def _refusal(error: Exception) -> _Reply:
 
 
 def _reply(answer: Answer) -> _Reply:
-    status, headers, body = build_answer(attrs.evolve(answer, sdk=SDK))
+    answer.sdk = SDK
+    status, headers, body = build_answer(answer)
     return _Reply(status, body, headers)
 
 

@@ -16,8 +16,11 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import attrs
 import trio
@@ -35,12 +38,13 @@ class Closed(FlowgenError):
 
 @attrs.define(eq=False)
 class _Visit:
-    """One body on its way: there, and back to whoever waits for it."""
+    """One body on its way: there, and back to the shore of whoever waits for it."""
 
     step: Step
     run_id: str
     loop: str
-    tell: Callable[[], object]
+    shore: _Shore
+    bell: Any
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     outcome: Outcome | None = None
     error: BaseException | None = None
@@ -53,15 +57,15 @@ class BodyThread:
         self._threads = threads
         self._lock = threading.Lock()
         self._home: _Home | None = None
+        self._shores: WeakKeyDictionary[Any, _Shore] = WeakKeyDictionary()
 
     async def run(self, step: Step, run_id: str, default_loop: str) -> Outcome:
         """Execute the body of a step once."""
-        home = self._at_home()
-        done, tell = _bell()
-        visit = _Visit(step, run_id, default_loop, tell)
-        home.soon(home.begin, visit)
+        home, (shore, bell) = self._at_home(), self._at_shore()
+        visit = _Visit(step, run_id, default_loop, shore, bell)
+        home.send(visit)
         try:
-            await done()
+            await bell.wait()
         except BaseException:
             with suppress(Closed):
                 home.soon(visit.scope.cancel)
@@ -81,10 +85,25 @@ class BodyThread:
                 home.soon(home.ending.cancel)
 
     def _at_home(self) -> _Home:
+        home = self._home
+        if home is not None and home.process == os.getpid():
+            return home
         with self._lock:
             if self._home is None or self._home.process != os.getpid():
                 self._home = _Home(self._threads)
             return self._home
+
+    def _at_shore(self) -> tuple[_Shore, Any]:
+        """Where answers arrive for the loop that this is called on, and what is rung when one is there."""
+        try:
+            loop: Any = asyncio.get_running_loop()
+            bell: Any = asyncio.Event()
+        except RuntimeError:
+            loop, bell = trio.lowlevel.current_trio_token(), trio.Event()
+        shore = self._shores.get(loop)
+        if shore is None:
+            shore = self._shores[loop] = _Shore(loop)
+        return shore, bell
 
 
 class _Home:
@@ -95,6 +114,7 @@ class _Home:
         self.ending = trio.CancelScope()
         self._threads = threads
         self._ready = threading.Event()
+        self._arriving = _Landing(self._begin)
         threading.Thread(target=trio.run, args=(self._live,), name="flowgen-bodies", daemon=True).start()
         self._ready.wait()
 
@@ -111,17 +131,21 @@ class _Home:
         finally:
             self._executor.close()
 
-    def soon(self, function: Callable[..., object], *arguments: object) -> None:
+    def send(self, visit: _Visit) -> None:
+        """Begin a body."""
+        self._arriving.add(visit, self.soon)
+
+    def soon(self, function: Callable[[], object]) -> None:
         try:
-            self._token.run_sync_soon(function, *arguments)
+            self._token.run_sync_soon(function)
         except trio.RunFinishedError:
             raise Closed("the server ends, and executes nothing any more") from None
 
-    def begin(self, visit: _Visit) -> None:
+    def _begin(self, visit: _Visit) -> None:
         try:
             self._nursery.start_soon(self._visit, visit)
         except RuntimeError:  # the loop is ending and takes nobody any more
-            visit.tell()
+            visit.shore.arrive(visit)
 
     async def _visit(self, visit: _Visit) -> None:
         """Never raises, but for the cancellation that ends the loop: whatever goes wrong is for whoever waits."""
@@ -134,22 +158,49 @@ class _Home:
         except BaseException as error:
             visit.error = error
         finally:
-            visit.tell()
+            visit.shore.arrive(visit)
 
 
-def _bell() -> tuple[Callable[[], Awaitable[object]], Callable[[], None]]:
-    """What to await here, on whatever loop this is, and what to call from elsewhere when it is time."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        token, rung = trio.lowlevel.current_trio_token(), trio.Event()
-        return rung.wait, lambda: _ring(lambda: token.run_sync_soon(rung.set))
-    bell = asyncio.Event()
-    return bell.wait, lambda: _ring(lambda: loop.call_soon_threadsafe(bell.set))
+class _Shore:
+    """Where the outcomes for one loop arrive: an asyncio loop, or the token of a trio one. It keeps neither alive."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = ref(loop)
+        self._arriving = _Landing(lambda visit: visit.bell.set())
+
+    def arrive(self, visit: _Visit) -> None:
+        """From elsewhere: the outcome is there."""
+        with suppress(RuntimeError):  # the loop is closed, and with it whoever waited
+            self._arriving.add(visit, self._soon)
+
+    def _soon(self, function: Callable[[], object]) -> None:
+        loop = self._loop()
+        if isinstance(loop, trio.lowlevel.TrioToken):
+            loop.run_sync_soon(function)
+        elif loop is not None:
+            loop.call_soon_threadsafe(function)
 
 
-def _ring(ring: Callable[[], object]) -> None:
-    try:
-        ring()
-    except RuntimeError:
-        """The loop is closed, and with it whoever waited."""
+class _Landing:
+    """What crosses from one loop to another. Whatever comes within one turn crosses together: to wake a loop costs more
+    than most bodies."""
+
+    def __init__(self, land: Callable[[_Visit], object]) -> None:
+        self._land = land
+        self._coming: deque[_Visit] = deque()
+        self._called = False
+
+    def add(self, visit: _Visit, soon: Callable[[Callable[[], object]], object]) -> None:
+        self._coming.append(visit)
+        if not self._called:
+            self._called = True
+            try:
+                soon(self._arrived)
+            except BaseException:
+                self._called = False
+                raise
+
+    def _arrived(self) -> None:
+        self._called = False
+        while self._coming:
+            self._land(self._coming.popleft())

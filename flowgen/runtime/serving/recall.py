@@ -35,6 +35,7 @@ from ...errors import NondeterminismError, UndecodableError
 from ...events import INVOKED, AcceptedEvent, restore
 from ...history import (
     STEP_RECORDS,
+    AttemptFailed,
     CleanupExpired,
     Record,
     Retried,
@@ -57,6 +58,9 @@ from ..protocol.events import from_wire
 from ..protocol.memo import INVOKE_TIMEOUT
 from ..protocol.reading import BadRequest, encoded, shown
 from ..protocol.steps import step_hash
+
+FUNCTION: Final = "(function)"
+"""What the ids of a server's calls begin with: their failed tries are in the history, too."""
 
 ATTEMPTS: Final = "attempts"
 """In the `data` of a failed step's error: how many times its body was tried. The protocol itself does not say."""
@@ -146,7 +150,7 @@ def _replayed(workflow: Workflow[Any, Any], told: native.Told, *, late: bool) ->
     interpreter.inherit(row.since)
     try:
         if late:
-            _feed_in_time(interpreter, effective(records))
+            _feed_in_time(interpreter, _of_the_body(records))
         else:
             _replay(interpreter, records, told.heard)
     except BaseException:
@@ -158,11 +162,30 @@ def _replayed(workflow: Workflow[Any, Any], told: native.Told, *, late: bool) ->
 def _replay(interpreter: Interpreter, records: Sequence[Record], heard: int | None) -> None:
     """Fold a history: in silence as far as somebody has heard it."""
     heard = len(records) - 1 if heard is None else heard
-    if any(isinstance(record, Retried) for record in records[heard:]):
-        heard = len(records)
+    if any(map(_is_odd, records)):
+        for position, record in _of_the_body(records):
+            interpreter.context._replaying = position < heard
+            interpreter.position = position
+            _feed(interpreter, record)
+        interpreter.context._replaying = False
+        return
     interpreter.replay(records[:heard])
     for record in records[heard:]:
         _feed(interpreter, record)
+
+
+def _of_the_body(records: Sequence[Record]) -> list[tuple[int, Record]]:
+    """The records that a body is fed with, with their positions: not those of the server's calls."""
+    return [(position, record) for position, record in effective(records) if not _is_of_a_call(record)]
+
+
+def _is_odd(record: Record) -> bool:
+    return isinstance(record, Retried) or _is_of_a_call(record)
+
+
+def _is_of_a_call(record: Record) -> bool:
+    """Whether a record says that the function itself could not be called: no step of the body's."""
+    return isinstance(record, AttemptFailed | StepFailed) and record.step.startswith(FUNCTION)
 
 
 def _feed_in_time(interpreter: Interpreter, history: Iterable[tuple[int, Record]]) -> None:
@@ -197,7 +220,7 @@ def _feed(interpreter: Interpreter, record: Record) -> None:
 
 def _from_memo(workflow: Workflow[Any, Any], call: Call) -> Recalled:
     at = _begun_at(call)
-    events = [_event(document, at, f"events[{number}]") for number, document in enumerate(call.events)]
+    events = [_event(document, at, f"events[{number}]", workflow.app) for number, document in enumerate(call.events)]
     if not events:
         raise BadRequest("events", "is empty: a run has an event")
     interpreter = _interpreter(workflow, events, call.run_id, seed_of(call.run_id), at)
@@ -322,8 +345,8 @@ def _attempts(error: UserError) -> int:
     return attempts if isinstance(attempts, int) and not isinstance(attempts, bool) and attempts > 0 else 1
 
 
-def _event(document: Any, at: int, place: str) -> AcceptedEvent:
-    event = from_wire(document, at, place, BadRequest)
+def _event(document: Any, at: int, place: str, app: str = "") -> AcceptedEvent:
+    event = from_wire(document, at, place, BadRequest, app=app)
     if event.name != INVOKED:
         return event
     data = {key: value for key, value in document["data"].items() if key != "_inngest"}

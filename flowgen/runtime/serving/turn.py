@@ -78,7 +78,8 @@ def turn(workflow: Workflow[Any, Any], call: Call, target: str = DISCOVERY) -> E
     answer = _discover(recalled, call) if discovers else _aim(recalled, target)
     lines = recalled.interpreter.context.take_lines() if discovers else ()
     if isinstance(answer, Execute):
-        return attrs.evolve(answer, lines=lines)
+        answer.lines = lines
+        return answer
     recalled.close()
     return Say(answer, lines)
 

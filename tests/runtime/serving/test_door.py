@@ -108,29 +108,29 @@ def _header(change: Callable[[str, str], str]) -> dict[str, str]:
     return {**JSON, "X-Inngest-Signature": change(t, s)}
 
 
-FORGED: dict[str, Any] = {
-    "none": JSON,
-    "empty": {**JSON, "X-Inngest-Signature": ""},
-    "another key": signed(key="signkey-test-0123456789abcdef"),
-    "another body": signed(b'{"a":1}'),
-    "old": signed(at=time.time() - 301),
-    "ahead": signed(at=time.time() + 310),
-    "no time": _header(lambda t, s: s),
-    "no mac": _header(lambda t, s: t),
-    "word for time": _header(lambda t, s: f"t=abc&{s}"),
-    "negative": _header(lambda t, s: f"t=-{t[2:]}&{s}"),
-    "float": _header(lambda t, s: f"{t}.0&{s}"),
-    "huge": _header(lambda t, s: f"t={'9' * 5000}&{s}"),
-    "other digits": _header(lambda t, s: f"t=²³&{s}"),
-    "upper case": _header(lambda t, s: f"{t}&s={s[2:].upper()}"),
-    "swapped": _header(lambda t, s: f"{s}&{t}"),
-    "repeated": _header(lambda t, s: f"{t}&{s}&{s}"),
-    "repeated time": _header(lambda t, s: f"{t}&{t}&{s}"),
-    "trailing": _header(lambda t, s: f"{t}&{s}&"),
-    "spaces": _header(lambda t, s: f" {t}&{s} "),
-    "truncated": _header(lambda t, s: f"{t}&{s[:-1]}"),
-    "twice": [*JSON.items(), *[("X-Inngest-Signature", sign(KEY, CALL, int(time.time())))] * 2],
-    "bearer": {**JSON, "Authorization": f"Bearer {KEY}"},
+FORGED: dict[str, Callable[[], Any]] = {
+    "none": lambda: JSON,
+    "empty": lambda: {**JSON, "X-Inngest-Signature": ""},
+    "another key": lambda: signed(key="signkey-test-0123456789abcdef"),
+    "another body": lambda: signed(b'{"a":1}'),
+    "old": lambda: signed(at=time.time() - 301),
+    "ahead": lambda: signed(at=time.time() + 330),
+    "no time": lambda: _header(lambda t, s: s),
+    "no mac": lambda: _header(lambda t, s: t),
+    "word for time": lambda: _header(lambda t, s: f"t=abc&{s}"),
+    "negative": lambda: _header(lambda t, s: f"t=-{t[2:]}&{s}"),
+    "float": lambda: _header(lambda t, s: f"{t}.0&{s}"),
+    "huge": lambda: _header(lambda t, s: f"t={'9' * 5000}&{s}"),
+    "other digits": lambda: _header(lambda t, s: f"t=²³&{s}"),
+    "upper case": lambda: _header(lambda t, s: f"{t}&s={s[2:].upper()}"),
+    "swapped": lambda: _header(lambda t, s: f"{s}&{t}"),
+    "repeated": lambda: _header(lambda t, s: f"{t}&{s}&{s}"),
+    "repeated time": lambda: _header(lambda t, s: f"{t}&{t}&{s}"),
+    "trailing": lambda: _header(lambda t, s: f"{t}&{s}&"),
+    "spaces": lambda: _header(lambda t, s: f" {t}&{s} "),
+    "truncated": lambda: _header(lambda t, s: f"{t}&{s[:-1]}"),
+    "twice": lambda: [*JSON.items(), *[("X-Inngest-Signature", sign(KEY, CALL, int(time.time())))] * 2],
+    "bearer": lambda: {**JSON, "Authorization": f"Bearer {KEY}"},
 }
 
 
@@ -138,7 +138,7 @@ FORGED: dict[str, Any] = {
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_bad_signature_is_refused(method: str, name: str) -> None:
     """With 401 and a reason, whatever is wrong with it; nothing is executed and nobody is asked."""
-    answer = asked(method, headers=FORGED[name])
+    answer = asked(method, headers=FORGED[name]())
     assert (answer.status_code, code(answer)) == (401, "bad_signature")
     assert "x-inngest-signature" not in answer.headers
 
@@ -148,7 +148,7 @@ def test_a_bad_signature_is_refused_also_where_none_is_needed() -> None:
     assert asked("GET", body=None, headers={"X-Inngest-Signature": "t=1&s=0"}).status_code == 401
     settings = ServeSettings((KEY,), dev=True)
     assert asked("POST", headers=JSON, settings=settings).status_code == 206
-    assert asked("POST", headers=FORGED["another key"], settings=settings).status_code == 401
+    assert asked("POST", headers=FORGED["another key"](), settings=settings).status_code == 401
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":1,"a":2}', b"[" * 100_000, b"NaN", b"1e999", b"null"])
@@ -201,7 +201,7 @@ def test_no_answer_shows_what_is_secret(method: str, path: str, body: bytes, set
     def server(request: httpx.Request) -> httpx.Response:
         return httpx.Response(500, text="no")
 
-    for headers in (JSON, {}, FORGED["another key"]):
+    for headers in (JSON, {}, FORGED["another key"]()):
         answer = asked(method, path, None if method == "GET" else body, headers, settings, server)
         shown = answer.text + repr(answer.headers)
         assert [canary for canary in CANARIES if canary in shown] == []

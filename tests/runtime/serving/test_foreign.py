@@ -239,7 +239,7 @@ def test_a_run_that_fails_starts_its_handler() -> None:
     @app.workflow
     def handler(ctx: Context) -> Steps[Any]:
         data = ctx.event.data
-        return [ctx.event.name, data["run_id"], data["error"]["type"], data["error"]["message"]]
+        return [ctx.event.name, data["workflow_id"], data["run_id"], data["error"]["type"], data["error"]["message"]]
         yield
 
     @app.workflow(on_failure=handler)
@@ -255,7 +255,7 @@ def test_a_run_that_fails_starts_its_handler() -> None:
     }
     event = {"id": "e", "name": "inngest/function.failed", "data": failed, "ts": START // 1000}
     status, body = posted(app, Call("r2", (event,)), "handled-handler")
-    assert (status, body) == (200, ["flowgen/run.failed", "r", "ValueError", "no"])
+    assert (status, body) == (200, ["flowgen/run.failed", "fails", "r", "ValueError", "no"])
 
 
 # -- code that has changed -------------------------------------------------------------------------

@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 
 from flowgen import App, Context, Event, Restart, Run, Secret, Sleep, Steps
 from flowgen.ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
-from flowgen.history import CancelAccepted, CleanupExpired, Retried, StepFailed, StepSucceeded
-from flowgen.outcome import Json
+from flowgen.history import (
+    AttemptFailed,
+    CancelAccepted,
+    CleanupExpired,
+    EndFailed,
+    Retried,
+    StepFailed,
+    StepSucceeded,
+)
+from flowgen.outcome import Failure, Json
 from flowgen.runtime.protocol import native
 from flowgen.runtime.protocol.calls import Call, Ops, Returned
 from flowgen.runtime.protocol.events import to_wire
@@ -353,3 +361,17 @@ def test_a_late_record_of_a_step_that_was_never_asked_for_is_a_divergence() -> N
     diverged = native.read_diverged(erred(called("race", strange)).flowgen)
     assert diverged is not None
     assert diverged.step == "strange"
+
+
+def test_calls_that_failed_are_no_steps() -> None:
+    """A server records that the app could not be asked; the body knows nothing of it, also after a retry."""
+
+    def failed(history: list[Any]) -> list[Any]:
+        at, failure = history[0].at, Failure("ServerError", "502")
+        tries = [AttemptFailed(at, "(function)", 1, failure, at, ""), StepFailed(at, "(function)", failure, 2)]
+        again = [EndFailed(at, failure, "(function)"), Retried(at, upto=2, life=1, steps=("(function)",))]
+        return [history[0], tries[0], history[1], tries[1], *again]
+
+    answer = called("sequence", failed)
+    assert [op.op for op in answer.outcome.ops] == [Opcode.NONE, Opcode.STEP_RUN]
+    assert answer.outcome.ops[1].step_id == "charge"
