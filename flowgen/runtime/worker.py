@@ -71,8 +71,6 @@ ABANDONED_THREADS = 100
 IDLE_SECONDS = 60.0
 _LONG_SLEEP = 600_000_000
 """Microseconds: who sleeps longer is replayed when it wakes."""
-_LONG_SLEEP = 600_000_000
-"""Microseconds: who sleeps longer is replayed when it wakes."""
 _PARKED_AGAIN_SECONDS = 30.0
 _TELL_AGAIN_SECONDS = 10.0
 _FIRST_REPEAT, _LONGEST_REPEAT = 0.01, 2.0
@@ -477,14 +475,6 @@ class Worker:
                 evicted.interpreter.close()
         else:
             owned.interpreter.close()
-
-    def _sleeps_long(self, owned: Owned, decision: Decision) -> bool:
-        """Whether nothing but time can wake a run, and not soon: its generator is not worth its place."""
-        progress = decision.transition.progress if decision.transition is not None else None
-        due = progress.due_at if progress is not None else None
-        if due is None or due < self.environment.now() + _LONG_SLEEP:
-            return False
-        return all(step.kind == "sleep" for step in owned.interpreter.pending.values())
 
     def _sleeps_long(self, owned: Owned, decision: Decision) -> bool:
         """Whether nothing but time can wake a run, and not soon: its generator is not worth its place."""
