@@ -218,7 +218,7 @@ class _Reading:
         failure, _ = _outcome(op, asked)
         failure = failure or Failure("Error", "the step failed, and did not say why")
         digest, arguments = _fingerprint(op, asked)
-        attempt = self._attempt(step_id)
+        attempt = self._attempt(step_id) if asked is None else asked.attempts
         if asked is None and (self._answer.no_retry or attempt > body.workflow.retries):
             pen.record(StepFailed(pen.at, step_id, failure, attempt, "run", digest, arguments))
             return

@@ -203,7 +203,7 @@ class Caller:
             return Answer(Erred(UserError("UrlRefused", str(error))), no_retry=True)
 
 
-_TELLS_BEFORE: Final = ("inngest-js:", "inngest-go:")
+_TELLS_BEFORE: Final = ("inngest-js:", "inngest-go:", "js:", "go:")
 """What the names of SDKs begin with that tell of steps before they answer."""
 
 _COMMIT_SECONDS: Final = 30.0
