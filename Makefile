@@ -7,11 +7,12 @@ READY := .venv/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test docs bench planted prove format clean
+.PHONY: help setup demo demo-polyglot node test docs bench planted prove format clean
 .PHONY: check check-format check-lint check-types check-typing check-layers
 
 help:
 	@echo "make demo      an order workflow that survives kill -9, with a page to watch (ARGS=--keep to stay)"
+	@echo "make demo-polyglot  flowgen, Inngest's Python SDK and its TypeScript SDK under one server (needs node)"
 	@echo "make test      the tests (ARGS='-k retry' selects some)"
 	@echo "make check     formatter, linter, types, layers"
 	@echo "make docs      the pages as a site, in build/docs; a link that leads nowhere is an error"
@@ -31,6 +32,20 @@ $(READY): pyproject.toml
 
 demo: $(READY)
 	PYTHONPATH=examples $(BIN)/python -m shop.demo $(ARGS)
+
+# The TypeScript SDK, for the polyglot example and for the tests of tests/sdk: needs node and npm.
+NODE_READY := build/node/.ready
+
+$(NODE_READY): examples/polyglot/package.json examples/polyglot/package-lock.json
+	@command -v node > /dev/null && command -v npm > /dev/null || { echo "no node or no npm found: install Debian's nodejs and npm"; exit 1; }
+	@mkdir -p build/node && cp $^ build/node/
+	cd build/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+node: $(NODE_READY)
+
+demo-polyglot: $(READY) $(NODE_READY)
+	PYTHONPATH=examples $(BIN)/python -m polyglot.demo $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto $(ARGS)

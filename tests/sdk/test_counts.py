@@ -1,0 +1,59 @@
+"""How often an app is called: the exact numbers that the SDKs' own tests assert."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sdk.stage import KINDS, Stage
+
+
+def test_one_call_a_step(stage: Stage) -> None:
+    """A function with three steps is called four times, or once where it makes checkpoints."""
+    with stage.watching() as watch:
+        stage.result("steps")
+        assert watch.calls("steps") == ["step"] * (1 if stage.kind.checkpoints else 4)
+
+
+def test_a_group_of_four(stage: Stage) -> None:
+    """One call that plans, one for each of the three steps that the app runs, one that goes on, one that ends.
+
+    An invocation is the server's own business. Where the app makes checkpoints the call that goes on ends the run too.
+    """
+    with stage.watching() as watch:
+        stage.result("parallel")
+        calls = watch.calls("parallel")
+        assert len(calls) == (5 if stage.kind.checkpoints else 6)
+        assert len([step for step in calls if step != "step"]) == 3
+
+
+def test_two_groups_that_wait(stage: Stage) -> None:
+    """Two steps beside two steps: both first ones end before one call plans both second ones. Seven calls."""
+    with stage.watching() as watch:
+        assert stage.result("parallel-wait") == [["a1", "a2"], ["b1", "b2"]]
+        assert len(watch.calls("parallel-wait")) == 7
+        bodies = watch.bodies()
+        assert sorted(bodies[:2]) == ["a1", "b1"]
+        assert sorted(bodies[2:]) == ["a2", "b2"]
+
+
+def test_two_groups_that_race(stage: Stage) -> None:
+    """Two steps beside two steps, each group at its own pace: each end of a step has a call of its own. Nine calls."""
+    with stage.watching() as watch:
+        assert stage.result("parallel-race") == [["a1", "a2"], ["b1", "b2"]]
+        assert len(watch.calls("parallel-race")) == 9
+        assert sorted(watch.bodies()) == ["a1", "a2", "b1", "b2"]
+
+
+@pytest.mark.parametrize("function", ["parallel", "parallel-wait", "parallel-race"])
+def test_no_step_is_called_twice(stage: Stage, function: str) -> None:
+    """However a group is driven, each of its steps is called once, and its body runs once."""
+    with stage.watching() as watch:
+        stage.result(function)
+        aimed = [step for step in watch.calls(function) if step != "step"]
+        assert len(aimed) == len(set(aimed))
+        assert len(watch.bodies()) == len(set(watch.bodies()))
+
+
+def test_every_kind_is_here() -> None:
+    """Both SDKs, both of Python's frameworks, and both ways of the TypeScript SDK are in the matrix."""
+    assert set(KINDS) == {"fastapi", "flask", "ts", "ts-plain"}
