@@ -4,7 +4,8 @@ An app is asked (`PUT`) every few seconds, for as long as the server is there. I
 has, at `/fn/register`; one that has changed is taken over with that, and one that says the same changes nothing. With a
 signing key the request is signed, and the app may answer with what it would have said there (*in band*).
 
-An app that is gone stays registered: its runs wait for it. What has changed for an app is told once, not each time.
+An app that is gone stays registered: calls to it are tried again as its functions say. What has changed for an app is
+told once, not each time.
 
 Looking for apps is polite to whatever else runs on this machine: a port that nobody listens at is only knocked at, one
 where something listens is asked for what every app shows to anybody (`GET`), and when no app is there, more and more
