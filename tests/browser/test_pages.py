@@ -119,6 +119,24 @@ def test_a_run_is_seen_to_move_on_its_own_page(page: Any, site: Site) -> None:
     assert dialog.locator("[data-result]:visible").all_inner_texts() == ["load", "charge"]
 
 
+def test_the_end_of_a_short_run_is_seen_at_once(page: Any, site: Site) -> None:
+    """Its beginning was read just before, and that took long; but a page that has rested may read on."""
+
+    def read(route: Any) -> None:
+        page.clock.run_for(40)
+        route.continue_()
+
+    page.clock.install()
+    page.goto(site.url)
+    page.clock.pause_at(page.evaluate("Date.now()") + 60_000)
+    page.locator(".live:not(.off)").wait_for()
+    page.route(site.url + "/", read)
+    for number in range(1, 9):
+        site.ask(site.engine.send, Event("thing/broken", {"what": "lamp"}))
+        page.wait_for_function("() => document.querySelectorAll('#runs [data-status=failed]').length === %d" % number)
+        page.clock.run_for(20)
+
+
 def test_an_event_is_sent_from_the_page(page: Any, site: Site) -> None:
     """The form begins with the fields of the event's class; what is no JSON is refused in place; then the event's page
     shows the run that it started."""

@@ -78,15 +78,14 @@ function flash(row) {
 
 let reading = false
 let again = false
-let cost = 0
-let last = 0
+let timer = 0
+let credit = 1000
+let counted = performance.now()
 
-// Read the page once more; while it is read, one more reading is owed at most, and it takes its rest in between.
+// Read the page once more; while it is read, one more reading is owed at most.
 async function refresh() {
-  if (reading || document.hidden) {
-    again = true
-    return
-  }
+  if (reading) again = true
+  if (reading || document.hidden) return
   reading = true
   again = false
   const begun = performance.now()
@@ -104,23 +103,31 @@ async function refresh() {
   } catch {
     // The server is away; the stream says so, and comes back.
   }
-  last = performance.now()
-  cost = last - begun
+  credit -= performance.now() - begun
   reading = false
-  if (again) setTimeout(refresh, rest())
+  if (again) soon()
 }
 
-// However much happens, a page is read for a tenth of the time at most; after a rest, at once.
+// How long to wait, in milliseconds. However much happens, a page is read for a tenth of the time at most; but what was
+// not used is saved, up to a second of reading, so that a run which takes a moment is seen as it ends.
 function rest() {
-  return Math.max(50, 9 * cost) - (performance.now() - last)
+  const now = performance.now()
+  credit = Math.min(1000, credit + (now - counted) / 10)
+  counted = now
+  return credit > 0 ? 20 : -10 * credit
+}
+
+function soon() {
+  timer ||= setTimeout(() => {
+    timer = 0
+    refresh()
+  }, rest())
 }
 
 function changed() {
-  if (rest() <= 0) refresh()
-  else if (!again) {
-    again = true
-    setTimeout(refresh, rest())
-  }
+  if (reading) again = true
+  else if (credit > 0 && !timer) refresh()
+  else soon()
 }
 
 // -- what happens meanwhile -----------------------------------------------------------------------
