@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import inngest
-from inngest.experimental import ai
+from inngest.experimental import ai, realtime
 
 from .seen import seen
 
@@ -405,6 +405,15 @@ async def outside(ctx: inngest.Context) -> object:
     return {"ids": await client.send(inngest.Event(name=f"{APP}/noted", data={}))}
 
 
+@function("publish")
+async def publish(ctx: inngest.Context) -> object:
+    async def run() -> object:
+        await realtime.publish(client, f"run:{ctx.run_id}", "progress", {"percent": 50})
+        return "told"
+
+    return await ctx.step.run("tell", run)
+
+
 @function("slow")
 async def slow(ctx: inngest.Context) -> object:
     """For tests that kill: each step says that it began, then waits for its gate to open."""
@@ -418,3 +427,7 @@ async def slow(ctx: inngest.Context) -> object:
         return n
 
     return [await ctx.step.run(f"slow {n}", gated, n) for n in range(3)]
+
+
+served = os.environ.get("SDK_FUNCTIONS", "").split()
+functions[:] = [each for each in functions if not served or each.local_id in served]

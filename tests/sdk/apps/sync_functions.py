@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import inngest
-from inngest.experimental import ai
+from inngest.experimental import ai, realtime
 
 from .seen import seen
 
@@ -405,6 +405,15 @@ def outside(ctx: inngest.ContextSync) -> object:
     return {"ids": client.send_sync(inngest.Event(name=f"{APP}/noted", data={}))}
 
 
+@function("publish")
+def publish(ctx: inngest.ContextSync) -> object:
+    def run() -> object:
+        realtime.publish_sync(client, f"run:{ctx.run_id}", "progress", {"percent": 50})
+        return "told"
+
+    return ctx.step.run("tell", run)
+
+
 @function("slow")
 def slow(ctx: inngest.ContextSync) -> object:
     """For tests that kill: each step says that it began, then waits for its gate to open."""
@@ -418,3 +427,7 @@ def slow(ctx: inngest.ContextSync) -> object:
         return n
 
     return [ctx.step.run(f"slow {n}", gated, n) for n in range(3)]
+
+
+served = os.environ.get("SDK_FUNCTIONS", "").split()
+functions[:] = [each for each in functions if not served or each.local_id in served]

@@ -7,6 +7,7 @@ const path = require("node:path");
 const { Inngest, NonRetriableError, RetryAfterError, StepError, experiment, referenceFunction } = require("inngest");
 const { createDefer } = require("inngest/experimental");
 const { serve } = require("inngest/node");
+const { channel, staticSchema } = require("inngest/realtime");
 
 const APP = process.env.SDK_APP || "ts";
 const checkpointing = { on: true, off: false }[process.env.SDK_CHECKPOINTING || "on"];
@@ -401,6 +402,13 @@ make("buffered", { checkpointing: checkpointing && { bufferedSteps: 3 } }, async
 
 make("outside", {}, async () => client.send({ name: `${APP}/noted`, data: {} }));
 
+const progress = channel({ name: (run) => `run:${run}`, topics: { progress: { schema: staticSchema() } } });
+
+make("publish", {}, async ({ runId, step }) => {
+  await step.realtime.publish("tell", progress(runId).progress, { percent: 50 });
+  return "told";
+});
+
 make("slow", {}, async ({ event, step }) => {
   const gated = async (n) => {
     seen("body", `slow ${n}`);
@@ -412,7 +420,9 @@ make("slow", {}, async ({ event, step }) => {
   return [await step.run("slow 0", gated, 0), await step.run("slow 1", gated, 1), await step.run("slow 2", gated, 2)];
 });
 
-const handler = serve({ client, functions, streaming: process.env.SDK_STREAMING === "on" });
+const wanted = (process.env.SDK_FUNCTIONS || "").split(" ").filter(Boolean);
+const served = functions.filter((each) => wanted.length === 0 || wanted.includes(each.id()));
+const handler = serve({ client, functions: served, streaming: process.env.SDK_STREAMING === "on" });
 const server = http.createServer((request, response) => {
   const url = new URL(request.url, "http://localhost");
   if (request.method === "POST") seen("call", `${url.searchParams.get("fnId")} ${url.searchParams.get("stepId")}`);
