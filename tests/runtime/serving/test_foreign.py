@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import httpx
 import pytest
 import trio
 
-from flowgen import App, Context, Event, Invoke, Restart, Run, Sleep, StepError, Steps
+from flowgen import All, App, Context, Event, Invoke, Restart, Run, Sleep, StepError, Steps
 from flowgen.duration import SECOND
 from flowgen.runtime.protocol.calls import Call, build_call
 from flowgen.runtime.protocol.steps import DISCOVERY, step_hash
@@ -131,6 +132,23 @@ def test_a_step_that_asks_for_time_gets_it() -> None:
     assert run.answers[0].retry_after == 90 * SECOND
 
 
+@pytest.mark.parametrize("attempt, op", [(0, "StepError"), (1, "StepFailed")])
+def test_the_server_has_the_last_word_on_how_often_a_step_is_tried(attempt: int, op: str) -> None:
+    """A step may want less, not more: after the last try it has failed, so that the body can catch that."""
+    app = App("shop")
+
+    def refuse() -> None:
+        raise ValueError("no")
+
+    @app.workflow
+    def fulfil(ctx: Context) -> Steps[None]:
+        yield Run("refuse", refuse).options(retries=9)
+
+    event = {"id": "e", "name": "test/started", "data": {}, "ts": START // 1000}
+    status, body = posted(app, Call("r", (event,), attempt=attempt, max_attempts=2), "shop-fulfil")
+    assert (status, [said["op"] for said in body]) == (206, [op])
+
+
 def test_a_failed_step_says_how_often_it_was_tried() -> None:
     """The protocol has no word for it, so its error carries it."""
     run, _, _ = driven("exhausted")
@@ -214,6 +232,22 @@ def test_events_and_signals_are_sent_by_the_app() -> None:
     assert server.sent[1]["id"] == "mine"
     assert [run.function.id for run in server.runs] == ["teller", "hearer"]
     assert did.lines == ["heard 1"]
+
+
+def test_what_a_body_logs_is_heard_where_it_is_discovered(caplog: pytest.LogCaptureFixture) -> None:
+    """Not by the calls that are aimed at its steps, which replay it."""
+    app = App("talk")
+
+    @app.workflow
+    def talk(ctx: Context) -> Steps[None]:
+        ctx.logger.info("before")
+        yield All(Run("a", str, 1), Run("b", str, 2))
+        ctx.logger.info("after")
+
+    with caplog.at_level(logging.INFO, "flowgen.run"):
+        run = drive(app, "talk-talk")
+    assert len(run.requests) == 4
+    assert [record.message for record in caplog.records] == ["before", "after"]
 
 
 def test_what_an_invoked_function_is_told_is_its_data_alone() -> None:

@@ -11,30 +11,34 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgen import App, Context, Event, Restart, Run, Secret, Sleep, Steps
+from flowgen import App, Context, Event, Race, Restart, Run, Secret, SendEvent, Sleep, Steps
+from flowgen.duration import SECOND
 from flowgen.ends import BodyCancelled, BodyRaised, BodyRestarted, BodyReturned
 from flowgen.history import (
     AttemptFailed,
     CancelAccepted,
     CleanupExpired,
     EndFailed,
+    Requested,
     Retried,
+    SleepTerms,
     StepFailed,
     StepSucceeded,
 )
 from flowgen.outcome import Failure, Json
 from flowgen.runtime.protocol import native
-from flowgen.runtime.protocol.calls import Call, Ops, Returned
+from flowgen.runtime.protocol.calls import Call, Ops, Returned, build_call
 from flowgen.runtime.protocol.events import to_wire
 from flowgen.runtime.protocol.memo import memo_of_history
 from flowgen.runtime.protocol.ops import Opcode
 from flowgen.runtime.protocol.steps import step_hash
+from flowgen.runtime.serving.recall import recall
 from flowgen.testing import simulate
 from flowgen.testing.actions import Start
 from flowgen.testing.strategies.programs import PROGRAM, TRIGGER, blocks, workflow_of
 from flowgen.values import decode
 
-from .own import OwnRun, OwnServer, erred, story
+from .own import START, OwnRun, OwnServer, erred, story
 from .shop import shop
 
 choices = st.lists(st.integers(0, 11), max_size=60)
@@ -375,3 +379,81 @@ def test_calls_that_failed_are_no_steps() -> None:
     answer = called("sequence", failed)
     assert [op.op for op in answer.outcome.ops] == [Opcode.NONE, Opcode.STEP_RUN]
     assert answer.outcome.ops[1].step_id == "charge"
+
+
+def answered(app: App, workflow: str, history: list[Any]) -> Any:
+    """The answer to the discovery of a run with that history."""
+
+    async def call() -> Any:
+        async with OwnServer(app) as server:
+            run = OwnRun(server, app.workflows[workflow], {}, [], None, "flowgen/run.invoked")
+            run.history += history
+            return await server.call(run.call(), run.slug)
+
+    return trio.run(call)
+
+
+def test_what_is_open_behind_a_send_is_told_when_the_send_is_over() -> None:
+    """The server is done with a send at once, and then the body may have given up what stood beside it."""
+    app = App("sends")
+
+    @app.workflow
+    def race(ctx: Context) -> Steps[Any]:
+        return (yield Race(first=Sleep("nap", "1h"), tell=SendEvent("tell", Event("a/b")), last=Sleep("late", "2h")))
+
+    standing, *asked = answered(app, "race", []).outcome.ops
+    assert native.read_standing(standing.flowgen).open == ("nap", "tell", "late")
+    assert [op.step_id for op in asked] == ["nap", "tell"]
+
+
+def test_additive_code_keeps_open_what_it_may_yet_ask_for() -> None:
+    """A request that it has not met, or not yet, is not given up before its body ends."""
+    app = App("added")
+
+    @app.workflow(changes="additive")
+    def flow(ctx: Context) -> Steps[Any]:
+        yield Sleep("nap", "1h")
+
+    asked = Requested(START, "removed", "sleep", "", SleepTerms(START + SECOND))
+    standing, op = answered(app, "flow", [asked]).outcome.ops
+    assert native.read_standing(standing.flowgen).open == ("nap", "removed")
+    assert op.step_id == "nap"
+
+
+def test_a_run_of_another_function_is_refused() -> None:
+    """Its history is not that of this code; and one that has not begun asks for nothing."""
+    app = shop()[0]
+
+    async def calls() -> list[Any]:
+        async with OwnServer(app) as server:
+            run = OwnRun(server, app.workflows["sequence"], {"id": "7"}, [], None, "flowgen/run.invoked")
+            other = await _refused(server, run.call(), "shop-race")
+            run.history.clear()
+            return [other, await _refused(server, run.call(), run.slug)]
+
+    other, empty = trio.run(calls)
+    assert "is of shop/sequence, and this is shop/race" in other
+    assert "has no records" in empty
+
+
+async def _refused(server: OwnServer, call: Call, slug: str) -> str:
+    answer = await server.client.post(
+        f"/api/inngest?fnId={slug}", content=build_call(call), headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 400
+    return str(answer.json()["message"])
+
+
+def test_what_was_seen_before_a_restart_is_inherited() -> None:
+    """Where a successor's waits look from is a matter of the server; the app is told it all the same."""
+    app = shop()[0]
+
+    async def seen() -> Any:
+        async with OwnServer(app) as server:
+            run = OwnRun(server, app.workflows["waiting"], {"id": "7"}, [], None, "flowgen/run.invoked")
+            run.row.since = (("approval", 9),)
+            recalled = recall(app.workflows["waiting"], run.call())
+            recalled.close()
+            return recalled.interpreter.seen()
+
+    assert trio.run(seen) == {"approval": 9}
