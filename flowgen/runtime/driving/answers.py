@@ -8,6 +8,7 @@ StepFailed                  the step has failed; its function may catch that
 StepError                   one try of the step failed; the last one is its failure
 StepPlanned                 a call aimed at the step is open
 Sleep, WaitForEvent, …      the step is open, with a command of ours
+DeferAdd, DeferAbort        a function begins when the run has ended, or not
 Gateway, AIGateway          the step is open: its body is a request that is made here
 RunComplete, status 200     the body has returned
 an error                    one try of the call failed; the last one is the failure of the function
@@ -27,6 +28,7 @@ Pure, with the pen of a draft. Refuses to know how calls travel.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import msgspec
@@ -47,9 +49,15 @@ from ..protocol.native import Asked, read_asked, read_diverged, read_end, read_s
 from ..protocol.ops import FIRST, LAZY, Op, Opcode
 from ..protocol.reading import ProtocolError, encoded
 from ..protocol.terms import Defer, Fetch, Infer, Undefer, terms_of
-from .asked import command_for
+from .asked import command_for, deferred
 from .body import WAITS_FOR_GROUPS, RemoteBody
 from .calling import FUNCTION, Calling
+from .fetching import fetching
+
+log = logging.getLogger("flowgen")
+
+MOST_DEFERS: Final = 20
+"""Functions that a run may defer."""
 
 FRUITLESS: Final = 10
 """So many answers in a row may tell nothing that is recorded."""
@@ -117,7 +125,7 @@ class _Reading:
     def _fail_try(self, failure: Failure) -> None:
         """One try of the call failed: there is another, or the function has failed."""
         body, pen, step = self._body, self._pen, self._step
-        if body.end is not None:
+        if body.is_ending:
             return
         attempt = step.failures + 1
         workflow = body.workflow
@@ -143,13 +151,13 @@ class _Reading:
         for op in sorted(ops, key=lambda op: op.op not in FIRST) if many else ops:
             if op.op in _ENDS:
                 end = op
-            elif body.end is None:
+            elif not body.is_ending:
                 self._op(op)
-        if end is not None and body.end is None and not partly:
+        if end is not None and not body.is_ending and not partly:
             self._complete(end)
         if partly:
             body.wanted = False
-        if body.end is not None or partly:
+        if body.is_ending or partly:
             return
         if many and self._planned and body.version >= WAITS_FOR_GROUPS:
             body.group.update(step_id for step_id in self._opened if step_id not in body.racing)
@@ -176,6 +184,8 @@ class _Reading:
             self._settled(op, asked)
         elif op.op is Opcode.STEP_ERROR:
             self._step_error(op, asked)
+        elif op.op in LAZY:
+            self._defer(op)
         else:
             self._open(op, asked)
         self._count(op)
@@ -183,7 +193,7 @@ class _Reading:
     def _count(self, op: Op) -> None:
         """A function that has too many steps has failed."""
         body, most = self._body, self._body.workflow.max_steps
-        if len(body.memo.stack) + len(body.pending) > most and body.end is None:
+        if len(body.memo.stack) + len(body.pending) > most and not body.is_ending:
             body.finish(BodyRaised(failure_of(too_many_steps(body.workflow.id, most, op.step_id))))
 
     def _id(self, op: Op, asked: Asked | None) -> str:
@@ -232,7 +242,7 @@ class _Reading:
     def _open(self, op: Op, asked: Asked | None) -> None:
         """The app plans a step, or asks for one."""
         body, step_id = self._body, self._id(op, asked)
-        if body.knows(step_id) or op.op in LAZY:
+        if body.knows(step_id):
             return
         if asked is not None and op.op is Opcode.STEP_PLANNED and asked.command is None:
             body.plan(step_id, asked.arguments, asked.digest)
@@ -249,14 +259,30 @@ class _Reading:
         if op.races:
             body.racing.add(step_id)
 
+    def _defer(self, op: Op) -> None:
+        """The app defers a function, or takes that back. What cannot be deferred is passed over, as elsewhere."""
+        body, pen = self._body, self._pen
+        try:
+            asked = terms_of(op, pen.at)
+            if isinstance(asked, Undefer):
+                body.defers.pop(asked.hash, None)
+            elif isinstance(asked, Defer) and len(body.defers) < MOST_DEFERS:
+                body.defers.setdefault(op.id, deferred(asked, body.remote.slug, body.row.id, pen.facts.table))
+        except (InvalidInput, DefinitionError, ProtocolError) as error:
+            log.warning("run %s: %s", body.row.id, error)
+
     def _ask(self, op: Op, step_id: str) -> bool:
         """Open what the app asks for; False if it is refused, which is the step's failure."""
         body, pen = self._body, self._pen
         try:
             asked = terms_of(op, pen.at)
-            if isinstance(asked, Fetch | Infer | Defer | Undefer) or asked is None:
-                raise InvalidInput(f"{op.op.value} is not offered by this server")
-            command = command_for(asked, pen.owned.events[-1], pen.facts.table)
+            command: Any
+            if isinstance(asked, Fetch | Infer):
+                command = fetching(asked)
+            elif asked is None:
+                raise InvalidInput(f"{op.op.value} asks for nothing")
+            else:
+                command = command_for(asked, pen.owned.events[-1], pen.facts.table)
         except (InvalidInput, DefinitionError, ProtocolError) as error:
             pen.record(StepFailed(pen.at, step_id, failure_of(error), 1, "run"))
             return False

@@ -47,6 +47,13 @@ def command_for(asked: wire.Terms, trigger: AcceptedEvent, routes: RouteTable) -
             raise InvalidInput(f"{type(asked).__name__} is nothing that a server waits for")
 
 
+def deferred(asked: wire.Defer, function: str, run: str, routes: RouteTable) -> StepCommand[Any]:
+    """The command that begins a deferred function, which is told by which run of which function."""
+    data = dict(_object(asked.data) or {})
+    data["_inngest"] = {"fn_slug": asked.function_id, "parent_fn_slug": function, "parent_run_id": run}
+    return Invoke(_STEP, target_of(asked.function_id, routes), data, on_cancel="leave")
+
+
 def target_of(function: str, routes: RouteTable) -> str:
     """The workflow (`app/id`) that a function's name on the wire means; raises `InvalidInput` if there is none."""
     slugs = _slugs.get(routes)

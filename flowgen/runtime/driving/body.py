@@ -27,6 +27,7 @@ from typing import Any, Final
 import msgspec
 
 from ...codec import encode_record
+from ...commands.base import StepCommand
 from ...context import LogLine
 from ...deadlines import Deadlines
 from ...ends import BodyCancelled, BodyEnd, BodyRaised
@@ -61,6 +62,9 @@ from .calling import FUNCTION, Calling
 
 WAITS_FOR_GROUPS: Final = 2
 """The request version from which on a parallel group is discovered once."""
+
+DEFERRED: Final = "(deferred)"
+"""What the ids of the steps begin with by which a run that ends begins what it has deferred."""
 
 _NOWHERE: Any = Fiber(None, "")  # type: ignore[arg-type]
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -102,6 +106,9 @@ class RemoteBody:
         self.fruitless = 0
         self.wanted = False
         self.holding = False
+        self.defers: dict[str, StepCommand[Any]] = {}
+        self._ending: BodyEnd | None = None
+        self._starting: set[str] = set()
         self._events = events
         self._wire_events: tuple[Json, ...] | None = None
         self._header: str | None = None
@@ -182,7 +189,7 @@ class RemoteBody:
         `under_way` are the steps whose calls or requests have begun, and are not answered by anything that is
         committed. They go on: nothing of them begins anew.
         """
-        self.version, self.heard = earlier.version, earlier.heard
+        self.version, self.heard, self.defers = earlier.version, earlier.heard, dict(earlier.defers)
         if not under_way:
             return
         own = self.pending.get(FUNCTION)
@@ -221,6 +228,7 @@ class RemoteBody:
         else:
             self._forget(step_id)
         self.fruitless = 0
+        self._begun(step_id)
         races = step_id in self.racing
         self.racing.discard(step_id)
         self.group.discard(step_id)
@@ -248,6 +256,7 @@ class RemoteBody:
             step = self.ask(record.step, None, record.kind, record.arguments)
         step.terms = record.terms
         self._deadlines.arm(step)
+        self._begun(record.step)
 
     def _attempt_failed(self, record: AttemptFailed) -> None:
         step = self.pending.get(record.step)
@@ -304,7 +313,7 @@ class RemoteBody:
 
         From here to `settle_down` no discovery begins.
         """
-        if step_id not in self._calls or self.end is not None:
+        if step_id not in self._calls or self.is_ending:
             return None
         step = self._forget(step_id)
         self.holding = True
@@ -320,14 +329,32 @@ class RemoteBody:
             if step.command.step is None and not step.command.plans:
                 self._immediate = step
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the body has ended, or does once what it has deferred is begun."""
+        return self.end is not None or self._ending is not None
+
     def finish(self, end: BodyEnd) -> None:
-        """The body has ended: all that is open is given up."""
-        if self.end is None:
-            self.end = end
+        """The body has ended: all that is open is given up. What it has deferred begins first, with the same commit."""
+        if self.end is not None:
+            return
         for step_id in list(self.pending):
             self._drop(step_id)
         self.group.clear()
         self.cleaning.clear()
+        if self.defers and self._ending is None and not isinstance(end, BodyCancelled):
+            self._ending = end
+            self._starting = {
+                self.ask(f"{DEFERRED}/{hash}", command, "invoke", NULL).id for hash, command in self.defers.items()
+            }
+        else:
+            self.end = end
+
+    def _begun(self, step_id: str) -> None:
+        """A deferred function has begun, or cannot: with the last of them the body has ended."""
+        self._starting.discard(step_id)
+        if self._ending is not None and not self._starting and self.end is None:
+            self.finish(self._ending)
 
     def stand(self, still_open: Iterable[str], cleaning: Mapping[str, int], known: int) -> None:
         """An app of ours, told so many records, says where its body stands: whatever else was open is given up."""
@@ -347,7 +374,7 @@ class RemoteBody:
         self.holding = False
         wanted, self.wanted = self.wanted, False
         self.group.intersection_update(self.pending)
-        if self.end is None and (wanted or not self.pending):
+        if wanted or not self.pending:
             self._discover()
 
     # -- open steps -----------------------------------------------------------------------------------
@@ -356,11 +383,13 @@ class RemoteBody:
         """What is known has changed: the app is to be asked what there is to do."""
         if self.holding:
             self.wanted = True
-        elif self.end is None:
+        else:
             self._discover()
 
     def _discover(self) -> None:
         """Open a discovery; one that may execute something must be answered before the next."""
+        if self.is_ending:
+            return
         if self._replayed is not None and self.pending.get(FUNCTION) is self._replayed:
             self._replayed.command.know(self.position, len(self.memo.stack))
             return

@@ -17,8 +17,8 @@ from typing import Final, Protocol
 import attrs
 import trio
 
-from ...errors import InvalidInput
-from ...outcome import Answered, Outcome
+from ...errors import InvalidInput, UnserializableError
+from ...outcome import Answered, Failure, Outcome, Raised, failure_of
 from ...tree import Step
 from ..environment import Environment
 from ..executor import Bodies
@@ -29,6 +29,7 @@ from ..protocol.ops import Op
 from ..protocol.reading import ProtocolError
 from .answers import record_answer
 from .calling import Calling, call_of
+from .fetching import Fetching, Incoming, Outgoing, came_to
 
 Headers = Sequence[tuple[str, str]]
 
@@ -51,6 +52,9 @@ class Calls(Protocol):
 
     async def send(self, url: str, headers: Headers, body: bytes) -> Reply:
         """Send a request and give the answer. Raises `CallFailed`, or `InvalidInput` for a URL that is not called."""
+
+    async def fetch(self, request: Outgoing) -> Incoming:
+        """Make a request that an app asks for. Raises as `send` does."""
 
     async def aclose(self) -> None:
         """Let all connections go."""
@@ -115,6 +119,8 @@ class Caller:
         """One attempt of a body, or one call."""
         if type(step.command) is Calling:
             return self._call(step, step.command)
+        if type(step.command) is Fetching:
+            return self._fetch(step.command)
         return self._bodies.run(step, run_id, default_loop)
 
     def close(self) -> None:
@@ -142,6 +148,15 @@ class Caller:
             return told.committed
         call.scope.cancel()
         return False
+
+    async def _fetch(self, fetching: Fetching) -> Outcome:
+        """One try of a request that an app asks for."""
+        try:
+            return came_to(fetching.asked, await self._calls.fetch(fetching.request))
+        except CallFailed as error:
+            return Raised(Failure("FetchFailed", str(error)))
+        except (InvalidInput, UnserializableError) as error:
+            return Raised(failure_of(error), retriable=False)
 
     async def _call(self, step: Step, calling: Calling) -> Answered:
         if self.nursery is not None and calling.body.remote.sdk.startswith(_TELLS_BEFORE):

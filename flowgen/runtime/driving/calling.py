@@ -84,6 +84,7 @@ def call_of(calling: Calling, attempt: int, request: str) -> Call:
         qi_id=derived_id(body.row.id, "call", calling.id, calling.known),
         request_id=request,
         generation_id=body.row.fence,
+        defers={hash: {"abortable": True} for hash in body.defers},
         job_id=derived_id(body.row.id, "job", calling.id, calling.known),
     )
     if body.native:

@@ -23,15 +23,22 @@ import attrs
 import httptools
 import trio
 
-from ..addresses import AppUrl
+from ..addresses import AppUrl, Reach
 from ..dialing import CannotDial, Dialer
 from ..protocol import headers as names
 from ..protocol.calls import MAX_ANSWER
 from ..protocol.signatures import sign
 from .caller import CallFailed, Headers, Reply
+from .fetching import Incoming, Outgoing
 
 CALL_SECONDS: Final = 7_200.0
 """How long a call may take: two hours."""
+
+FETCH_SECONDS: Final = 600.0
+"""How long a request that an app asks for may take."""
+
+_NEAR: Final = ("127.0.0.0/8", "::1/128", "localhost")
+"""Where a server in development also fetches from."""
 
 AT_ONCE: Final = 200
 """So many calls to one origin are under way at a time."""
@@ -55,8 +62,10 @@ class HttpCalls:
         kind: str = "cloud",
         seconds: float = CALL_SECONDS,
         clock: Callable[[], float] = time,
+        fetching: Dialer | None = None,
     ) -> None:
         self._dialer = dialer
+        self._fetching = fetching or Dialer(Reach.server(_NEAR if kind == "dev" else ()))
         self._key = signing_key
         self._kind = kind
         self._seconds = seconds
@@ -74,6 +83,23 @@ class HttpCalls:
             with trio.move_on_after(self._seconds):
                 return await self._exchange(place, self._request(place, headers, body))
         raise CallFailed(f"{place.origin} did not answer within {self._seconds:g} s")
+
+    async def fetch(self, request: Outgoing) -> Incoming:
+        """Make a request that an app asks for, over a connection of its own. No redirect is followed."""
+        place = _parsed(request.url)
+        with trio.move_on_after(FETCH_SECONDS):
+            try:
+                connection = _Connection(await self._fetching.connect(place))
+            except CannotDial as error:
+                raise CallFailed(str(error)) from error
+            try:
+                reply = await connection.exchange(_fetch_request(place, request))
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise CallFailed(f"{place.origin}: the connection broke: {error}") from error
+            finally:
+                await connection.drop()
+            return Incoming(reply.status, tuple(reply.headers), reply.body)
+        raise CallFailed(f"{place.origin} did not answer within {FETCH_SECONDS:g} s")
 
     async def aclose(self) -> None:
         """Let all idle connections go."""
@@ -125,6 +151,18 @@ class HttpCalls:
         if self._key is not None:
             lines.append(f"{names.SIGNATURE}: {sign(self._key, body, int(self._clock()))}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
+
+
+def _fetch_request(place: AppUrl, request: Outgoing) -> bytes:
+    lines = [
+        f"{request.method} {place.target} HTTP/1.1",
+        f"Host: {place.authority}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in request.headers),
+    ]
+    if request.body or request.method not in ("GET", "HEAD", "OPTIONS", "DELETE"):
+        lines.append(f"Content-Length: {len(request.body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + request.body
 
 
 @lru_cache(maxsize=4096)

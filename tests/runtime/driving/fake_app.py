@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import attrs
 
 from flowgen.runtime.driving.caller import CallFailed, Headers, Reply
+from flowgen.runtime.driving.fetching import Incoming, Outgoing
 from flowgen.runtime.protocol.calls import Answer, Call, Erred, Ops, Returned, build_answer, parse_call
 from flowgen.runtime.protocol.errors import UserError
 from flowgen.runtime.protocol.ops import Op, Opcode, Userland
@@ -83,6 +84,14 @@ def invoke(id: str, function: str, data: Any = None, **opts: Any) -> Ask:
     return Ask(Opcode.INVOKE_FUNCTION, id, {"function_id": function, "payload": {"data": data}, **opts})
 
 
+def fetch(id: str, url: str, **opts: Any) -> Ask:
+    return Ask(Opcode.GATEWAY, id, {"url": url, **opts})
+
+
+def infer(id: str, url: str, format: str, auth_key: str, body: dict[str, Any]) -> Ask:
+    return Ask(Opcode.AI_GATEWAY, id, {"url": url, "format": format, "auth_key": auth_key, "body": body})
+
+
 def parallel(*branches: Any) -> Several:
     return Several(branches)
 
@@ -116,6 +125,8 @@ class FakeApp:
     sdk: str = "fake:v1"
     calls: list[tuple[str, Call]] = attrs.Factory(list)
     executed: list[str] = attrs.Factory(list)
+    fetched: list[Outgoing] = attrs.Factory(list)
+    answers: Callable[[Outgoing], Incoming] | None = None
     before: Callable[[str, Call], Awaitable[Reply | None]] | None = None
     after: Callable[[str, Call, Reply], Awaitable[Reply]] | None = None
 
@@ -155,6 +166,11 @@ class FakeApp:
         status, answered, content = build_answer(answer)
         reply = Reply(status, list(answered.items()), content)
         return reply if self.after is None else await self.after(target, call, reply)
+
+    async def fetch(self, request: Outgoing) -> Incoming:
+        self.fetched.append(request)
+        assert self.answers is not None
+        return self.answers(request)
 
     async def aclose(self) -> None:
         """Nothing is open."""

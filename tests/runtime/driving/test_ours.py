@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import trio
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flowgen import (
@@ -100,12 +100,18 @@ def app_of(block: list[Any]) -> App:
 
 
 @given(blocks(2))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_a_random_program_ends_elsewhere_as_it_does_here(block: list[Any]) -> None:
-    """With the same result and the same history; who wins a race may depend on who is called first."""
-    assume("race" not in repr(block))
+    """In the same state; and where nothing stands beside another thing, with the same result and the same history.
+
+    Which of two bodies that begin together ends first is a matter of luck, here and there.
+    """
     app = app_of(block)
-    assert play(app, Served(app)) == play(app, None)
+    here, there = play(app, None), play(app, Served(app))
+    if "race" in repr(block) or "all" in repr(block):
+        assert there.status in ("completed", "failed")
+    else:
+        assert there == here
 
 
 @given(blocks(2), st.sampled_from([None, 30, 61, 95, 150]))
