@@ -349,7 +349,7 @@ def _event(document: Any, at: int, place: str, app: str = "") -> AcceptedEvent:
     event = from_wire(document, at, place, BadRequest, app=app)
     if event.name != INVOKED:
         return event
-    data = {key: value for key, value in document["data"].items() if key != "_inngest"}
+    data = {key: value for key, value in decode(event.data).items() if key != "_inngest"}
     return attrs.evolve(event, data=encoded(data))
 
 

@@ -264,6 +264,9 @@ def test_what_an_invoked_function_is_told_is_its_data_alone() -> None:
         yield
 
     assert drive(app, "told-parent").result == ["flowgen/run.invoked", {"n": 1}]
+    for event in ({"data": None}, {}, {"DATA": {"_inngest": {}}}):
+        said = {"id": "e", "name": "inngest/function.invoked", "ts": START // 1000, **event}
+        assert posted(app, Call("r", (said,)), "told-child") == (200, ["flowgen/run.invoked", {}])
 
 
 def test_a_run_that_fails_starts_its_handler() -> None:
