@@ -38,12 +38,12 @@ def fulfil(ctx):
 class Process:
     """A `flowgen` process whose output is read line by line; it is killed if the test takes too long."""
 
-    def __init__(self, arguments: Sequence[str], cwd: Path) -> None:
+    def __init__(self, arguments: Sequence[str], cwd: Path, **environment: str) -> None:
         known = {name: value for name, value in os.environ.items() if not name.startswith(("FLOWGEN_", "INNGEST_"))}
         self.popen = subprocess.Popen(
             [sys.executable, "-m", "flowgen", *arguments],
             cwd=cwd,
-            env={**known, "PYTHONPATH": ROOT, "FLOWGEN_SIGNING_KEY": KEY, "FLOWGEN_APP_HOSTS": "127.0.0.1"},
+            env={**known, "PYTHONPATH": ROOT, "FLOWGEN_SIGNING_KEY": KEY, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -84,8 +84,8 @@ class Place:
         self.processes: list[Process] = []
         (path / "shop.py").write_text(APP)
 
-    def begin(self, *arguments: str) -> Process:
-        self.processes.append(Process(arguments, self.path))
+    def begin(self, *arguments: str, **environment: str) -> Process:
+        self.processes.append(Process(arguments, self.path, **environment))
         return self.processes[-1]
 
     def serve(self, port: str = "0") -> tuple[Process, str]:
@@ -134,12 +134,21 @@ def test_dev_runs_an_app_that_is_elsewhere(place: Place) -> None:
 def test_a_server_calls_an_app_that_is_elsewhere(place: Place) -> None:
     """With signed requests, at an address that was allowed."""
     _, url = place.serve()
-    server = place.begin("server", "-u", url, "--port", "0", "--db", "memory://")
+    arguments = ("server", "-u", url, "--port", "0", "--db", "memory://")
+    server = place.begin(*arguments, FLOWGEN_APP_HOSTS="127.0.0.1")
     here = server.until(r"^ready +(\S+)")[1]
     server.until(r"INFO app shop at")
     (event,) = ask(f"{here}/e/any", {"name": "order/placed", "data": {"number": 2}})["ids"]
     (found,) = ask(f"{here}/v1/events/{event}/runs")["items"]
     assert ask(f"{here}/v1/runs/{found['id']}?wait=20s")["result"] == 8
+    assert server.end() == 0
+
+
+def test_a_server_calls_nobody_on_its_own_machine(place: Place) -> None:
+    """Unless that is allowed: it is not for development."""
+    _, url = place.serve()
+    server = place.begin("server", "-u", url, "--port", "0", "--db", "memory://")
+    server.until(r"WARNING .*is not public; .* allow it: FLOWGEN_APP_HOSTS=127\.0\.0\.1")
     assert server.end() == 0
 
 

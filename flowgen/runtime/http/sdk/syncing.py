@@ -18,7 +18,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
@@ -60,6 +60,7 @@ _MOST_ROUNDS: Final = 12
 
 _SHOWN: Final = 300
 
+T = TypeVar("T")
 Offer = Callable[[RemoteApp], Awaitable[bool]]
 Known = Callable[[], Awaitable[Iterable[RemoteApp]]]
 
@@ -95,10 +96,17 @@ class Syncing:
         """Ask every app once, and look once at every port at which none was found."""
         async with trio.open_nursery() as nursery:
             for url in self.urls:
-                nursery.start_soon(self._sync, url)
+                nursery.start_soon(self._guarded, self._sync, url)
             for port in self.ports:
                 if all(port != url.port for url in self.urls):
-                    nursery.start_soon(self._look, port)
+                    nursery.start_soon(self._guarded, self._look, port)
+
+    async def _guarded(self, verb: Callable[[T], Awaitable[None]], what: T) -> None:
+        """Whatever breaks here breaks for one app, and for this round: the engine at work has no part in it."""
+        try:
+            await verb(what)
+        except Exception:
+            log.exception("%s could not be asked to register", what)
 
     # -- apps whose URL is known --------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import httpx
@@ -68,6 +69,9 @@ async def test_a_run_that_waits() -> None:
         found = (await ask(client, RUN, id=run))["run"]
         spans = [{"name": "heard", "outputID": None}]
         assert found == {"output": None, "status": "RUNNING", "trace": {"childrenSpans": spans}}
+        id = urlsafe_b64encode(json.dumps([run, "heard"]).encode()).decode()
+        response = await client.post("/v0/gql", json={"query": OUTPUT, "variables": {"id": id}})
+        assert "step 'heard' of run" in response.json()["errors"][0]["message"]
 
 
 async def test_an_event_without_runs() -> None:
@@ -85,6 +89,7 @@ async def test_an_event_without_runs() -> None:
         (EVENT, "no event 'x'"),
         (OUTPUT, "no output 'x'"),
         (OUTPUT.replace("$id)", '"WzEsMl0=")'), "no output"),
+        (OUTPUT.replace("$id)", '"WzFd")'), "no output"),
         (OUTPUT.replace("$id)", '"WyJ4IiwgInkiXQ==")'), "no run 'x'"),
         ("{run{status}}", "'runid' is missing"),
         ("{run(runID: null){status}}", "'runid' is missing"),

@@ -150,6 +150,14 @@ ELSEWHERE = "leads on to http://169.254.169.254/ (status 302), which is not foll
         (b"220 ftp.example\r\n\r\n", "illegal status line"),
         (b"220 ftp.example\r\n", "closed the connection before it answered"),
         (b"", "closed the connection before it answered"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", "127.0.0.1"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", "bad Content-Length"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "illegal chunk header"),
+        (b"HTTP/1.1 999 \xff\xfe\r\n\xff: x\r\n\r\n", "127.0.0.1"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 1_000_000, "127.0.0.1"),
+        (Told(500, b"[" * 100_000), "answered status 500: [[["),
+        (Told(500, b'{"message": {"a": 1}}'), "answered status 500: {"),
+        (Told(500, b"\xff\xfe"), "answered status 500"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort", "peer closed connection"),
         (Told(body=b"x" * (MOST + 1)), "answered with more than 4,194,304 bytes"),
         (Told(headers=SDK | {"x-inngest-sync-kind": "in_band"}, body=b"{"), "the registration"),
@@ -174,6 +182,19 @@ async def test_what_is_wrong_with_an_answer_is_told(
     assert message in text
     assert text.isprintable()
     assert engine.apps == {}
+
+
+async def test_what_breaks_for_one_app_breaks_for_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor for the engine that asks: it is logged, as the bug that it is."""
+    engine = Engine()
+
+    async def broken() -> list[RemoteApp]:
+        raise RuntimeError("a bug")
+
+    async with stub(answering(engine)) as served:
+        await attrs.evolve(syncing(engine, served.url), known=broken).round()
+    ((level, text),) = said(caplog)
+    assert (level, text) == ("ERROR", f"{served.url} could not be asked to register")
 
 
 async def test_an_answer_in_band_is_taken(caplog: pytest.LogCaptureFixture) -> None:
