@@ -25,7 +25,7 @@ const deliver = client.createFunction(
       data: { items: event.data.items },
     });
     await step.run("label", () => `${order} to ${city}, ${weight} g`);
-    await step.sleep("drive", "1s");
+    await step.sleep("drive", "2s");
     await step.sendEvent("tell", { name: "parcel/delivered", data: { order, insured } });
     return `${order} is in ${city}`;
   },

@@ -18,7 +18,7 @@ from flowgen.errors import FlowgenError
 from flowgen.runtime import Client
 
 from .processes import APPS, Processes
-from .story import open_steps, repeated, tell
+from .story import asked, repeated, tell
 
 ORDERS = {
     "A-1": (["mug"], "Oslo"),
@@ -53,7 +53,7 @@ def _play(processes: Processes, *, keep: bool) -> int:
     with Client(processes.url) as client:
         _wait("all three apps are registered", lambda: _apps(client) >= set(APPS))
         runs = [_place(client, order) for order in ORDERS]
-        _wait("a parcel is on its way", lambda: "drive" in open_steps(client, "courier"))
+        _wait("a parcel is on its way", lambda: "drive" in asked(client, "courier"))
         processes.kill("courier")
         print("\nthe courier is killed (kill -9) while a parcel is on its way, and started again", flush=True)
         processes.start("courier")

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 HERE = Path(__file__).resolve().parent
@@ -78,7 +77,7 @@ class Processes:
             try:
                 urlopen(url, timeout=5).close()
                 return
-            except URLError:
+            except OSError:
                 if self._running[name].poll() is not None or time.monotonic() > end:
                     log = (self.directory / f"{name}.log").read_text()
                     raise SystemExit(f"{name} does not answer at {url}; its last words:\n{log[-2000:]}") from None

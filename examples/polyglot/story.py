@@ -39,15 +39,10 @@ def repeated(client: Client) -> list[str]:
     return found
 
 
-def open_steps(client: Client, app: str) -> set[str]:
-    """What the runs of an app wait for."""
-    asked: set[str] = set()
-    for run in _runs(client):
-        if run.app == app and run.ended_at is None:
-            history = client.history(run.id)
-            over = {record.step for record in history if isinstance(record, StepSucceeded)}
-            asked |= {record.step for record in history if isinstance(record, Requested)} - over
-    return asked
+def asked(client: Client, app: str) -> set[str]:
+    """What the runs of an app have asked the world for, sleeps among it."""
+    runs = [run for run in _runs(client) if run.app == app]
+    return {record.step for run in runs for record in client.history(run.id) if isinstance(record, Requested)}
 
 
 def _runs(client: Client) -> tuple[RunInfo, ...]:
