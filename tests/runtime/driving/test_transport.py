@@ -1,0 +1,234 @@
+"""How calls travel: connections that are kept, and servers that say odd things, over real sockets on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+from flowgen.runtime.addresses import AppUrl, Reach, UrlRefused
+from flowgen.runtime.dialing import Dialer
+from flowgen.runtime.driving import transport
+from flowgen.runtime.driving.caller import CallFailed, Reply
+from flowgen.runtime.driving.fetching import Outgoing
+from flowgen.runtime.driving.transport import HttpCalls
+from flowgen.runtime.protocol.signatures import verify
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\n\r\n{}"
+
+
+class Server:
+    """Answers each request of a connection with `answer(request number)`; None closes it."""
+
+    def __init__(self, answer: Callable[[int], bytes | None]) -> None:
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.answer = answer
+        self.closes = False
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
+        async with stream:
+            while (request := await self._request(stream)) is not None:
+                self.requests.append(request)
+                answer = self.answer(len(self.requests))
+                if answer is None:
+                    return
+                await stream.send_all(answer)
+                if self.closes:
+                    return
+
+    async def _request(self, stream: trio.SocketStream) -> bytes | None:
+        text = b""
+        while True:
+            head, found, body = text.partition(b"\r\n\r\n")
+            if found:
+                length = next(
+                    (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0
+                )
+                if len(body) >= length:
+                    return text
+            try:
+                chunk = await stream.receive_some(65_536)
+            except trio.BrokenResourceError:
+                return None
+            if not chunk:
+                return None
+            text += chunk
+
+
+def talk(server: Server, story: Callable[[HttpCalls, str], Awaitable[Any]], **options: Any) -> Any:
+    """Tell a story with a client and the URL of a server."""
+
+    async def main() -> Any:
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1"))
+            url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/api/inngest?fnId=a-b&stepId=step"
+            calls = HttpCalls(Dialer(Reach.dev()), kind="dev", **options)
+            with trio.fail_after(10):
+                result = await story(calls, url)
+            await calls.aclose()
+            nursery.cancel_scope.cancel()
+        return result
+
+    return trio.run(main)
+
+
+async def once(calls: HttpCalls, url: str) -> Reply:
+    return await calls.send(url, [("X-Run-ID", "r1")], b'{"a":1}')
+
+
+def test_a_call_is_one_request() -> None:
+    """Its path, query, headers and body arrive as they are meant."""
+    server = Server(lambda number: OK)
+    reply = talk(server, once)
+    assert (reply.status, reply.body) == (200, b"{}")
+    assert ("X-A", "1") in reply.headers
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /api/inngest?fnId=a-b&stepId=step HTTP/1.1"
+    assert "X-Run-ID: r1" in lines
+    assert "X-Inngest-Server-Kind: dev" in lines
+    assert body == b'{"a":1}'
+
+
+def test_a_connection_is_used_again() -> None:
+    """One after the other they need one; beside each other one each."""
+    server = Server(lambda number: OK)
+
+    async def many(calls: HttpCalls, url: str) -> None:
+        for _ in range(5):
+            await once(calls, url)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(once, calls, url)
+
+    talk(server, many)
+    assert len(server.requests) == 8
+    assert server.connections == 3
+
+
+def test_a_connection_that_the_app_has_closed_is_not_used_again() -> None:
+    """The next call opens another one, and no request is sent twice."""
+    server = Server(lambda number: OK)
+    server.closes = True
+
+    async def twice(calls: HttpCalls, url: str) -> None:
+        await once(calls, url)
+        await trio.sleep(0.05)
+        await once(calls, url)
+
+    talk(server, twice)
+    assert (len(server.requests), server.connections) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_none_is_a_failed_call(answer: bytes | None) -> None:
+    """Whatever is wrong with it, and no request is sent again."""
+    server = Server(lambda number: answer)
+    server.closes = True
+    with pytest.raises(BaseExceptionGroup) as failed:
+        talk(server, once)
+    assert failed.group_contains(CallFailed)
+    assert len(server.requests) == 1
+
+
+def test_answers_of_all_forms_are_read() -> None:
+    """In chunks, after an interim answer, and up to the end of the connection."""
+    forms = [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n" + OK,
+    ]
+    server = Server(lambda number: forms[number - 1])
+
+    async def both(calls: HttpCalls, url: str) -> list[bytes]:
+        return [(await once(calls, url)).body for _ in forms]
+
+    assert talk(server, both) == [b"{}", b"{}"]
+    ending = Server(lambda number: b"HTTP/1.1 200 OK\r\n\r\n{}")
+    ending.closes = True
+    assert talk(ending, once).body == b"{}"
+
+
+def test_an_answer_that_is_too_large_is_a_failed_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not read to its end."""
+    monkeypatch.setattr(transport, "MAX_ANSWER", 1_000)
+    server = Server(lambda number: b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"a" * 2_000)
+    with pytest.raises(BaseExceptionGroup) as failed:
+        talk(server, once)
+    assert failed.group_contains(CallFailed, match="output_too_large")
+
+
+def test_an_app_that_does_not_answer_in_time_is_a_failed_call() -> None:
+    """And its connection is not used again."""
+    server = Server(lambda number: b"HTTP/1.1 200 OK\r\n")
+    with pytest.raises(BaseExceptionGroup) as failed:
+        talk(server, once, seconds=0.05)
+    assert failed.group_contains(CallFailed, match=r"within 0\.05 s")
+
+
+def test_only_so_many_calls_to_one_app_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next wait for their turn."""
+    monkeypatch.setattr(transport, "AT_ONCE", 2)
+    server = Server(lambda number: OK)
+
+    async def many(calls: HttpCalls, url: str) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(once, calls, url)
+
+    talk(server, many)
+    assert len(server.requests) == 10
+    assert server.connections <= 2
+
+
+def test_calls_are_signed_if_there_is_a_key() -> None:
+    """With the time of the clock; the app can check it."""
+    key = "signkey-test-12345678"
+    server = Server(lambda number: OK)
+    talk(server, once, signing_key=key, clock=lambda: 1_767_225_600.0)
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    line = next(line for line in head.decode().split("\r\n") if line.startswith("X-Inngest-Signature: "))
+    assert verify(line.partition(": ")[2], body, [key], 1_767_225_600.0) == key
+
+
+def test_an_app_out_of_reach_is_not_called() -> None:
+    """Nor is one that takes no connection; both say so."""
+
+    async def refused(calls: HttpCalls, url: str) -> None:
+        with pytest.raises(UrlRefused):
+            await calls.send("http://93.184.216.34/api/inngest", [], b"{}")
+        port = AppUrl.parse(url).port
+        with pytest.raises(CallFailed):
+            await calls.send(f"http://[::1]:{port}/api/inngest", [], b"{}")
+
+    talk(Server(lambda number: OK), refused)
+
+
+def test_a_fetch_is_sent_as_it_is_asked_for() -> None:
+    """With its method and headers, over a connection of its own."""
+    server = Server(lambda number: OK)
+
+    async def fetch(calls: HttpCalls, url: str) -> Any:
+        place = AppUrl.parse(url)
+        return await calls.fetch(Outgoing("PUT", f"{place.origin}/x?y=1", (("X-B", "2"),), b"hello"))
+
+    answer = talk(server, fetch)
+    assert (answer.status, answer.body) == (200, b"{}")
+    assert server.requests[0].startswith(b"PUT /x?y=1 HTTP/1.1\r\n")
+    assert b"\r\nX-B: 2\r\n" in server.requests[0]
+    assert server.requests[0].endswith(b"\r\n\r\nhello")
