@@ -132,6 +132,8 @@ def _from_history(workflow: Workflow[Any, Any], told: native.Told) -> Recalled:
         raise BadRequest("flowgen.run", f"is of {row.app}/{row.workflow}, and this is {workflow.app}/{workflow.id}")
     if not records:
         raise BadRequest("flowgen.run", "has no records: a run that has not begun asks for nothing")
+    if [position for position, record in enumerate(records) if isinstance(record, Started)] != [0]:
+        raise BadRequest("flowgen.run", "is no history: it begins with the record that it has started, and has one")
     try:
         return Recalled(workflow, _replayed(workflow, told, late=False), row.id, native=True)
     except NondeterminismError:
