@@ -17,7 +17,7 @@ from .trace import Asked, Execution, RunTrace, Trace
 
 if TYPE_CHECKING:
     from . import strategies
-    from .conformance import check_store, store_cases
+    from .conformance import check_shelf, check_store, store_cases
     from .properties import Scenario, check_workflow
     from .strategies import raises
 
@@ -40,6 +40,7 @@ __all__ = [
     "VirtualClock",
     "assert_replays",
     "check_invariants",
+    "check_shelf",
     "check_store",
     "check_workflow",
     "explore_crashes",
@@ -54,6 +55,7 @@ __all__ = [
 
 _LAZY = {
     "Scenario": "properties",
+    "check_shelf": "conformance",
     "check_store": "conformance",
     "check_workflow": "properties",
     "raises": "strategies",

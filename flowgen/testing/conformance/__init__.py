@@ -21,12 +21,13 @@ microseconds since the epoch, which the kit moves; without it, cases in which ti
 process are skipped. A failure is an `AssertionError` that tells the scenario: what was asked and answered
 so far, what was expected, what came instead.
 
+A backend that brings only a shelf for `DocumentStore` has that checked first, by `check_shelf`: it is asked what no
+case of a store can see, such as that of two writers the slower is refused.
+
 The contract itself is `flowgen.runtime.store.Store`; the cases are one file for each of its nouns.
 """
 
 from __future__ import annotations
-
-import attrs
 
 from . import (
     claim_cases,
@@ -42,23 +43,19 @@ from . import (
     ready_cases,
     registration_cases,
     restart_cases,
+    shelves,
     slot_cases,
     slotless_cases,
     strike_cases,
+    together_cases,
     wait_cases,
 )
 from .case import Case, Factory, Reopen
 from .model_cases import check_against_model
+from .report import Report, examine
+from .shelves import MakeShelf, ReopenShelf
 
-__all__ = ["Case", "Report", "check_against_model", "check_store", "store_cases"]
-
-
-@attrs.frozen
-class Report:
-    """The cases that a store passed, and those that it could not be asked."""
-
-    passed: tuple[Case, ...]
-    skipped: tuple[Case, ...]
+__all__ = ["Case", "Report", "check_against_model", "check_shelf", "check_store", "shelf_cases", "store_cases"]
 
 
 def store_cases() -> list[Case]:
@@ -78,6 +75,7 @@ def store_cases() -> list[Case]:
         key_cases,
         registration_cases,
         query_cases,
+        together_cases,
         restart_cases,
         concurrency_cases,
         model_cases,
@@ -86,15 +84,19 @@ def store_cases() -> list[Case]:
 
 
 def check_store(factory: Factory, *, reopen: Reopen | None = None) -> Report:
-    """Check that a store keeps the contract; raises `AssertionError` with the scenarios that fail."""
-    passed: list[Case] = []
-    skipped: list[Case] = []
-    failures: list[str] = []
-    for case in store_cases():
-        try:
-            (passed if case.check(factory, reopen=reopen) is None else skipped).append(case)
-        except AssertionError as failure:
-            failures.append(str(failure))
-    if failures:
-        raise AssertionError(f"{len(failures)} of {len(store_cases())} cases failed\n\n" + "\n\n".join(failures))
-    return Report(tuple(passed), tuple(skipped))
+    """Check that a store keeps the contract; raises `AssertionError` with the scenarios that fail, ten of many."""
+    return examine(store_cases(), factory, reopen)
+
+
+def shelf_cases() -> list[Case]:
+    """All cases of shelves, in the order in which they are best read."""
+    return list(shelves.case.cases)
+
+
+def check_shelf(factory: MakeShelf, *, reopen: ReopenShelf | None = None) -> Report:
+    """Check that a shelf of a `DocumentStore` keeps its promises; raises `AssertionError` with the scenarios that fail.
+
+    `factory` makes a fresh, empty shelf. `reopen` gets a shelf and makes another one on the same documents; without
+    it, cases about other processes are skipped.
+    """
+    return examine(shelf_cases(), factory, reopen)

@@ -7,7 +7,7 @@ This module says which of them change something, and waits for them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -27,6 +27,7 @@ from ...store import (
     Lease,
     Loaded,
     Page,
+    Refused,
     Registration,
     Registrations,
     RunFilter,
@@ -101,6 +102,9 @@ class DocumentStore:
     async def commit(self, transition: Transition) -> Committed:
         return await self._change(lambda state: _commit(state, transition))
 
+    async def commit_many(self, transitions: Sequence[Transition]) -> tuple[Committed | Refused, ...]:
+        return await self._change(lambda state: tuple([_answered(state, transition) for transition in transitions]))
+
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
         return await self._change(lambda state: ownership.claim(state, who, limit, lease))
 
@@ -132,6 +136,9 @@ class DocumentStore:
 
     async def waits(self, event: AcceptedEvent, cursor: str | None = None) -> Page[Wait]:
         return await self._look(lambda state: queries.waits(state, event, cursor))
+
+    async def awaited(self, names: Collection[str]) -> frozenset[str]:
+        return await self._look(lambda state: state.waits.awaited(names))
 
     async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
         return await self._look(lambda state: queries.open_waits(state, app, run))
@@ -215,6 +222,13 @@ def _commit(state: Noted, transition: Transition) -> Committed:
         state.keys_noted.update([(drop.app, drop.name) for drop in transition.drop])
         state.cells_noted.update([(cell.app, cell.name) for cell in transition.cells])
     return commits.answer(state, transition, now)
+
+
+def _answered(state: Noted, transition: Transition) -> Committed | Refused:
+    try:
+        return _commit(state, transition)
+    except Refused as refused:
+        return refused
 
 
 def _unrouted(state: Noted, limit: int) -> tuple[AcceptedEvent, ...]:
