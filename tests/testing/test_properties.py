@@ -642,6 +642,31 @@ def test_what_cannot_be_checked_is_refused() -> None:
         check_workflow(fulfil)(lambda: None)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("chrage", "charge"), ("lable", "label"), ("approval", None), ("refnud", "refund"), ("x", None)]
+)
+def test_a_misspelt_step_is_refused_with_the_nearest_name(name: str, meant: str | None) -> None:
+    """If it is nearly that of a step that was met, or that the code speaks of; what is like no other is let be."""
+    check = FEW(check_workflow(fulfil, steps={name: st.just(1)})(lambda trace: None))
+    if meant is None:
+        check()
+        return
+    with pytest.raises(DefinitionError, match=f"no step is called '{name}'; did you mean '{meant}'") as caught:
+        check()
+    assert "'charge', 'label', 'load', 'pack'" in str(caught.value)
+
+
+def numbered(ctx: Context) -> Steps[None]:
+    for number in range(ctx.event.data.get("lines", 0)):
+        yield Run(f"line-{number}", pack, "x")
+
+
+def test_a_step_that_was_never_met_is_no_mistake() -> None:
+    """One that the code names on a path that no example took, or one of many that are told apart by numbers."""
+    FEW(check_workflow(fulfil, steps={"refund": None, "charge": Declined("no"), "pack:7": 1})(lambda trace: None))()
+    check_of(numbered, data=st.just({"lines": 2}), steps={"line-1": 3, "line-70": 3}, examples=FEW)()
+
+
 def test_properties_can_be_left_out() -> None:
     """A workflow that knowingly breaks one of them is checked for the others."""
     check_of(swallows, properties=[each for each in PROPERTIES if each is not cancel_cleans_up], examples=FEW)()

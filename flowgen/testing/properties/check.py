@@ -37,6 +37,7 @@ from .ending import cancel_cleans_up
 from .equivalence import survives_crashes
 from .promises import PROPERTIES
 from .scenario import Scenario, timeline, variable_of
+from .spelling import refuse_misspelt
 from .steps import Draw, DrawnSteps, Interrupted, Outcomes
 
 __tracebackhide__ = methodcaller("errisinstance", AssertionError)
@@ -79,7 +80,8 @@ def check_workflow(
     `steps` says what steps do, by id, name or function: a strategy to draw from, for each attempt
     (`st.floats() | raises(Timeout)`), a function to call, an exception to raise, or a value; or it is a function that
     makes such a dict, called for each simulated world. A step that is not mentioned gives values of its function's
-    annotation; none runs for real. `app` is the app of the workflow, where it cannot be found beside it.
+    annotation; none runs for real. A name that is nearly that of a step is refused. `app` is the app of the workflow,
+    where it cannot be found beside it.
 
     `faults` draws what goes wrong (default: plans of faults that strike while the runs last). A world is watched
     `until` then, and a run takes at most `max_steps` steps. `properties` are the built-in ones that are asked.
@@ -194,6 +196,7 @@ class Check:
     until: int
     most_bodies: int
     properties: tuple[Property, ...]
+    met: set[str] = attrs.Factory(set)
 
     def examine(self, given: Drawing | Scenario) -> Case:
         """Play a scenario, drawing what it does not say."""
@@ -255,7 +258,7 @@ class Check:
     ) -> tuple[Trace, DrawnSteps]:
         given = self.steps() if callable(self.steps) else self.steps
         seconds = parse_duration(scenario.takes, "takes of Scenario") / 1_000_000
-        steps = DrawnSteps(outcomes, given, seconds, self.until, self.most_bodies)
+        steps = DrawnSteps(outcomes, given, seconds, self.until, self.most_bodies, self.met)
         happenings = scenario.happenings(self.workflow, cancelled=cancelled)
         try:
             trace = simulate(self.app, happenings, steps, seed=scenario.seed, workers=scenario.workers, faults=faults)
@@ -272,6 +275,11 @@ class Check:
         assertion(case.calm)
         if case.faulty is not None:
             assertion(case.faulty)
+
+    def refuse_misspelt(self) -> None:
+        """Once all examples were played: refuse names of steps that are nearly those of others."""
+        given = self.steps() if callable(self.steps) else self.steps
+        refuse_misspelt(self.app.workflows.values(), given, self.met)
 
     def story(self, scenario: Scenario, trace: Trace | None) -> str:
         """What is said of a failure: the scenario, what happened, and how to tell it again."""
@@ -335,11 +343,12 @@ def _as_test(check: Check, assertion: Assertion) -> Any:
     drawn = given(scenario=_drawings())(test)
 
     @wraps(drawn)
-    def outer(*args: Any, **kwargs: Any) -> Any:
+    def outer(*args: Any, **kwargs: Any) -> None:
         __tracebackhide__ = True
         _hand_on(outer, drawn)
         with rare_collections():
-            return drawn(*args, **kwargs)
+            drawn(*args, **kwargs)
+        check.refuse_misspelt()
 
     return outer
 

@@ -135,7 +135,7 @@ def _variables(body: Any) -> list[tuple[Any, list[str], list[tuple[str, CellType
             [name for name in dict.fromkeys(_names(function.__code__)) if name in function.__globals__],
             list(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)),
         )
-        for function in _functions(body)
+        for function in functions_of(body)
     ]
 
 
@@ -149,7 +149,7 @@ def _contents(cell: CellType) -> Any:
 _UNASSIGNED: Any = object()
 
 
-def _functions(function: Any) -> Iterator[Any]:
+def functions_of(function: Any) -> Iterator[Any]:
     """A body, and the generators of its module that it names: parts of workflows."""
     yield function
     for name in _names(function.__code__):

@@ -102,12 +102,16 @@ _ONCE = settings(max_examples=1, database=None, derandomize=True, suppress_healt
 
 
 class DrawnSteps(Stubbed):
-    """The stubs of one simulation of a check. `stopped` says why it was stopped, if it was."""
+    """The stubs of one simulation of a check. `stopped` says why it was stopped, if it was.
+
+    `met` takes all names by which its steps may be called.
+    """
 
     def __init__(
-        self, outcomes: Outcomes, given: Mapping[str, Any], takes: float, until: int, most_bodies: int
+        self, outcomes: Outcomes, given: Mapping[str, Any], takes: float, until: int, most_bodies: int, met: set[str]
     ) -> None:
         super().__init__(given)
+        self._met = met
         self.stopped: str | None = None
         self._outcomes = outcomes
         self._takes = takes
@@ -128,15 +132,17 @@ class DrawnSteps(Stubbed):
                 "say max_steps= to the check."
             )
             raise Interrupted
+        given = self._given(step)
         if step.id in self._outcomes.told:
             return stub(self._outcomes.said[step.id], self._takes)
-        given = self._given(step)
         if given is not _NOTHING and not isinstance(given, SearchStrategy):
             return as_function(given)
         return stub(list(self._outcomes.of(step, given)), self._takes)
 
     def _given(self, step: Step) -> Any:
-        for name in (step.id, step.name, getattr(step.command.fn, "__name__", "")):
+        names = (step.id, step.name, getattr(step.command.fn, "__name__", ""))
+        self._met.update(names)
+        for name in names:
             if name in self._stubs:
                 self.unused.discard(name)
                 return self._stubs[name]
