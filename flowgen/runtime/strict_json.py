@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
+from ..errors import InternalError
+
 MAX_DEPTH: Final = 64
 """Values may be nested so deeply."""
 
@@ -112,10 +114,18 @@ def _finite(text: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in made if keys.count(key) > 1)
-        raise BadJson("duplicate_key", f"the key {twice!r:.100} is there twice in one object; say it once")
+        raise BadJson("duplicate_key", f"the key {_said_twice(pairs)!r:.100} is there twice in one object; say it once")
     return made
+
+
+def _said_twice(pairs: list[tuple[str, Any]]) -> str:
+    """The first key that is there again. One look at each: who sends the keys may have sent very many."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise InternalError("no key is there twice")
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_object)

@@ -69,6 +69,24 @@ def test_what_is_refused(body: bytes, code: str) -> None:
     assert refused.value.code == code
 
 
+def test_a_key_that_is_there_twice_is_found_by_one_look_at_each() -> None:
+    """Among very many keys: to count each of them would hold a server for hours, for one body of some megabytes."""
+    looks = 0
+
+    class Key(str):
+        def __eq__(self, other: object) -> bool:
+            nonlocal looks
+            looks += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    many = 2_000
+    pairs: list[tuple[str, Any]] = [(Key(f"key {number}"), None) for number in [*range(many), many - 1]]
+    assert strict_json._said_twice(pairs) == f"key {many - 1}"
+    assert looks <= 2 * many
+
+
 def test_the_place_of_a_bad_text_is_a_json_pointer() -> None:
     """Keys with slashes and tildes are written as RFC 6901 says."""
     with pytest.raises(BadJson) as refused:
