@@ -131,9 +131,10 @@ def test_the_end_of_a_short_run_is_seen_at_once(page: Any, site: Site) -> None:
     page.clock.pause_at(page.evaluate("Date.now()") + 60_000)
     page.locator(".live:not(.off)").wait_for()
     page.route(site.url + "/", read)
+    failed = "number => document.querySelectorAll('#runs [data-status=failed]').length === number"
     for number in range(1, 9):
         site.ask(site.engine.send, Event("thing/broken", {"what": "lamp"}))
-        page.wait_for_function("() => document.querySelectorAll('#runs [data-status=failed]').length === %d" % number)
+        page.wait_for_function(failed, arg=number)
         page.clock.run_for(20)
 
 

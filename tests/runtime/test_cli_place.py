@@ -125,6 +125,12 @@ def test_a_server_answers_what_its_store_answers(ask: Ask, serve: Callable[..., 
     while ask("runs", "show", waiting, "--json", *url).json["status"] != "waiting":
         pass
     for command in (
+        "runs export",
+        "runs export --status failed --json",
+        f"runs export {waiting} {greeted['run']}",
+        "runs export --workflow shop/greet --limit 1 --after 1d",
+        "runs export --before 1d",
+        "runs export nothing",
         "runs list",
         "runs list --status failed --limit 1",
         "runs list --workflow shop/greet",

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgen import App, Event, NonRetriableError, OnEvent, Run, WaitFor, WaitForSignal, event_type
+from flowgen.codec import import_lines
 from flowgen.errors import (
     AccessDenied,
     EventConflict,
@@ -338,6 +339,21 @@ def server() -> Iterator[Server]:
     made = Server()
     yield made
     made.close()
+
+
+async def test_an_export_is_what_the_clients_read_and_import(server: Server) -> None:
+    """The same text for both, with the records of the history; what is not there is refused."""
+    with Client(server.url) as blocking:
+        run = await trio.to_thread.run_sync(lambda: blocking.start("fulfil", {"number": 3}))
+        await trio.to_thread.run_sync(lambda: blocking.result(run, timeout="30s"))
+        text = await trio.to_thread.run_sync(blocking.export, run)
+        async with AsyncClient(server.url) as client:
+            assert await client.export(f"shop/{run}") == text
+            exported = import_lines(text.splitlines())
+            assert exported.row.id == run
+            assert list(exported.records) == await client.history(run)
+            with pytest.raises(NotFound):
+                await client.export("nothing")
 
 
 def scene(client: Any) -> Generator[Any, Any, None]:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, TextIO
 import attrs
 import click
 
-from ...duration import instant
+from ...duration import instant, moment
 from .faults import DONE, REFUSED, Fault
-from .options import STATUSES, db_option, json_option, parse_time
+from .options import STATUSES, json_option, parse_time
 from .output import note, printable, say, say_json, write
+from .place import Place, ask_server, place_option, settled
 from .store_client import look
 
 if TYPE_CHECKING:
+    from ..remote import AsyncClient
     from ..store import Loaded, Store
 
 
@@ -39,7 +41,7 @@ class _Selection:
 @click.option("--after", metavar="TIME", help="Created at that time or later.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
 @click.option("--output", "-o", metavar="FILE", help="Write to FILE instead of standard output.")
-@db_option
+@place_option
 @json_option
 def export(
     run: tuple[str, ...],
@@ -49,20 +51,26 @@ def export(
     after: str | None,
     limit: int | None,
     output: str | None,
-    db: str,
+    place: Place,
     as_json: bool,
 ) -> int:
     """Print runs and their histories as JSON Lines: each RUN or, without one, all that the options select.
 
     For each run a header line with the run and its events, then a record a line: what flowgen check and
-    assert_replays need to replay it. The newest run comes first. The store is only read.
+    assert_replays need to replay it. The newest run comes first. A store is only read.
     """
     if run and (workflow, status, before, after, limit) != (None,) * 5:
         raise Fault("usage", "say which runs, or options that select them, not both")
     selection = _Selection(run, workflow, status, _at("--before", before), _at("--after", after), limit)
     with ExitStack() as stack:
         file = None if output is None else stack.enter_context(_opened(output))
-        done = look(db, lambda store: _export(store, selection, _printer(output, file)))
+        printer = _printer(output, file)
+        place = settled(place)
+        if place.url is not None:
+            done = ask_server(place.url, lambda client: _export_served(client, selection, printer))
+        else:
+            assert place.db is not None
+            done = look(place.db, lambda store: _export(store, selection, printer))
     if output is None:
         if not done.runs:
             note("no runs")
@@ -92,6 +100,37 @@ async def _export(store: Store, selection: _Selection, print_lines: Callable[[st
             if done.runs == selection.limit:
                 break
     return done
+
+
+async def _export_served(client: AsyncClient, selection: _Selection, print_lines: Callable[[str], None]) -> _Done:
+    done = _Done()
+    async with aclosing(_selected_of(client, selection)) as selected:
+        async for run in selected:
+            text = (await client.export(run)).rstrip("\n")
+            print_lines(text)
+            done.runs += 1
+            done.records += text.count("\n")
+            if done.runs == selection.limit:
+                break
+    return done
+
+
+async def _selected_of(client: AsyncClient, selection: _Selection) -> AsyncGenerator[str, None]:
+    """The runs that a server has, each as app/id."""
+    for run in selection.runs:
+        yield run
+    more, cursor = not selection.runs, None
+    while more:
+        page = await client.runs(
+            workflow=selection.workflow,
+            status=selection.status,
+            before=None if selection.before is None else moment(selection.before),
+            after=None if selection.after is None else moment(selection.after),
+            cursor=cursor,
+        )
+        for info in page.items:
+            yield f"{info.app}/{info.id}"
+        more, cursor = page.cursor is not None, page.cursor
 
 
 async def _selected(store: Store, selection: _Selection, done: _Done) -> AsyncGenerator[Loaded, None]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...history import Record
     from ..bulk import BulkResult
     from ..info import Page, RunInfo
+    from ..remote import AsyncClient
     from ..workflows import WorkflowInfo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -130,7 +131,7 @@ def ask(place: Place, question: Callable[[Verbs], Awaitable[T]], *, create: bool
     if place.url is None:
         assert place.db is not None
         return ask_store(place.db, question, create=create)
-    return _ask_server(place.url, question)
+    return ask_server(place.url, question)
 
 
 def settled(place: Place) -> Place:
@@ -146,7 +147,8 @@ def settled(place: Place) -> Place:
     return Place(url=DEFAULT_URL) if _answers() else Place(db=DEFAULT_DB)
 
 
-def _ask_server(url: str, question: Callable[[Verbs], Awaitable[T]]) -> T:
+def ask_server(url: str, question: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    """The answer to a question, from the server at a URL."""
     import trio
 
     try:

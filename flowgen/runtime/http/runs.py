@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from ...codec import record_to_dict
+from ...codec import export_lines, record_to_dict
 from ...errors import DefinitionError, FlowgenError, InvalidInput
 from ...events import Event
 from ..counting import MOST_BUCKETS
@@ -108,6 +108,13 @@ async def show_history(call: Call) -> Response:
             break
     more = len(items) < len(records)
     return answer({"items": items, "cursor": str(start + len(items)) if more else None})
+
+
+async def export_run(call: Call) -> Response:
+    """A header line with the run and its events, then a line for each record."""
+    loaded = await call.service.ask(call.service.engine.load, _run(call))
+    lines = export_lines(loaded.row, loaded.events, loaded.records)
+    return Response("".join(f"{line}\n" for line in lines), media_type="application/jsonl")
 
 
 async def list_children(call: Call) -> Response:

@@ -218,5 +218,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "SdkFunctions": answer({"data": many(OBJECT), "metadata": OBJECT}),
 }
 
-TEXTS: Final[Mapping[str, str]] = {"Metrics": "text/plain", "Stream": "text/event-stream"}
+TEXTS: Final[Mapping[str, str]] = {
+    "Metrics": "text/plain",
+    "Stream": "text/event-stream",
+    "Export": "application/jsonl",
+}
 """What is answered as something other than JSON, and as what."""

@@ -108,6 +108,7 @@ TABLE: Final[tuple[Route, ...]] = (
     _do("/v1/runs/rerun", runs.rerun_runs, "Rerun all ended runs that are selected.", "BulkRerun", _BULK),
     _look("/v1/runs/{id}", runs.show_run, "One run, as it is now or when it has ended.", "Run", _APP, _WAIT),
     _look("/v1/runs/{id}/history", runs.show_history, "Its history, oldest record first.", "History", _APP, *PAGED),
+    _look("/v1/runs/{id}/export", runs.export_run, "It and its history, to be replayed elsewhere.", "Export", _APP),
     _look("/v1/runs/{id}/children", runs.list_children, "Runs that it invoked.", "RunPage", _APP, CURSOR_PARAMETER),
     _look("/v1/runs/{id}/why", runs.why_run, "What it does or waits for.", "Why", _APP),
     _do("/v1/runs/{id}/cancel", runs.cancel_run, "Cancel it.", "Cancel?", {202: "Cancelling", **_GONE}, _APP),

@@ -166,6 +166,10 @@ class Client:
         """See `Engine.history`."""
         return self._talk(self._verbs.history(run))
 
+    def export(self, run: str) -> str:
+        """The run, its events and its history as JSON Lines: what `flowgen runs export` writes."""
+        return self._talk(self._verbs.export(run))
+
     def event(self, event: str) -> AcceptedEvent:
         """See `Engine.event`."""
         return self._talk(self._verbs.event(event))

@@ -161,6 +161,10 @@ class AsyncClient:
         """See `Engine.history`."""
         return await self._talk(self._verbs.history(run))
 
+    async def export(self, run: str) -> str:
+        """The run, its events and its history as JSON Lines: what `flowgen runs export` writes."""
+        return await self._talk(self._verbs.export(run))
+
     async def event(self, event: str) -> AcceptedEvent:
         """See `Engine.event`."""
         return await self._talk(self._verbs.event(event))

@@ -33,7 +33,8 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Request:
-    """What to send. `again`: whether it does no harm to send it twice. `patience` is in seconds, beside the usual."""
+    """What to send. `again`: whether it does no harm to send it twice. `patience` is in seconds, beside the usual.
+    `text`: the answer is no JSON."""
 
     method: str
     path: str
@@ -41,6 +42,7 @@ class Request:
     body: Any = None
     again: bool = True
     patience: float = 0.0
+    text: bool = False
 
     def content(self) -> bytes | None:
         """The body as it is sent."""
@@ -101,7 +103,7 @@ def exchange(request: Request, patience: Patience, luck: Generator[float, None, 
         heard = yield request
         match heard:
             case Answer(status, content) if status < 300:
-                return document_of(content)
+                return content.decode(errors="replace") if request.text else document_of(content)
             case Answer(status) if not _is_worth_repeating(request, status):
                 refuse(heard)
             case Broken(reason, sent) if sent and not request.again:

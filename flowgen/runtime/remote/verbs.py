@@ -213,6 +213,11 @@ class Verbs:
                 return records
             cursor = page.cursor
 
+    def export(self, run: str) -> Talk[str]:
+        app, id = _run_place(run)
+        answer: str = yield from self._ask("GET", f"/v1/runs/{_part(id)}/export", _app(app), text=True)
+        return answer
+
     def event(self, event: str) -> Talk[AcceptedEvent]:
         answer = yield from self._ask("GET", f"/v1/events/{_part(event)}")
         return reading.read(answer, reading.accepted)
@@ -239,8 +244,9 @@ class Verbs:
         *,
         again: bool = True,
         patience: float = 0.0,
+        text: bool = False,
     ) -> Talk[Any]:
-        request = Request(method, path, dict(query or {}), body, again, patience)
+        request = Request(method, path, dict(query or {}), body, again, patience, text)
         return (yield from exchange(request, self._patience, self._luck))
 
     def _on_run(self, run: str, verb: str = "", body: Any = None, *, again: bool = True, **query: str) -> Talk[Any]:
