@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -149,6 +150,23 @@ def test_a_server_calls_nobody_on_its_own_machine(place: Place) -> None:
     _, url = place.serve()
     server = place.begin("server", "-u", url, "--port", "0", "--db", "memory://")
     server.until(r"WARNING .*is not public; .* allow it: FLOWGEN_APP_HOSTS=127\.0\.0\.1")
+    assert server.end() == 0
+
+
+def test_with_nothing_said_dev_looks_for_apps(place: Place) -> None:
+    """At the usual ports of this machine."""
+    dev = place.begin("dev", "--port", "0", "--db", "memory://")
+    dev.until("^elsewhere +apps at the usual ports of this machine$")
+    dev.until("^ready")
+    assert dev.end() == 0
+
+
+def test_a_server_with_a_key_waits_for_apps(place: Place) -> None:
+    """They register by themselves, and say that they have the key."""
+    server = place.begin("server", "--port", "0", "--db", "memory://")
+    here = server.until(r"^ready +(\S+)")[1]
+    with pytest.raises(HTTPError, match="401"):
+        ask(f"{here}/fn/register", {})
     assert server.end() == 0
 
 
