@@ -40,7 +40,7 @@ from ..protocol.reading import ProtocolError, read_json
 from ..protocol.signatures import event_key_hash, key_hash, sign
 from ..protocol.steps import DISCOVERY
 from .bodies import BodyThread, Closed
-from .door import Refused, Request, check_line, read_request
+from .door import Refused, Request, check_line, read_request, size_of
 from .settings import ServeSettings
 from .turn import Execute, Say, came_to, turn
 from .upstream import Unanswered, Upstream
@@ -111,7 +111,7 @@ class ServedApp:
         self._upstream = upstream
         self._functions = {function_id(app.name, id): workflow for id, workflow in app.workflows.items()}
         self._luck = Random()
-        self._open = 0
+        self._open = self._open_bytes = 0
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -139,17 +139,26 @@ class ServedApp:
         request: Request | None = None
         try:
             check_line(scope, self._path)
-            if self._open >= self._settings.max_open:
-                raise Refused(503, "busy", "too many requests are in hand: come again", _AGAIN)
-            self._open += 1
+            size = self._let_in(scope)
             try:
                 request = await read_request(scope, receive, self._settings)
                 reply = await self._served(request, scope)
             finally:
                 self._open -= 1
+                self._open_bytes -= size
         except Exception as error:
             reply = _refusal(error)
         return self._signed(reply, request)
+
+    def _let_in(self, scope: Any) -> int:
+        """Count a request as one in hand, before anything of it is read; gives the bytes that it may have."""
+        settings = self._settings
+        size = size_of(scope, settings.max_body)
+        if self._open >= settings.max_open or (size and self._open_bytes + size > settings.max_open_bytes):
+            raise Refused(503, "busy", "too many requests are in hand: come again", _AGAIN)
+        self._open += 1
+        self._open_bytes += size
+        return size
 
     def _signed(self, reply: _Reply, request: Request | None) -> _Reply:
         """With what goes with every answer: who has answered, and a signature for who has signed."""

@@ -77,6 +77,17 @@ def check_line(scope: Scope, path: str) -> None:
         raise Refused(405, "method_not_allowed", "this method is not for this path", {"Allow": ", ".join(METHODS)})
 
 
+def size_of(scope: Scope, most: int) -> int:
+    """How many bytes of body may have to be kept; of one that does not say, all that are taken."""
+    length = "0"
+    for name, value in scope["headers"]:
+        if name.lower() == b"transfer-encoding":
+            return most
+        if name.lower() == b"content-length":
+            length = value.decode("latin-1")
+    return min(int(length[:20]), most) if length.isascii() and length.isdigit() else most
+
+
 async def read_request(scope: Scope, receive: Receive, settings: ServeSettings) -> Request:
     """Read a request, if it may be read, and find out who has sent it. Raises `Refused`."""
     headers, repeated = _headers(scope)

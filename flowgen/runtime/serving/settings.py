@@ -25,8 +25,11 @@ DEV_SERVER: Final = "http://127.0.0.1:8288"
 CLOUD_API: Final = "https://api.inngest.com"
 CLOUD_EVENTS: Final = "https://inn.gs"
 
-MAX_BODY: Final = 2 * MAX_CALL
-"""Bytes of a request: the memo may be as large as the protocol lets it be, and our history stands beside it."""
+MAX_BODY: Final = 10 * MAX_CALL
+"""Bytes of a request. A flowgen server tells all of a history, whose results may be 32 MiB together."""
+
+MAX_OPEN_BYTES: Final = 4 * MAX_BODY
+"""Bytes of the requests that are in hand together."""
 
 
 def _signing_keys(keys: Iterable[str]) -> tuple[str, ...]:
@@ -57,7 +60,8 @@ class ServeSettings:
     requests need not be signed; without keys it is always so. Then only `hosts` and the names of the loopback are
     served. `api` and `events` are the server's addresses, and `event_key` is what lets the app send events to it.
     `origin` is where the app is reached, if that is not what its callers say (behind a proxy), and `env` the branch
-    environment that it belongs to. `max_body` is in bytes, `max_open` the number of requests in hand.
+    environment that it belongs to. `max_body` is in bytes; `max_open` the number of requests in hand, `max_open_bytes`
+    the size of their bodies together.
     """
 
     signing_keys: tuple[str, ...] = attrs.field(default=(), converter=_signing_keys, repr=False)
@@ -75,12 +79,18 @@ class ServeSettings:
     env: str | None = None
     max_body: int = MAX_BODY
     max_open: int = 1_000
+    max_open_bytes: int = MAX_OPEN_BYTES
 
     def __attrs_post_init__(self) -> None:
         if not self.signing_keys and not self.dev:
             raise InvalidInput(
                 "an app that is served off this machine needs a signing key: set FLOWGEN_SIGNING_KEY to that of its "
                 "server (signkey-<env>-<hex>)"
+            )
+        if self.max_open_bytes < self.max_body:
+            raise InvalidInput(
+                f"max_open_bytes={self.max_open_bytes} is less than max_body={self.max_body}: a body of that size "
+                "would never be read; raise the one or lower the other"
             )
         if self.event_key is not None and not (self.event_key.isascii() and self.event_key.isprintable()):
             raise InvalidInput("an event key is printable ASCII text")

@@ -300,6 +300,43 @@ def test_over_capacity_is_told_before_anything_is_read() -> None:
     assert (answer.status_code, code(answer), answer.headers["retry-after"]) == (503, "busy", "1")
 
 
+def test_bodies_in_hand_are_bounded_together() -> None:
+    """While one is being read, another that would be too much with it is told to come again."""
+    settings = ServeSettings(max_body=1_000, max_open_bytes=1_500)
+    served = serve_app(app, settings=settings)
+    statuses: list[int] = []
+
+    async def call(size: bytes, finish: trio.Event, began: trio.Event) -> None:
+        async def receive() -> Any:
+            began.set()
+            await finish.wait()
+            return {"type": "http.request", "body": b"{}"}
+
+        async def send(message: Any) -> None:
+            if "status" in message:
+                statuses.append(message["status"])
+
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", size)]
+        await served(
+            {"type": "http", "method": "POST", "path": "/api/inngest", "query_string": b"", "headers": headers},
+            receive,
+            send,
+        )
+
+    async def story() -> None:
+        finish, began = trio.Event(), trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call, b"1000", finish, began)
+            await began.wait()
+            await call(b"501", finish, began)
+            assert statuses == [503]
+            finish.set()
+        await call(b"501", finish, began)
+
+    trio.run(story)
+    assert statuses == [503, 500, 500]  # nobody is called so
+
+
 # -- introspection and the probe -------------------------------------------------------------------
 
 

@@ -125,14 +125,14 @@ def check(status: int, body: Any) -> None:
 targets = st.sampled_from(["step", "", *STEPS, "nonsense"])
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.sampled_from(places(MEMO)), odd, targets)
 def test_a_memo_that_makes_no_sense_breaks_nothing(path: tuple[Any, ...], by: Any, target: str) -> None:
     """One thing in it is another; NaN and infinity are no JSON."""
     check(*asked(json.dumps(changed(MEMO, path, by)).encode(), target))
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.integers(0, len(LINES) - 1), st.data(), odd, targets)
 def test_a_history_that_makes_no_sense_breaks_nothing(line: int, data: st.DataObject, by: Any, target: str) -> None:
     """One thing in one of its records is another."""
@@ -143,7 +143,7 @@ def test_a_history_that_makes_no_sense_breaks_nothing(line: int, data: st.DataOb
     check(*asked(json.dumps(call).encode(), target))
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(LINES[1:]), max_size=8), targets)
 def test_a_history_in_another_order_breaks_nothing(lines: list[str], target: str) -> None:
     """Its records are good ones, but not together."""
@@ -151,7 +151,7 @@ def test_a_history_in_another_order_breaks_nothing(lines: list[str], target: str
     check(*asked(json.dumps(call).encode(), target))
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([*STEPS, "f" * 40]), max_size=8), targets)
 def test_a_stack_in_any_order_breaks_nothing(stack: list[str], target: str) -> None:
     """With repeats, and with what is in no memo."""

@@ -80,6 +80,7 @@ BAD: list[dict[str, Any]] = [
     {"origin": "ftp://shop.example"},
     {"origin": "https://shop.example?x=1"},
     {"event_key": "a\nb"},
+    {"max_body": 10, "max_open_bytes": 9},
 ]
 
 
