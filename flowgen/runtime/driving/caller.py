@@ -10,6 +10,7 @@ Refuses to know what an answer means (`answers`), and how a request travels (`tr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache, partial
 from typing import Final, Protocol
@@ -32,6 +33,8 @@ from .calling import Calling, call_of
 from .fetching import Fetching, Incoming, Outgoing, came_to
 
 Headers = Sequence[tuple[str, str]]
+
+log = logging.getLogger("flowgen")
 
 
 class CallFailed(Exception):
@@ -216,6 +219,9 @@ class Caller:
             return Answer(Erred(UserError("BadResponse", str(error))))
         except InvalidInput as error:
             return Answer(Erred(UserError("UrlRefused", str(error))), no_retry=True)
+        except Exception as error:  # by us: it must cost no other run anything
+            log.exception("run %s: a call of %s broke", call.run_id, remote.slug)
+            return Answer(Erred(UserError("CallBroke", f"{type(error).__name__}: {error}")))
 
 
 _TELLS_BEFORE: Final = ("inngest-js:", "inngest-go:", "js:", "go:")

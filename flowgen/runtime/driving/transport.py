@@ -198,7 +198,7 @@ class _Connection:
             else:
                 reading.end()
         self.keeps = reading.keeps
-        return Reply(reading.status, reading.headers, b"".join(reading.body))
+        return Reply(reading.status, reading.headers, bytes(reading.body))
 
     async def drop(self) -> None:
         """Close it at once."""
@@ -211,7 +211,7 @@ class _Reading:
     def __init__(self) -> None:
         self.status = 0
         self.headers: list[tuple[str, str]] = []
-        self.body: list[bytes] = []
+        self.body = bytearray()
         self.complete = False
         self.keeps = False
         self._parser = httptools.HttpResponseParser(self)
@@ -228,6 +228,10 @@ class _Reading:
             raise CallFailed(f"the answer is no HTTP: {error}") from error
         except httptools.HttpParserError as error:
             raise CallFailed(f"the answer is no HTTP: {error}") from error
+        except httptools.HttpParserUpgrade as error:
+            raise CallFailed(
+                f"the app goes on in another protocol (status {self.status or 101}), not in HTTP"
+            ) from error
         if not self.status and not self.complete:
             self._grow(len(chunk))
 
@@ -252,7 +256,7 @@ class _Reading:
         self._size += len(chunk)
         if self._size > MAX_ANSWER:
             raise CallFailed(f"output_too_large: the answer has more than {MAX_ANSWER:,} bytes")
-        self.body.append(chunk)
+        self.body += chunk
 
     def on_message_complete(self) -> None:
         if self.status < 200:  # it says only that it is at work
