@@ -119,6 +119,19 @@ def test_a_run_is_seen_to_move_on_its_own_page(page: Any, site: Site) -> None:
     assert dialog.locator("[data-result]:visible").all_inner_texts() == ["load", "charge"]
 
 
+def test_what_happens_before_the_page_listens_is_seen(page: Any, site: Site) -> None:
+    """Between the reading of a page and the beginning of its stream: nobody would tell of it afterwards."""
+
+    def listen(route: Any) -> None:
+        run = place(site, "o-1")
+        site.ask(site.engine.result, run)
+        route.continue_()
+
+    page.route("**/v1/stream", listen, times=1)
+    page.goto(site.url)
+    told(page, "#runs tbody tr .status", "completed")
+
+
 def test_the_end_of_a_short_run_is_seen_at_once(page: Any, site: Site) -> None:
     """Its beginning was read just before, and that took long; but a page that has rested may read on."""
 

@@ -147,7 +147,6 @@ function concerns(data) {
 }
 
 let stream
-let heard = false
 
 // Only a page that is looked at listens: a browser has few connections to one server for all its tabs.
 function listen() {
@@ -161,8 +160,7 @@ function listen() {
   opened.addEventListener('reset', changed)
   opened.addEventListener('open', () => {
     show(true)
-    if (heard) changed()
-    heard = true
+    changed() // what happened since the page was read, nobody tells any more
   })
   opened.addEventListener('error', () => {
     show(false)
