@@ -24,7 +24,7 @@ result. Programs end: each wait has a timeout, and there are no loops.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -53,6 +53,8 @@ from ...workflow import Workflow
 
 Block = list[Any]
 Note = Callable[[Context[Any], str], None]
+Leaf = Callable[[str], Command[Any]]
+Words = Mapping[str, Mapping[str, Leaf]]
 
 NAMES = ("a", "b", "c")
 PROGRAM, CHILD = "program", "child"
@@ -64,7 +66,7 @@ def act(*args: Any) -> Any:
     return list(args)
 
 
-LEAVES: dict[str, Callable[[str], Command[Any]]] = {
+LEAVES: dict[str, Leaf] = {
     "run": lambda name: Run(name, act, name),
     "sleep": lambda name: Sleep(name, "1m"),
     "wait": lambda name: WaitFor(name, "order/paid", match="data.id", timeout="1h"),
@@ -73,6 +75,8 @@ LEAVES: dict[str, Callable[[str], Command[Any]]] = {
     "send": lambda name: SendEvent(name, Event("order/done", {"name": name})),
     "tell": lambda name: SendSignal(name, f"signal {name}"),
 }
+WORDS: Words = {"step": LEAVES}
+"""The words of nodes that are leaf commands, and what they mean."""
 
 
 # -- as workflows ----------------------------------------------------------------------------------
@@ -106,11 +110,11 @@ def workflow_of(block: Block) -> Workflow[Any, Any]:
     return app.workflow(on=OnEvent(TRIGGER), id=PROGRAM, retries=1)(program)
 
 
-def body_of(block: Block, note: Note) -> Callable[[Context[Any]], Steps[None]]:
-    """The program as a body; `note` is told all that it sees."""
+def body_of(block: Block, note: Note, words: Words = WORDS) -> Callable[[Context[Any]], Steps[None]]:
+    """The program as a body; `note` is told all that it sees. `words` may have other leaves beside these."""
 
     def program(ctx: Context[Any]) -> Steps[None]:
-        yield from _Program(ctx, note).block(block)
+        yield from _Program(ctx, note, words).block(block)
 
     return program
 
@@ -118,9 +122,10 @@ def body_of(block: Block, note: Note) -> Callable[[Context[Any]], Steps[None]]:
 class _Program:
     """One execution of a program."""
 
-    def __init__(self, ctx: Context[Any], note: Note) -> None:
+    def __init__(self, ctx: Context[Any], note: Note, words: Words) -> None:
         self._ctx = ctx
         self._write = note
+        self._words = words
 
     def _note(self, what: str, value: object = "") -> None:
         self._write(self._ctx, f"{self._ctx._scope!r} {what} {value}".strip())
@@ -171,8 +176,8 @@ class _Program:
 
     def _command(self, node: Any) -> Command[Any]:
         match node:
-            case ["step", kind, name]:
-                return LEAVES[kind](name)
+            case [word, kind, name] if word in self._words:
+                return self._words[word][kind](name)
             case ["race", branches]:
                 return Race(**{f"k{n}": self._branch(branch) for n, branch in enumerate(branches)})
             case ["all", options, branches]:
