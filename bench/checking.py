@@ -1,6 +1,8 @@
-"""What `check_workflow` costs: a typical workflow of six steps, 200 examples, in seconds of CPU.
+"""What the testing kit costs, in seconds of CPU: `check_workflow`, simulations, and a year of cron.
 
-Run it: `python -m bench.checking`. The budget is two seconds. It is printed and not asserted: machines differ.
+Run it: `python -m bench.checking`. A typical workflow of six steps is checked with 200 examples; its budget is two
+seconds. A year of a daily schedule is to pass in seconds. All is printed and not asserted: machines differ. Where others use
+the machine, the least of several is nearest to what it costs; so both the least and the middle one are printed.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from flowgen import All, App, Context, Event, OnEvent, Run, Sleep, Steps, WaitFor
+from flowgen import All, App, Context, Event, OnCron, OnEvent, Run, Sleep, Steps, WaitFor
 from flowgen.testing import check_workflow, simulate
 from flowgen.testing.strategies import events, interleavings
 
 EXAMPLES = 200
-TIMES = 3
+DAYS = 365
+TIMES = 5
 app = App("shop")
 
 
@@ -62,17 +65,31 @@ def simulated() -> None:
         simulate(app, [Event("order/placed", {"id": "7"}), ("1h", Event("order/approved", {"id": "7"}))], seed=seed)
 
 
-def seconds(work: Any) -> float:
-    """The CPU time of some work, the middle one of several."""
+reports = App("reports")
+
+
+@reports.workflow(on=OnCron("0 6 * * *"))
+def report(ctx: Context) -> Steps[str]:
+    return (yield from Run(label, {}))
+
+
+def a_year() -> None:
+    """A schedule that ticks each day for a year, and the runs that it starts."""
+    assert len(simulate(reports, until="365d").runs) == DAYS
+
+
+def seconds(work: Any) -> str:
+    """The CPU time of some work: the least and the middle one of several."""
     spent = []
     for _ in range(TIMES):
         started = time.process_time()
         work()
         spent.append(time.process_time() - started)
-    return median(spent)
+    return f"{min(spent):.2f} s of CPU (median {median(spent):.2f})"
 
 
 if __name__ == "__main__":
-    simulated()
-    print(f"check_workflow, {EXAMPLES} examples:  {seconds(check):.2f} s of CPU")
-    print(f"simulate, {EXAMPLES} times:           {seconds(simulated):.2f} s of CPU")
+    check()
+    print(f"check_workflow, {EXAMPLES} examples:   {seconds(check)}")
+    print(f"simulate, {EXAMPLES} times:            {seconds(simulated)}")
+    print(f"a year of cron, {DAYS} runs:      {seconds(a_year)}")
