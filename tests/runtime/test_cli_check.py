@@ -305,11 +305,14 @@ def test_bad_input_is_one_clear_line(ask: Ask, arguments: list[str], message: st
 
 
 def test_a_store_without_runs_of_the_app_is_remarked_on(ask: Ask, recorded: Path) -> None:
-    """A first deployment breaks nothing."""
+    """A first deployment breaks nothing, so it is no failure; but a wrong URL looks the same, so it is said aloud."""
     target = code(text=SHOP.replace('App("shop")', 'App("else")'))
     answer = ask("check", target, "--against", f"sqlite:///{recorded}")
     assert (answer.code, answer.out) == (0, "0 runs replayed on shop_now.py:app: 0 same, 0 safe, 0 break\n")
-    assert "there is no run of app 'else' to replay" in answer.err
+    assert f"there is no run of app 'else' to replay in sqlite:///{recorded}, so nothing was proved" in answer.err
+    as_json = ask("check", target, "--against", f"sqlite:///{recorded}", "--json")
+    assert (as_json.code, as_json.json["runs"]) == (0, 0)
+    assert "nothing was proved" in as_json.err
 
 
 # -- exports ---------------------------------------------------------------------------------------

@@ -42,7 +42,8 @@ def check(target: str, against: str, closed: int, perturb: bool, jobs: int | Non
     """Replay recorded runs on the code of TARGET, and say which would break.
 
     All open runs of TARGET's app are replayed, and of those that ended some that began on the code that is in force.
-    The store is only read, and nothing is executed. The exit code is 1 if a run breaks.
+    The store is only read, and nothing is executed. The exit code is 1 if a run breaks, and 0, with a remark, if there
+    is none to replay.
     """
     import trio
 
@@ -61,7 +62,10 @@ def check(target: str, against: str, closed: int, perturb: bool, jobs: int | Non
     finally:
         tally.close()
     if not tally.runs:
-        note(f"there is no run of app {app.name!r} to replay in {printable(against)}")
+        note(
+            f"there is no run of app {app.name!r} to replay in {printable(against)}, so nothing was proved; "
+            "before a first deployment that is as it should be"
+        )
     return REFUSED if tally.breaking else DONE
 
 
