@@ -1,8 +1,8 @@
 """What the testing kit costs, in seconds of CPU: `check_workflow`, simulations, and a year of cron.
 
 Run it: `python -m bench.checking`. A typical workflow of six steps is checked with 200 examples; its budget is two
-seconds. A year of a daily schedule is to pass in seconds. All is printed and not asserted: machines differ. Where others use
-the machine, the least of several is nearest to what it costs; so both the least and the middle one are printed.
+seconds. A year of a daily schedule is to pass in seconds. All is printed and not asserted, because machines differ.
+Where others use the machine, the least of several is nearest to what it costs; so that is printed beside the median.
 """
 
 from __future__ import annotations
