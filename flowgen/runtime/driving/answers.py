@@ -216,9 +216,12 @@ class _Reading:
 
     def _attempt(self, step_id: str) -> int:
         """The number of the try of a step that was made in this call."""
-        open_step = self._body.pending.get(step_id)
-        known = open_step.failures if open_step is not None else 0
-        return max(self._step.failures, known) + 1
+        return max(self._step.failures, self._tries(step_id)) + 1
+
+    def _tries(self, step_id: str) -> int:
+        """How often a step is known to have failed."""
+        step = self._step if self._step.id == step_id else self._body.pending.get(step_id)
+        return step.failures if step is not None else 0
 
     def _step_error(self, op: Op, asked: Asked | None) -> None:
         """One try of a step failed."""
@@ -228,8 +231,9 @@ class _Reading:
         failure, _ = _outcome(op, asked)
         failure = failure or Failure("Error", "the step failed, and did not say why")
         digest, arguments = _fingerprint(op, asked)
-        attempt = self._attempt(step_id) if asked is None else asked.attempts
-        if asked is None and (self._answer.no_retry or attempt > body.workflow.retries):
+        attempt = self._attempt(step_id) if asked is None else max(asked.attempts, self._tries(step_id) + 1)
+        over = attempt > (body.workflow.retries if asked is None else asked.retries)
+        if over or (asked is None and self._answer.no_retry):
             pen.record(StepFailed(pen.at, step_id, failure, attempt, "run", digest, arguments))
             return
         backoff = body.workflow.backoff if asked is None or asked.backoff is None else asked.backoff
@@ -244,7 +248,7 @@ class _Reading:
         body, step_id = self._body, self._id(op, asked)
         if body.knows(step_id):
             return
-        if asked is not None and op.op is Opcode.STEP_PLANNED and asked.command is None:
+        if asked is not None and asked.command is None:
             body.plan(step_id, asked.arguments, asked.digest)
             self._planned = True
         elif asked is not None:

@@ -117,6 +117,7 @@ class RemoteBody:
         self._offered: list[str] = []
         self._replayed: Step | None = None
         self._calls: set[str] = set()
+        self._expired: set[str] = set()
         self._seen: dict[str, int] = {}
         self._deadlines = Deadlines(self.pending)
 
@@ -280,6 +281,7 @@ class RemoteBody:
 
     def _expire(self, record: CleanupExpired) -> None:
         self.cleaning.pop(record.scope, None)
+        self._expired.add(record.scope)
         if record.scope == "" and self.cancelling is not None:
             self.finish(BodyCancelled(self.cancelling))
         else:
@@ -357,7 +359,10 @@ class RemoteBody:
             self.finish(self._ending)
 
     def stand(self, still_open: Iterable[str], cleaning: Mapping[str, int], known: int) -> None:
-        """An app of ours, told so many records, says where its body stands: whatever else was open is given up."""
+        """An app of ours, told so many records, says where its body stands: whatever else was open is given up.
+
+        A scope cleans up once, and only a cancelled run does as a whole.
+        """
         kept = set(still_open)
         for step in list(self.pending.values()):
             born = step.key
@@ -365,7 +370,8 @@ class RemoteBody:
                 self._drop(step.id)
         until = self.cleaning.get("")
         self.cleaning.clear()
-        self.cleaning.update(cleaning)
+        if len(self._expired) < self.workflow.max_steps:
+            self.cleaning.update({scope: at for scope, at in cleaning.items() if scope and scope not in self._expired})
         if until is not None:
             self.cleaning[""] = until
 

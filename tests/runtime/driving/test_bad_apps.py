@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from flowgen.runtime import Engine
 from flowgen.runtime.driving.caller import CallFailed, Headers, Reply
 from flowgen.runtime.protocol.calls import Call
+from flowgen.runtime.protocol.steps import step_hash
 
-from .driven import World, ended, start
+from .driven import World, ended, start, told
 from .fake_app import FakeApp, Function
 from .test_transport import Server, once, talk
 
@@ -74,3 +76,97 @@ def test_whatever_breaks_while_a_call_is_made_is_a_failed_try_of_that_call(sdk: 
     assert (info.status, info.error.type) == ("failed", "CallBroke")
     assert "nobody has thought of that" in info.error.message
     assert app.executed == ["a call"] * 2
+
+
+# -- what apps of ours may say, and strangers that call themselves one ------------------------------
+
+
+def asked(kind: str = "run", **more: Any) -> dict[str, Any]:
+    """The flowgen member of an op about step `a`."""
+    backoff = {"delays": [1_000], "factor": 1.000_000_1, "maximum": 10_000_000, "jitter": 0.0}
+    options = {"retries": 3, "backoff": backoff} if kind == "run" else {}
+    return {"kind": kind, "step": "a", "name": "a", "digest": "d", **options, **more}
+
+
+def failed(**more: Any) -> dict[str, Any]:
+    return asked(failure={"type": "Error", "message": "no"}, **more)
+
+
+def op(code: str, member: dict[str, Any]) -> dict[str, Any]:
+    return {"op": code, "id": step_hash("a"), "flowgen": member}
+
+
+def standing(**cleaning: int) -> dict[str, Any]:
+    return {"op": "None", "id": "", "flowgen": {"open": ["a"], "cleaning": cleaning}}
+
+
+NAP = op("Sleep", asked("sleep", duration=60_000_000))
+
+
+def app_that_says(*ops: dict[str, Any]) -> FakeApp:
+    headers = [("X-Inngest-SDK", "flowgen:v1"), ("X-Inngest-Req-Version", "2")]
+    return app_that_answers(Reply(206, headers, msgspec.json.encode(ops)), "flowgen:v1", retries=1)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        app_that_says(op("StepError", failed(attempts=10**17))),
+        app_that_says(op("StepError", failed(attempts=10**30))),
+        app_that_says(op("StepError", failed(attempts=0))),
+        app_that_says(op("StepFailed", failed(attempts=-4))),
+        app_that_says(standing(x=10**30), NAP),
+        app_that_says(standing(x=-1), NAP),
+    ],
+    ids=["tries without end", "too large to keep", "none", "negative", "never", "before all time"],
+)
+def test_numbers_that_cannot_be_are_failed_tries(app: FakeApp) -> None:
+    """None of them reaches a store, which may keep 64 bits, or a loop that counts to it."""
+    info = fate(app)
+    assert (info.status, info.error.type) == ("failed", "UndecodableError")
+    assert len(app.calls) == 2
+
+
+@pytest.mark.parametrize("after", [-5, 0, 10**30])
+def test_a_step_is_tried_as_often_as_it_may_be_whatever_its_app_counts(after: int) -> None:
+    """An app that says "the first try" each time, to be called again at once or never, is called a few times."""
+    app = app_that_says(op("StepError", failed(attempts=1, retry_after=after)))
+
+    async def story(engine: Engine) -> list[str]:
+        run = await start(engine)
+        await ended(engine, run)
+        return told(await engine.history(run))[:5]
+
+    assert World(app).run(story) == ["Started", "a try 1", "a try 2", "a try 3", "a fails Error"]
+
+
+def test_a_scope_cleans_up_once() -> None:
+    """An app that says each time that a scope's time to clean up is over is not called again and again."""
+    app = app_that_says(standing(x=1), NAP)
+
+    async def story(engine: Engine) -> list[str]:
+        run = await start(engine)
+        await ended(engine, run)
+        return told(await engine.history(run))[:4]
+
+    assert World(app).run(story) == ["Started", "a asks sleep", "CleanupExpired", "a = None"]
+
+
+def test_only_a_cancelled_run_cleans_up_as_a_whole() -> None:
+    """Else an app could have its run end as cancelled at a time of its own."""
+    app = app_that_says(standing(**{"": 1}), NAP)
+
+    async def story(engine: Engine) -> list[str]:
+        run = await start(engine)
+        await ended(engine, run)
+        return told(await engine.history(run))
+
+    assert "CleanupExpired" not in World(app).run(story)
+
+
+def test_an_op_that_contradicts_its_member_is_a_plan() -> None:
+    """A sleep whose member says that it is a `Run` is called for, like any planned step."""
+    app = app_that_says(standing(), op("Sleep", asked()))
+    info = fate(app)
+    assert (info.status, info.error.type) == ("failed", "NoProgress")
+    assert step_hash("a") in {target for target, _ in app.calls}

@@ -15,7 +15,7 @@ from ....errors import DefinitionError, InvalidInput, UndecodableError
 from ....events import Event
 from ....history import Kind
 from ....outcome import Failure, Json
-from ....retry import Backoff, check_retries
+from ....retry import MAX_RETRIES, Backoff, check_retries, clamp_retry_after
 from ....tree import Step
 from ....values import decode, encode, preview
 from ....workflow import Workflow
@@ -150,8 +150,8 @@ def read_asked(member: Any) -> Asked:
             backoff=_checked_backoff(backoff),
             value=json_of(said.value) if said.value is not None else None,
             failure=failure_meant(said.failure) if said.failure is not None else None,
-            attempts=said.attempts or 1,
-            retry_after=said.retry_after,
+            attempts=_checked_attempts(1 if said.attempts is None else said.attempts),
+            retry_after=None if said.retry_after is None else clamp_retry_after(said.retry_after),
         )
     except (DefinitionError, InvalidInput) as error:
         raise UndecodableError(f"{what} of step {said.step!r:.100} asks for what cannot be: {error}") from error
@@ -256,6 +256,12 @@ def _moment(at: int) -> Any:
         return moment(at)
     except OverflowError:
         raise InvalidInput(f"{at} microseconds since the epoch are no time") from None
+
+
+def _checked_attempts(attempts: int) -> int:
+    if not 1 <= attempts <= MAX_RETRIES + 1:
+        raise InvalidInput(f"{attempts} is no number of a try: they are counted from 1 to {MAX_RETRIES + 1}")
+    return attempts
 
 
 def _checked_backoff(backoff: Backoff) -> Backoff:

@@ -16,6 +16,9 @@ from ....history import Record
 from ....runs import RunRow
 from .parts import FailureSaid, Member, failure_meant, failure_said, json_of, member_of, read, text_of
 
+_LAST_MOMENT: Final = 253_402_300_799_999_999
+"""The end of the year 9999, in microseconds since the epoch."""
+
 VERSION: Final = 1
 """The version of the member that this code writes and reads."""
 
@@ -87,7 +90,11 @@ def standing_member(standing: Standing) -> Member:
 
 def read_standing(member: Any) -> Standing:
     """What that member says. Raises `UndecodableError`."""
-    said = read(member, _Standing, "the flowgen member of the first op")
+    what = "the flowgen member of the first op"
+    said = read(member, _Standing, what)
+    for scope, until in said.cleaning.items():
+        if not 0 <= until <= _LAST_MOMENT:
+            raise UndecodableError(f"{what}: scope {scope!r:.100} cleans up until {until}, which is no time")
     return Standing(tuple(said.open), said.cleaning)
 
 
