@@ -44,6 +44,14 @@ def test_two_groups_that_race(stage: Stage) -> None:
         assert sorted(watch.bodies()) == ["a1", "a2", "b1", "b2"]
 
 
+def test_a_race_of_uneven_steps(stage: Stage) -> None:
+    """The call that follows the fast step is made while the slow one runs, and does not run that a second time."""
+    with stage.watching() as watch:
+        assert stage.result("uneven") == ["fast", "slow"]
+        assert sorted(watch.bodies()) == ["fast", "slow"]
+        assert len(watch.calls("uneven")) == 5
+
+
 @pytest.mark.parametrize("function", ["parallel", "parallel-wait", "parallel-race"])
 def test_no_step_is_called_twice(stage: Stage, function: str) -> None:
     """However a group is driven, each of its steps is called once, and its body runs once."""

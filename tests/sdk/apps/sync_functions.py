@@ -173,6 +173,20 @@ function("parallel-wait")(two_groups(inngest.ParallelMode.WAIT))
 function("parallel-race")(two_groups(inngest.ParallelMode.RACE))
 
 
+@function("uneven")
+def uneven(ctx: inngest.ContextSync) -> object:
+    def slow() -> object:
+        seen("body", "slow")
+        time.sleep(0.3)
+        return "slow"
+
+    group = ctx.group.parallel(
+        (lambda: ctx.step.run("fast", body("fast", "fast")), lambda: ctx.step.run("slow", slow)),
+        parallel_mode=inngest.ParallelMode.RACE,
+    )
+    return list(group)
+
+
 def failing(ctx: inngest.ContextSync, name: str, failures: int) -> Callable[[], Any]:
     """A step that fails in its first attempts."""
 

@@ -162,6 +162,19 @@ make("parallel-race", {}, async ({ step, group }) =>
   group.parallel(async () => Promise.all([sequence(step, "a"), sequence(step, "b")])),
 );
 
+make("uneven", {}, async ({ step, group }) =>
+  group.parallel(async () =>
+    Promise.all([
+      step.run("fast", body("fast", "fast")),
+      step.run("slow", async () => {
+        seen("body", "slow");
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        return "slow";
+      }),
+    ]),
+  ),
+);
+
 make("unoptimized", { optimizeParallelism: false }, async ({ step }) =>
   Promise.all([sequence(step, "a"), sequence(step, "b")]),
 );
