@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from fastapi_app import orders
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from patterns import (
@@ -211,6 +212,23 @@ def test_saga(trace: Trace) -> None:
 def test_subscription(trace: Trace) -> None:
     """It is paid each month until it ends, with one open run at a time."""
     assert sum(run.recorded.row.open for run in trace.runs) <= 1
+
+
+# -- the FastAPI app -------------------------------------------------------------------------------
+
+
+@some
+@check_workflow(
+    orders.fulfil,
+    steps={"reserve": st.text(max_size=3) | raises(ConnectionError), "confirm": st.just("confirmed")},
+)
+def test_an_order_is_confirmed_once_it_is_reserved(trace: Trace) -> None:
+    """It ends with what the confirmation says, or fails by its reservation, and then nobody is told."""
+    for run in trace.runs:
+        told = {body.step for body in trace.executions if body.run == run.id}
+        assert run.status in ("completed", "failed")
+        assert ("confirm" in told) == (run.status == "completed")
+        assert run.result in ("confirmed", None)
 
 
 def test_every_example_is_checked() -> None:
