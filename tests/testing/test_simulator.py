@@ -76,20 +76,6 @@ PLACED = Event("order/placed", {"order": "7"})
 APPROVED = Event("order/approved", {"order": "7"})
 
 
-def test_a_year_of_cron_ticks_each_day() -> None:
-    """A daily schedule that is watched for a year starts 365 runs, each on its day, and each comes to its end."""
-    daily = App("daily")
-
-    @daily.workflow(on=OnCron("0 6 * * *"))
-    def report(ctx: Context) -> Steps[str]:
-        return (yield from Run("count", lambda: "counted"))
-
-    trace = simulate(daily, until="365d")
-    first = trace.started_at + 6 * 3_600_000_000
-    assert [run.recorded.row.created_at - first for run in trace.runs] == [day * 86_400_000_000 for day in range(365)]
-    assert {run.status for run in trace.runs} == {"completed"}
-
-
 def test_a_year_passes_at_once() -> None:
     """All runs to their end, with events at their times; steps without a stub run for real."""
     trace = simulate(app, [PLACED, ("2h", APPROVED)], {"charge": Paid(5)})
