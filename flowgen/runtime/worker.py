@@ -10,8 +10,8 @@ Refuses to know: what an outcome means (`draft`), how the store keeps it, who se
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from contextlib import suppress
 from copy import copy
 from functools import partial
@@ -42,7 +42,7 @@ from .committer import Committer
 from .digest import code_digest
 from .drive import Drive, hand_back
 from .driving.body import RemoteBody
-from .driving.functions import remote_digest
+from .driving.functions import is_remote, remote_digest
 from .entrance import Entrance
 from .environment import Environment
 from .executor import Bodies
@@ -67,6 +67,8 @@ run_log = logging.getLogger("flowgen.run")
 
 CLAIM_BATCH = 100
 CACHED_RUNS = 2_000
+SHARES = 4
+"""An app elsewhere that has one in so many of the runs that a worker may have in hand is given no more."""
 ABANDONED_THREADS = 100
 IDLE_SECONDS = 60.0
 _LONG_SLEEP = 600_000_000
@@ -110,6 +112,8 @@ class Worker:
         self.offers: dict[RunKey, str] = {}
         self._limits: dict[RunKey, tuple[int, ...]] = {}
         self._finish: dict[RunKey, int] = {}
+        self._full: Set[str] = frozenset()
+        self._share = max(1, max_runs // SHARES)
         self.offer(apps)
         self._committer = committer
         self._executor = executor
@@ -136,6 +140,7 @@ class Worker:
         self._workflows.update(offered)
         self.offers = {key: _digest(workflow) for key, workflow in offered.items()}
         self._digests.update(self.offers)
+        self._elsewhere = frozenset(app.name for app in apps.values() if is_remote(app))
         self._limits = {key: limits_of(workflow.policies) for key, workflow in offered.items()}
         self._finish = {
             key: workflow.policies.timeouts.finish
@@ -163,9 +168,19 @@ class Worker:
                     await self._give_all_back()
 
     def _offered(self) -> dict[RunKey, str]:
-        """What this worker takes on at the moment: nothing of workflows that are paused."""
-        paused = self.routes.paused
-        return {name: digest for name, digest in self.offers.items() if name not in paused} if paused else self.offers
+        """What this worker takes on at the moment: nothing of workflows that are paused, and of apps that are full."""
+        paused, full = self.routes.paused, self._find_full()
+        if not paused and not full:
+            return self.offers
+        return {key: digest for key, digest in self.offers.items() if key not in paused and key[0] not in full}
+
+    def _find_full(self) -> Set[str]:
+        """The apps elsewhere that have their share of the runs in hand. One that answers slowly, or never, would else
+        have all of them in the end."""
+        if self._full or (self._elsewhere and self.in_hand >= self._share):
+            counts = Counter(app for app, _ in self.leases)
+            self._full = {app for app in self._elsewhere if counts[app] >= self._share}
+        return self._full
 
     def wake(self) -> None:
         """Something may be due."""
@@ -184,7 +199,7 @@ class Worker:
 
         So there may when the registrations have changed: a workflow may be paused no longer.
         """
-        room = min(self._max_runs - self.in_hand, CLAIM_BATCH)
+        room = min(self.room(), CLAIM_BATCH)
         if room <= 0 or self._executor.abandoned > ABANDONED_THREADS:
             return False
         asked = self.environment.asks()
@@ -239,8 +254,11 @@ class Worker:
         return len(self.drives) + len(self._beginnings)
 
     def room(self) -> int:
-        """How many more runs this worker may take on."""
-        return 0 if self._stopping else self._max_runs - self.in_hand
+        """How many more runs this worker may take on at once."""
+        if self._stopping:
+            return 0
+        room = self._max_runs - self.in_hand
+        return min(room, self._share) if self._elsewhere else room
 
     def claim_at_once(self) -> ClaimAtOnce | None:
         """What `engine.send` needs to hand runs to this worker in the commit that creates them."""
@@ -446,7 +464,7 @@ class Worker:
         if lease is not None and lease.fence == row.fence:
             del self.leases[key]
         self._given_back.set()
-        if self.in_hand == self._max_runs - 1:
+        if self.in_hand == self._max_runs - 1 or row.app in self._full:
             self._wake.set()
 
     def note_rested(self, owned: Owned, decision: Decision) -> None:

@@ -119,6 +119,9 @@ LIMITS = {
     "name of an event": (str(events.MAX_NAME),),
     "text of a condition": (f"{compiled.MAX_TEXT:,}",),
     "runs that one engine has": (f"{inspect.signature(opening.open_engine).parameters['max_runs'].default:,}",),
+    "runs of one app elsewhere": (
+        str(inspect.signature(opening.open_engine).parameters["max_runs"].default // worker.SHARES),
+    ),
     "runs that one engine keeps": (f"{worker.CACHED_RUNS:,}",),
     "threads for sync steps": (
         str(inspect.signature(executor.Executor).parameters["threads"].default),

@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 
+from flowgen import App, Context, Event, OnEvent, Run, Steps
 from flowgen.runtime import Engine
 from flowgen.runtime.driving.caller import CallFailed, Headers, Reply
 from flowgen.runtime.protocol.calls import Call
 from flowgen.runtime.protocol.steps import step_hash
 
-from .driven import World, ended, start, told
+from .driven import World, ended, finished, start, told
 from .fake_app import FakeApp, Function
 from .test_transport import Server, once, talk
 
@@ -170,3 +172,42 @@ def test_an_op_that_contradicts_its_member_is_a_plan() -> None:
     info = fate(app)
     assert (info.status, info.error.type) == ("failed", "NoProgress")
     assert step_hash("a") in {target for target, _ in app.calls}
+
+
+# -- apps that are slow -----------------------------------------------------------------------------
+
+
+def test_an_app_that_never_answers_leaves_room_for_all_others() -> None:
+    """Of the runs that an engine may have in hand it gets a share, however many it has; the others wait."""
+    local = App("here")
+    answered: list[int] = []
+
+    @local.workflow(on=OnEvent("ours"))
+    def ours(ctx: Context) -> Steps[str]:
+        return (yield Run("a", lambda: "done"))
+
+    app = app_that_answers(Reply(200, [], b""))
+    gate = trio.Event()
+
+    async def before(target: str, call: Call) -> Reply | None:
+        answered.append(1)
+        await gate.wait()
+        return Reply(200, [("X-Inngest-SDK", "x:v1")], b"1")
+
+    app.before = before
+    world = World(app, local=[local])
+
+    async def main() -> None:
+        async with world.open(max_runs=8) as engine:
+            await engine.offer(app.registered())
+            theirs = [await start(engine) for _ in range(5)]
+            ids = await engine.send([Event("go") for _ in range(20)])
+            assert await finished(engine, await start(engine, event="ours")) == "done"
+            assert 2 <= len(answered) < 8
+            gate.set()
+            theirs += [run for id in ids for run in await engine.started(id)]
+            for run in theirs:
+                assert await finished(engine, run) == 1
+            assert len(theirs) == 25
+
+    trio.run(main, clock=world.clock)
