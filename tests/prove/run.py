@@ -48,9 +48,10 @@ class Result:
         return Result(self.name, tuple(rows), max(self.seconds, other.seconds), trouble)
 
     def judged(self) -> Result:
-        """The result of a whole section: too little of something is trouble, too."""
-        few = "\n".join(f"{row.what}: {row.figure:,} are too few" for row in self.rows if not row.enough)
-        return attrs.evolve(self, trouble=self.trouble or few or None)
+        """The result of a whole section: too little of something is trouble, too, and so is what was never met."""
+        few = [f"{row.what}: {row.figure:,} are too few" for row in self.rows if not row.enough]
+        few += [f"{row.what}: never met: {', '.join(row.missed)}" for row in self.rows if row.missed]
+        return attrs.evolve(self, trouble=self.trouble or "\n".join(few) or None)
 
 
 def prove(name: str, budget: Budget) -> Result:

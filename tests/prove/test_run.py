@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,17 @@ def test_too_little_is_a_failure() -> None:
     (result,) = joined([prove("few", CI)])
     assert [row.what for row in result.rows] == ["enough", "little"]
     assert result.trouble == "little: 2 are too few"
+
+
+def test_what_was_never_met_is_a_failure() -> None:
+    """Rare states are reached by some of the processes that share the work, or the section has proved nothing."""
+
+    def shared(*met: str) -> Result:
+        row = Row("scenarios", 5, 5, counts=Counter(met), required=frozenset({"pause", "took_over"}))
+        return Result("few", (row,), 1.0)
+
+    assert joined([shared("pause", "slow"), shared("took_over")])[0].trouble is None
+    assert joined([shared("pause"), shared("slow")])[0].trouble == "scenarios: never met: took_over"
 
 
 def test_shares_are_added_up() -> None:
