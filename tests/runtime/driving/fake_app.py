@@ -114,7 +114,8 @@ class Function:
 class FakeApp:
     """An app of such functions. `calls` are the requests that came; `executed` the steps that were.
 
-    `mode` is the `parallelMode` of its ops, `version` the request version that it answers with. `before` is awaited
+    `mode` is the `parallelMode` of its ops, `version` the request version that it answers with. Without `plans_groups`
+    it executes a step of a parallel group, if it is the only one left, like any other. `before` is awaited
     with each call before it is looked at: it may take time, raise `CallFailed`, or give a `Reply` of its own.
     """
 
@@ -123,6 +124,7 @@ class FakeApp:
     version: int = 2
     mode: str | None = None
     sdk: str = "fake:v1"
+    plans_groups: bool = True
     calls: list[tuple[str, Call]] = attrs.Factory(list)
     executed: list[str] = attrs.Factory(list)
     fetched: list[Outgoing] = attrs.Factory(list)
@@ -199,7 +201,9 @@ class FakeApp:
         if target != "step":
             found = [(id, ask) for id, ask in asks if step_hash(id) == target]
             return self._execute(*found[0], call) if found else self._answer(Ops((Op(Opcode.STEP_NOT_FOUND, target),)))
-        alone = len(asks) == 1 and asks[0][1].code is Opcode.STEP_RUN and asks[0][0] not in planned
+        alone = (
+            len(asks) == 1 and asks[0][1].code is Opcode.STEP_RUN and not (self.plans_groups and asks[0][0] in planned)
+        )
         if alone and not call.disable_immediate_execution:
             return self._execute(*asks[0], call)
         ops = tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import Any
 
 import msgspec
@@ -9,10 +10,12 @@ import pytest
 import trio
 
 from flowgen import App, Context, Event, OnEvent, Run, Steps
-from flowgen.runtime import Engine
+from flowgen.runtime import Engine, open_engine
+from flowgen.runtime.driving import caller
 from flowgen.runtime.driving.caller import CallFailed, Headers, Reply
-from flowgen.runtime.protocol.calls import Call
+from flowgen.runtime.protocol.calls import Answer, Call, parse_answer
 from flowgen.runtime.protocol.steps import step_hash
+from flowgen.runtime.stores.memory import MemoryStore
 
 from .driven import World, ended, finished, start, told
 from .fake_app import FakeApp, Function
@@ -211,3 +214,25 @@ def test_an_app_that_never_answers_leaves_room_for_all_others() -> None:
             assert len(theirs) == 25
 
     trio.run(main, clock=world.clock)
+
+
+@pytest.mark.parametrize("size, beside", [(1_000, False), (300_000, True)])
+def test_a_large_answer_is_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch, size: int, beside: bool) -> None:
+    """What takes seconds to read, because somebody made it so, keeps nobody else waiting."""
+    threads: list[int] = []
+
+    def noted(*arguments: Any) -> Answer:
+        threads.append(get_ident())
+        return parse_answer(*arguments)
+
+    monkeypatch.setattr(caller, "parse_answer", noted)
+    app = app_that_answers(Reply(200, [("X-Inngest-SDK", "x:v1")], b"[" + b"[]," * (size // 3) + b"1]"))
+
+    async def main() -> None:
+        async with open_engine([], MemoryStore(), grace="0s", calls=app) as engine:
+            await engine.offer(app.registered())
+            with trio.fail_after(30):
+                assert len(await engine.result(await start(engine))) == size // 3 + 1
+
+    trio.run(main)
+    assert [thread != get_ident() for thread in threads] == [beside]

@@ -73,6 +73,24 @@ def test_steps_are_committed_while_the_call_goes_on() -> None:
     assert len(world.app.calls) == 1
 
 
+def test_a_call_that_told_of_steps_and_asks_for_one_is_not_made_again_before() -> None:
+    """What it told leads to no discovery: the app has gone on by itself."""
+
+    async def tell(engine: Engine, call: Call) -> Reply:
+        if call.stack:
+            return answered(Op(Opcode.RUN_COMPLETE, "", data=encode("done", "x")))
+        await engine.checkpoint(call.run_id, [ran("a", 1)], request=call.request_id)
+        return answered(Op(Opcode.SLEEP, step_hash("nap"), opts={"duration": "1m"}, userland=Userland("nap", 0)))
+
+    world, _ = checkpointing(tell)
+
+    async def story(engine: Engine) -> Any:
+        return await finished(engine, await start(engine))
+
+    assert world.run(story) == "done"
+    assert [len(call.stack) for _, call in world.app.calls] == [0, 2]
+
+
 def test_what_was_told_is_not_lost_when_the_call_is() -> None:
     """The next try is told what had ended."""
 

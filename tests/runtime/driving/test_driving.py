@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import msgspec
@@ -14,6 +15,9 @@ from flowgen.runtime.driving.caller import CallFailed, Reply
 from flowgen.runtime.protocol.calls import Answer, Call, Ops, Returned, build_answer
 from flowgen.runtime.protocol.ops import Op, Opcode, Userland
 from flowgen.runtime.protocol.steps import step_hash
+from flowgen.runtime.store import Committed
+from flowgen.runtime.stores.memory import MemoryStore
+from flowgen.transition import Transition
 from flowgen.values import encode
 
 from .driven import World, ended, finished, run_once, start, told
@@ -506,9 +510,7 @@ def test_two_sequences_beside_each_other_take_nine_calls_if_they_race(version: i
 
 @pytest.mark.parametrize("seed", range(20))
 def test_steps_that_race_are_executed_once_whenever_they_end(seed: int) -> None:
-    """Also when a sibling still runs while others go on (#4897), and however long each call takes."""
-    from random import Random
-
+    """Also when a sibling still runs while others go on (#4897), and however long each call and each commit takes."""
     dice = Random(seed)
 
     def chain(name: str) -> Any:
@@ -520,16 +522,36 @@ def test_steps_that_race_are_executed_once_whenever_they_end(seed: int) -> None:
         yield run("last")
         return "done"
 
-    app = app_of(body, version=dice.choice([1, 2]), mode="race")
+    app = app_of(body, version=dice.choice([1, 2]), mode="race", plans_groups=dice.random() < 0.3)
+    world = World(app)
+    world.store = Slow(world.clock, dice)
+    uncommitted: list[str] = []
 
     async def before(target: str, call: Call) -> Reply | None:
+        committed = {step_hash(getattr(r, "step", "")) for r in await world.engine.history(call.run_id)}
+        uncommitted.extend(set(call.stack) - committed)
         await trio.sleep(dice.random() * 3)
         return None
 
+    async def story(engine: Engine) -> Any:
+        return await finished(engine, await start(engine))
+
     app.before = before
-    result, _ = run_once(app)
-    assert result == "done"
+    assert world.run(story) == "done"
+    assert not uncommitted, "a call told what was not committed"
     assert sorted(app.executed) == sorted([f"{name}{n}" for name in "abc" for n in range(3)] + ["last"])
+
+
+class Slow(MemoryStore):
+    """A store whose commits take their time."""
+
+    def __init__(self, clock: Any, dice: Random) -> None:
+        super().__init__(clock=clock)
+        self._dice = dice
+
+    async def commit(self, transition: Transition) -> Committed:
+        await trio.sleep(self._dice.random())
+        return await super().commit(transition)
 
 
 def test_the_first_to_end_wins_and_the_others_go_on() -> None:

@@ -174,6 +174,23 @@ def test_a_story_leaves_the_same_history_there_as_here() -> None:
     assert here.status == "completed"
 
 
+def test_what_a_step_that_fails_at_once_takes_with_it_is_not_asked_for() -> None:
+    """A request that is refused ends its group before what stands behind it is requested: there as here."""
+    app = App("shop")
+
+    @app.workflow(on=OnEvent("go"))
+    def refused(ctx: Context) -> Steps[str]:
+        try:
+            yield All(Sleep("before", "1h"), Invoke("nobody", "nobody"), Sleep("behind", "1h"), Run("late", act, 1))
+        except StepError as error:
+            return error.error_type
+        return "nothing failed"
+
+    there = play(app, Served(app), event="go")
+    assert there == play(app, None, event="go")
+    assert there.result == "NotFound"
+
+
 def test_a_cancelled_run_cleans_up_where_its_code_is() -> None:
     """`RunCancelled` is thrown in there, and the steps of its clean-up are executed there."""
     app = App("shop")
