@@ -123,8 +123,8 @@ def test_it_gives_up_in_the_end() -> None:
 
 def test_a_server_may_ask_for_time() -> None:
     """`Retry-After` is honoured, within bounds."""
-    heard = ask([attrs.evolve(refusal(503), retry_after=text) for text in ("2", "900", "soon")] + [FINE])
-    assert heard.pauses == [2.0, 5.0, 0.4]
+    heard = ask([attrs.evolve(refusal(503), retry_after=text) for text in ("2", "900", "soon", "²")] + [FINE])
+    assert heard.pauses == [2.0, 5.0, 0.4, 0.8]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1), st.integers(1, 30))

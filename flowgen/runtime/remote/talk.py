@@ -89,7 +89,7 @@ class Patience:
     def pause(self, attempt: int, retry_after: str | None, luck: float) -> float:
         """Before the try after this one (1 is the first). `luck` is from 0 to 1."""
         grown = min(self.longest, self.first * 2.0 ** (attempt - 1))
-        asked = float(retry_after) if retry_after is not None and retry_after.isdigit() else 0.0
+        asked = float(retry_after) if retry_after is not None and retry_after.isdecimal() else 0.0
         return max(grown * (0.5 + luck / 2), min(asked, self.longest))
 
 
