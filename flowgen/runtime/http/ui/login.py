@@ -37,12 +37,16 @@ async def log_in(call: Call) -> Response:
     if not is_one_of(token, settings.auth_tokens):
         raise Problem(401, "unauthorized", "this token is not one of this server's", "/token")
     response = answer({"status": "ok"})
-    secure = call.request.url.scheme == "https"
-    response.set_cookie(COOKIE, token, max_age=_YEAR, httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(COOKIE, token, max_age=_YEAR, httponly=True, samesite="strict", secure=_is_secure(call))
     return response
 
 
 async def log_out(call: Call) -> Response:
     response = answer({"status": "ok"})
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=call.request.url.scheme == "https")
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=_is_secure(call))
     return response
+
+
+def _is_secure(call: Call) -> bool:
+    """Whether the browser came by TLS: to this server, or to a proxy in front of it, which the page's origin tells."""
+    return call.request.url.scheme == "https" or call.request.headers.get("origin", "").startswith("https://")

@@ -269,10 +269,14 @@ async def test_without_a_token_there_is_the_form() -> None:
 
 
 async def test_over_tls_the_cookie_is_for_tls_only() -> None:
-    """So that it never goes over the wire in clear."""
+    """So that it never goes over the wire in clear; also where a proxy has ended the TLS."""
     async with browsing(Settings(auth_tokens=(TOKEN,))) as (_, client):
         welcome = await client.post("https://127.0.0.1:8288/login", json={"token": TOKEN})
         assert "Secure" in welcome.headers["set-cookie"]
+        proxied = {"origin": "https://127.0.0.1:8288"}
+        for path in ("/login", "/logout"):
+            answer = await client.post(path, json={"token": TOKEN}, headers=proxied)
+            assert (answer.status_code, "Secure" in answer.headers["set-cookie"]) == (200, True)
 
 
 @pytest.mark.parametrize("body", [[], "x", {}, {"token": 7}, {"token": ""}, {"token": "x" * 5_000}])
