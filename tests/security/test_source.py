@@ -115,7 +115,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "clients": {
         "runtime/remote/": "the client library: it calls the server that its caller names",
-        "runtime/serving/": "an app that is served calls the server that its settings name, and nothing that a request says",
+        "runtime/serving/": "an app that is served calls the server that its settings name, and no other",
         "runtime/cli/place.py": "whether a server answers at the usual address of this machine",
     },
     "evaluations": {"wire.py": "the copy function of each kind of record, from the names of its fields"},
