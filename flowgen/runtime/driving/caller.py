@@ -112,6 +112,7 @@ class Caller:
         self._calls = calls
         self._environment = environment
         self._under_way: dict[tuple[str, str], _UnderWay] = {}
+        self._readers: dict[str, trio.CapacityLimiter] = {}
 
     @property
     def abandoned(self) -> int:
@@ -205,6 +206,14 @@ class Caller:
         if call.answer is None:
             call.scope.cancel()
 
+    async def _read(self, reply: Reply, app: str) -> Answer:
+        """What a reply says. A large one is read beside the loop, which others need, and one of an app at a time."""
+        read = partial(parse_answer, reply.status, reply.headers, reply.body, self._environment.now())
+        if len(reply.body) <= _LARGE or not self._environment.threads:
+            return read()
+        limit = self._readers.setdefault(app, trio.CapacityLimiter(1))
+        return await trio.to_thread.run_sync(read, limiter=limit, abandon_on_cancel=True)
+
     async def _answer(self, step: Step, calling: Calling, request: str) -> Answer:
         """What the app answers; whatever keeps it from answering is an error of the call."""
         remote = calling.body.remote
@@ -212,7 +221,7 @@ class Caller:
         url = _url(remote.url, remote.slug, calling.target)
         try:
             reply = await self._calls.send(url, _headers(call, calling), _body(call))
-            return parse_answer(reply.status, reply.headers, reply.body, self._environment.now())
+            return await self._read(reply, calling.body.row.app)
         except CallFailed as error:
             return Answer(Erred(UserError("AppUnreachable", str(error))))
         except ProtocolError as error:
@@ -226,6 +235,9 @@ class Caller:
 
 _TELLS_BEFORE: Final = ("inngest-js:", "inngest-go:", "js:", "go:")
 """What the names of SDKs begin with that tell of steps before they answer."""
+
+_LARGE: Final = 128 * 1024
+"""Bytes of an answer that may take so long to read that others would notice: 8 MiB of brackets take seconds."""
 
 _COMMIT_SECONDS: Final = 30.0
 """How long what an app tells may wait for its commit."""
