@@ -149,6 +149,7 @@ def test_a_bad_signature_is_refused_also_where_none_is_needed() -> None:
     settings = ServeSettings((KEY,), dev=True)
     assert asked("POST", headers=JSON, settings=settings).status_code == 206
     assert asked("POST", headers=FORGED["another key"](), settings=settings).status_code == 401
+    assert asked("POST", headers=FORGED["twice"](), settings=settings).status_code == 401
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":1,"a":2}', b"[" * 100_000, b"NaN", b"1e999", b"null"])
