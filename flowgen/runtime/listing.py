@@ -5,6 +5,7 @@ The store lists rows by what it stores; the finer states that users see are sort
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -17,7 +18,9 @@ from .info import Page, RunInfo, run_info
 from .lookup import rows_started_by
 from .results import end_of
 from .search import LOOKED_AT, Sieve
-from .store import TAIL, Loaded, RunFilter, Store
+from .store import TAIL, DamagedRun, Loaded, RunFilter, Store
+
+log = logging.getLogger("flowgen")
 
 LONGEST_PAGE = 500
 PASSED = 10_000
@@ -131,8 +134,12 @@ class Listing:
             raise NotFound(f"there is no event {event!r} in this store; say the id that send gave")
 
     async def _on(self, row: RunRow, routes: RouteTable) -> list[RunInfo]:
-        """What may be told of a run with this row; nothing if it was deleted since."""
-        loaded = await self._store.load(row.app, row.id, max(0, row.length - 1))
+        """What may be told of a run with this row; nothing if it was deleted since, or is damaged."""
+        try:
+            loaded = await self._store.load(row.app, row.id, max(0, row.length - 1))
+        except DamagedRun as error:
+            log.warning("left out of a list: %s", error)
+            return []
         return [await self.info(loaded, routes)] if loaded is not None else []
 
 

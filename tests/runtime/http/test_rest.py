@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import apsw
 import httpx
 import pytest
 import trio
@@ -102,6 +105,24 @@ async def test_a_run_with_its_history_children_and_reason() -> None:
             for query in ({"app": "other"}, {}):
                 response = await client.get(f"/v1/runs/{run if query else 'nothing'}{path}", params=query)
                 assert (response.status_code, code_of(response)) == (404, "not_found"), path
+
+
+async def test_a_damaged_run_takes_no_list_with_it(tmp_path: Path) -> None:
+    """It is left out, and the log says so; the others are there, on the pages too."""
+    store = f"sqlite:///{tmp_path / 'damaged.db'}"
+    async with serving(store=store) as (engine, client):
+        damaged, whole = [await engine.start(parent) for _ in range(2)]
+        for each in (damaged, whole):
+            await engine.result(each)
+    with closing(apsw.Connection(str(tmp_path / "damaged.db"))) as database:
+        flip = "update history set checksum = checksum + 1 where run = (select key from runs where id = ?)"
+        database.execute(flip, (damaged,))
+    async with serving(store=store) as (engine, client):
+        items = (await client.get("/v1/runs", params={"workflow": "parent"})).json()["items"]
+        assert [each["id"] for each in items] == [whole]
+        page = await client.get("/")
+        assert (page.status_code, whole in page.text, damaged in page.text) == (200, True, False)
+        assert (await client.get(f"/v1/runs/{damaged}/history")).status_code == 503
 
 
 async def test_a_history_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
