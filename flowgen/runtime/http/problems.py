@@ -27,6 +27,7 @@ from ...errors import (
     WrongState,
 )
 from ..protocol.reading import ProtocolError
+from ..store import DamagedRun
 from ..strict_json import BadJson
 from .bridge import EngineClosed
 
@@ -88,6 +89,7 @@ _KINDS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (RunCancelledError, 409, "run_cancelled"),
     (RunSkipped, 409, "run_skipped"),
     (EngineClosed, 503, "closed"),
+    (DamagedRun, 500, "damaged"),
     (StoreError, 503, "store_unavailable"),
 )
 
@@ -109,7 +111,7 @@ def problem_of(error: Exception) -> Problem:
             if status < 500:
                 return Problem(status, code, str(error))
             log.warning("a request could not be served: %s", error)
-            return Problem(status, code, _WORDS[code], headers=_SAY_AGAIN)
+            return Problem(status, code, _WORDS[code], headers=_SAY_AGAIN if status == 503 else None)
     log.exception("a request broke", exc_info=error)
     return Problem(500, "internal", "the server broke while it served this request; its log says how")
 
@@ -122,5 +124,6 @@ def _unreadable(error: ProtocolError) -> Problem:
 
 _WORDS: Final = {
     "closed": "the engine is closing: send it again to another one, or later",
+    "damaged": "what is stored of this run is not what was written: flowgen doctor says where",
     "store_unavailable": "the store cannot answer just now: send it again later, nothing is half done",
 }

@@ -122,7 +122,9 @@ async def test_a_damaged_run_takes_no_list_with_it(tmp_path: Path) -> None:
         assert [each["id"] for each in items] == [whole]
         page = await client.get("/")
         assert (page.status_code, whole in page.text, damaged in page.text) == (200, True, False)
-        assert (await client.get(f"/v1/runs/{damaged}/history")).status_code == 503
+        refused = await client.get(f"/v1/runs/{damaged}/history")
+        assert (refused.status_code, code_of(refused)) == (500, "damaged")
+        assert "retry-after" not in refused.headers
 
 
 async def test_a_history_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
