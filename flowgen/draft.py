@@ -11,6 +11,7 @@ Rules
 * The generator runs ahead of the commit; nothing that it asked for starts before. A draft that is
   refused is thrown away together with its interpreter; its inputs are kept and taken again.
 * An input about a step that is not pending any more is dropped: its position came too late.
+* Time passes for nobody while a wait has still to look back: what came in time must not lose to a look that was late.
 * What has to be known of the store first is asked for (`Questions`), never read.
 
 Pure: the time, luck for back-offs, and facts are arguments. It raises for no error of a user.
@@ -139,7 +140,8 @@ class Draft:
                     self._owned.looked[step_id] = looked_to
                     self._pen.effect.looked.append((step.terms.wait, looked_to))
             case TimePassed():
-                self._time_passed()
+                if not self._owned.unlooked:
+                    self._time_passed()
 
     def _take_mail(self, message: Message) -> None:
         pending = self._interpreter.pending

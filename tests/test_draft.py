@@ -287,6 +287,7 @@ def test_a_wait_is_resolved_once() -> None:
     """An event after the time-out, and a time-out after the event, are dropped."""
     owner = Owner(sequence(WaitFor("w", "order/paid", timeout="1h"), step("a")))
     late = owner.event("w")
+    owner.decide(owner.looked("w"))
     owner.decide(TimePassed(), at=START + 3600 * SECOND + SECOND)
     assert owner.decide(late).transition is None
     owner = Owner(sequence(WaitFor("w", "order/paid", timeout="1h"), step("a")))
@@ -362,6 +363,22 @@ def test_a_run_that_is_claimed_again_looks_back_again() -> None:
     owner.reload()
     decision = owner.decide()
     assert ([s.id for s in decision.look], decision.released) == (["w"], False)
+
+
+def test_who_looks_back_late_times_out_afterwards() -> None:
+    """A crash before the look back, a claim after the timeout: an event that had come is found, or time has passed."""
+    for found in (True, False):
+        owner = Owner(sequence(WaitFor("w", "order/paid", timeout="1h")))
+        owner.reload()
+        late = owner.at + 7200 * SECOND
+        decision = owner.decide(TimePassed(), at=late)
+        assert ([s.id for s in decision.look], decision.released) == (["w"], False)
+        assert owner.written() == ["Started", "Requested w"]
+        decision = owner.decide(owner.event("w", position=150) if found else owner.looked("w", 150), at=late)
+        if not found:
+            assert not decision.released
+            owner.decide(TimePassed(), at=late)
+        assert (owner.ended, result(owner)[0] is None) == (True, not found)
 
 
 def test_losing_waits_are_closed_in_the_same_commit() -> None:
