@@ -48,7 +48,7 @@ demo-polyglot: $(READY) $(NODE_READY)
 	PYTHONPATH=examples $(BIN)/python -m polyglot.demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 docs: $(READY)
 	$(BIN)/python -m sphinx --builder html --conf-dir docs --doctree-dir build/doctrees --fail-on-warning --keep-going --quiet . build/docs $(ARGS)

@@ -244,7 +244,7 @@ BUGS = (
         file="flowgen/runtime/drive.py",
         find="inputs = [*outcomes, *await self._rebuild([item.step for item in outcomes])]",
         replace="inputs = await self._rebuild([item.step for item in outcomes])",
-        tests=("tests/properties/test_found.py", "tests/properties/test_simulations.py"),
+        tests=("tests/runtime/test_refused.py",),
     ),
     Bug(
         name="strikes-ignored",
