@@ -1,8 +1,7 @@
 """A transport on which what is written within one turn of the loop leaves together.
 
-uvicorn writes the head of an answer and its body one after the other, and a write to a socket is a call of the system
-that costs more than many a handler: an answer in one piece saves the server one of them, and the client that waits
-for it a wake-up.
+uvicorn writes the head of an answer and its body one after the other, and each write to a socket is a call of the
+system: an answer in one piece saves the server one of them, and the client that waits for it a wake-up.
 
 Nothing is held for longer than until the loop turns, nor beyond `HELD` bytes, so the other end's flow control is heard
 in time. What is closed is sent first; what is aborted is dropped.
