@@ -300,7 +300,7 @@ class _Reading:
         if self._body.native and op.flowgen:
             standing = read_standing(op.flowgen)
             self._body.stand(standing.open, standing.cleaning, self._calling.known)
-            self._body.heard = max(self._body.heard or 0, self._calling.known)
+            self._body.telling.heard = max(self._body.telling.heard or 0, self._calling.known)
 
     def _complete(self, op: Op) -> None:
         """The body has ended."""

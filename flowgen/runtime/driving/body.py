@@ -24,12 +24,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
-from ...codec import encode_record
 from ...commands.base import StepCommand
 from ...context import LogLine
-from ...deadlines import Deadlines
 from ...ends import BodyCancelled, BodyEnd, BodyRaised
 from ...errors import InternalError
 from ...events import AcceptedEvent
@@ -52,13 +48,12 @@ from ...tree import Fiber, Step
 from ...values import decode
 from ...workflow import Remote, Workflow
 from ..protocol.calls import UNKNOWN_VERSION
-from ..protocol.events import to_wire
 from ..protocol.headers import is_flowgen
 from ..protocol.memo import Memo
-from ..protocol.native import told_member
-from ..protocol.native.run import Told
 from ..protocol.steps import step_hash
 from .calling import FUNCTION, Calling
+from .opened import OpenSteps
+from .telling import Telling
 
 WAITS_FOR_GROUPS: Final = 2
 """The request version from which on a parallel group is discovered once."""
@@ -67,7 +62,6 @@ DEFERRED: Final = "(deferred)"
 """What the ids of the steps begin with by which a run that ends begins what it has deferred."""
 
 _NOWHERE: Any = Fiber(None, "")  # type: ignore[arg-type]
-_ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class RemoteBody:
@@ -75,8 +69,8 @@ class RemoteBody:
 
     `memo` is what has ended, as calls tell it; `version` the request version of the app, once it has answered. `group`
     are the open steps of a parallel group that is discovered when all of them have ended, `racing` those after each of
-    which there is a discovery. For one of our own apps (`native`), `lines` are the encoded records, and `heard` is how
-    many of them its body has been told.
+    which there is a discovery. `opened` is what is open, and `telling` what calls tell; `native` says that it is one of
+    our own apps.
     """
 
     def __init__(self, workflow: Workflow[Any, Any], row: RunRow, events: Sequence[AcceptedEvent]) -> None:
@@ -88,9 +82,10 @@ class RemoteBody:
         self.row = row
         self.position = 0
         self.life = 0
-        self.pending: dict[str, Step] = {}
-        self.fresh: dict[str, Step] = {}
-        self.abandoned: list[Step] = []
+        self.opened = OpenSteps()
+        self.pending = self.opened.pending
+        self.fresh = self.opened.fresh
+        self.abandoned = self.opened.abandoned
         self.cleaning: dict[str, int] = {}
         self.end: BodyEnd | None = None
         self.cancelling: str | None = None
@@ -100,55 +95,25 @@ class RemoteBody:
         self.racing: set[str] = set()
         self.failed: dict[str, StepFailed] = {}
         self.native = is_flowgen(remote.sdk)
-        self.fetches: dict[str, Step] = {}
-        self.lines: list[str] = []
-        self.heard: int | None = None
+        self.telling = Telling(row, events)
         self.fruitless = 0
         self.wanted = False
         self.holding = False
         self.defers: dict[str, StepCommand[Any]] = {}
         self._ending: BodyEnd | None = None
         self._starting: set[str] = set()
-        self._events = events
-        self._wire_events: tuple[Json, ...] | None = None
-        self._header: str | None = None
-        self._immediate: Step | None = None
         self._again = False
         self._offered: list[str] = []
         self._replayed: Step | None = None
-        self._calls: set[str] = set()
         self._expired: set[str] = set()
         self._seen: dict[str, int] = {}
-        self._deadlines = Deadlines(self.pending)
-
-    # -- what a call tells --------------------------------------------------------------------------
-
-    @property
-    def events(self) -> tuple[Json, ...]:
-        """The run's events as they are on the wire."""
-        if self._wire_events is None:
-            self._wire_events = tuple(Json(_ENCODE(to_wire(event, self.row.app))) for event in self._events)
-        return self._wire_events
-
-    @property
-    def events_size(self) -> int:
-        """The bytes of the events of a call, which has the first of them twice."""
-        return sum(len(event) for event in (*self.events, *self.events[:1]))
-
-    @property
-    def header(self) -> str:
-        """The run and its events, before the records, for an app of ours."""
-        if self._header is None:
-            run: str = told_member(Told(self.row, tuple(self._events), ()))["run"]
-            self._header = run
-        return self._header
 
     # -- feeding ------------------------------------------------------------------------------------
 
     def feed(self, record: Record) -> None:
         """Move past one record."""
         if self.native:
-            self.lines.append(encode_record(record).decode())
+            self.telling.add(record)
         self.position += 1
         match record:
             case StepSucceeded() | StepFailed():
@@ -178,8 +143,7 @@ class RemoteBody:
         finally:
             self.holding = self.wanted = False
         if self.native:
-            self.lines = [encode_record(record).decode() for record in history]
-            self.heard = None if aloud else len(history)
+            self.telling.begin_again(history, aloud)
         if self.position and self.end is None and FUNCTION not in self.pending:
             self._discover()
             self._replayed = self.pending[FUNCTION]
@@ -190,12 +154,13 @@ class RemoteBody:
         `under_way` are the steps whose calls or requests have begun, and are not answered by anything that is
         committed. They go on: nothing of them begins anew.
         """
-        self.version, self.heard, self.defers = earlier.version, earlier.heard, dict(earlier.defers)
+        self.version, self.defers = earlier.version, dict(earlier.defers)
+        self.telling.heard = earlier.telling.heard
         if not under_way:
             return
         own = self.pending.get(FUNCTION)
         if own is not None and own.retry_at is None and FUNCTION not in under_way:
-            self._forget(FUNCTION)
+            self.opened.forget(FUNCTION)
         for step_id in under_way:
             if _is_discovery(step_id) or not self.is_over(step_id):
                 step = self.pending.get(step_id) or self._again_open(step_id, earlier)
@@ -206,9 +171,9 @@ class RemoteBody:
             self._discover()
 
     def _again_open(self, step_id: str, earlier: RemoteBody) -> Step:
-        fetch = earlier.fetches.get(step_id)
+        fetch = earlier.opened.fetches.get(step_id)
         if fetch is not None:
-            return self._open(fetch)
+            return self.opened.open(fetch)
         return self._call(step_id, None if _is_discovery(step_id) else step_id)
 
     # -- what each record does ----------------------------------------------------------------------
@@ -224,10 +189,10 @@ class RemoteBody:
             self.failed[step_id] = record
         if record.position is not None:
             self._seen[_base(step_id)] = record.position
-        if step_id in self._calls:
-            self._drop(step_id)
+        if step_id in self.opened.calls:
+            self.opened.drop(step_id)
         else:
-            self._forget(step_id)
+            self.opened.forget(step_id)
         self.fruitless = 0
         self._begun(step_id)
         races = step_id in self.racing
@@ -247,7 +212,7 @@ class RemoteBody:
         for step_id in offered:
             step = self.pending.get(step_id)
             if step is not None and step.terms is None:
-                self._forget(step_id)
+                self.opened.forget(step_id)
                 self.group.clear()
 
     def _requested(self, record: Requested) -> None:
@@ -256,7 +221,7 @@ class RemoteBody:
         if step is None:  # replayed: its command is not needed any more
             step = self.ask(record.step, None, record.kind, record.arguments)
         step.terms = record.terms
-        self._deadlines.arm(step)
+        self.opened.arm(step)
         self._begun(record.step)
 
     def _attempt_failed(self, record: AttemptFailed) -> None:
@@ -267,7 +232,7 @@ class RemoteBody:
             step = step or self._call(aimed_at or FUNCTION, aimed_at)
         self.fresh.pop(step.id, None)
         step.failures, step.retry_at = record.attempt, record.retry_at
-        self._deadlines.arm(step)
+        self.opened.arm(step)
 
     def _cancel(self, record: CancelAccepted) -> None:
         if self.cancelling is not None:
@@ -301,9 +266,9 @@ class RemoteBody:
         """The app asks for a step: it is open."""
         step = self._step(step_id, command, kind, arguments, digest)
         if kind == "run":
-            self.fetches[step_id] = step
+            self.opened.fetches[step_id] = step
         self._offered.append(step_id)
-        return self._open(step)
+        return self.opened.open(step)
 
     def plan(self, step_id: str, arguments: Json = NULL, digest: str | None = None) -> Step:
         """The app has planned a step: a call aimed at it."""
@@ -315,21 +280,21 @@ class RemoteBody:
 
         From here to `settle_down` no discovery begins.
         """
-        if step_id not in self._calls or self.is_ending:
+        if step_id not in self.opened.calls or self.is_ending:
             return None
-        step = self._forget(step_id)
+        step = self.opened.forget(step_id)
         self.holding = True
         self._offered.clear()
-        if self._again and self._immediate is None:
+        if self._again and self.opened.immediate is None:
             self._again, self.wanted = False, True
         return step
 
     def give_back(self, step: Step) -> None:
         """A call that was taken is still open: it goes on, or is made again."""
         if step.id not in self.pending:
-            self._open(step)
+            self.opened.open(step)
             if step.command.step is None and not step.command.plans:
-                self._immediate = step
+                self.opened.immediate = step
 
     @property
     def is_ending(self) -> bool:
@@ -341,7 +306,7 @@ class RemoteBody:
         if self.end is not None:
             return
         for step_id in list(self.pending):
-            self._drop(step_id)
+            self.opened.drop(step_id)
         self.group.clear()
         self.cleaning.clear()
         if self.defers and self._ending is None and not isinstance(end, BodyCancelled):
@@ -367,7 +332,7 @@ class RemoteBody:
         for step in list(self.pending.values()):
             born = step.key
             if step.id not in kept and not _is_discovery(step.id) and isinstance(born, int) and born <= known:
-                self._drop(step.id)
+                self.opened.drop(step.id)
         until = self.cleaning.get("")
         self.cleaning.clear()
         if len(self._expired) < self.workflow.max_steps:
@@ -399,7 +364,7 @@ class RemoteBody:
         if self._replayed is not None and self.pending.get(FUNCTION) is self._replayed:
             self._replayed.command.know(self.position, len(self.memo.stack))
             return
-        if self._immediate is not None:
+        if self.opened.immediate is not None:
             self._again = True
             return
         number, step_id = 0, FUNCTION
@@ -409,37 +374,15 @@ class RemoteBody:
         self._call(step_id, None)
 
     def _call(self, step_id: str, aimed_at: str | None, arguments: Json = NULL, digest: str | None = None) -> Step:
-        calling = Calling(step_id, self, aimed_at, self.position, len(self.memo.stack), bool(self._calls))
-        step = self._open(self._step(step_id, calling, "run", arguments, digest))
+        calling = Calling(step_id, self, aimed_at, self.position, len(self.memo.stack), bool(self.opened.calls))
+        step = self.opened.open(self._step(step_id, calling, "run", arguments, digest))
         if aimed_at is None and not calling.plans:
-            self._immediate = step
+            self.opened.immediate = step
         return step
 
     def _step(self, step_id: str, command: Any, kind: Kind, arguments: Json, digest: str | None) -> Step:
         """A step; its key is the position at which it was asked for."""
         return Step(step_id, _base(step_id), command, kind, arguments, decode, _NOWHERE, self.position, digest=digest)
-
-    def _open(self, step: Step) -> Step:
-        self.pending[step.id] = self.fresh[step.id] = step
-        if type(step.command) is Calling:
-            self._calls.add(step.id)
-        return step
-
-    def _forget(self, step_id: str) -> Step | None:
-        """A step is not open any more."""
-        step = self.pending.pop(step_id, None)
-        self.fresh.pop(step_id, None)
-        self._calls.discard(step_id)
-        if step is not None and step is self._immediate:
-            self._immediate = None
-        return step
-
-    def _drop(self, step_id: str) -> None:
-        """A step is given up: whatever was begun for it is let go of."""
-        begun = step_id not in self.fresh
-        step = self._forget(step_id)
-        if step is not None and begun:
-            self.abandoned.append(step)
 
     # -- as an interpreter ------------------------------------------------------------------------------
 
@@ -456,15 +399,11 @@ class RemoteBody:
 
     def take_fresh(self) -> list[Step]:
         """The steps that were opened since the last call and still are, in order."""
-        fresh = list(self.fresh.values())
-        self.fresh.clear()
-        return fresh
+        return self.opened.take_fresh()
 
     def take_abandoned(self) -> list[Step]:
         """The steps that were given up since the last call, in order."""
-        abandoned = list(self.abandoned)
-        self.abandoned.clear()
-        return abandoned
+        return self.opened.take_abandoned()
 
     def looks_after(self, step: Step) -> int | None:
         """The position of the event that the previous occurrence of a wait returned."""
@@ -488,12 +427,12 @@ class RemoteBody:
 
     def next_deadline(self) -> int | None:
         """The earliest time at which an open step or a clean-up is over by itself."""
-        times = [self._deadlines.earliest(), min(self.cleaning.values(), default=None)]
+        times = [self.opened.next_deadline(), min(self.cleaning.values(), default=None)]
         return min((at for at in times if at is not None), default=None)
 
     def take_due(self, now: int) -> list[Step]:
         """The open steps whose time has come. Calls tell what is known by now."""
-        due = self._deadlines.take_due(now)
+        due = self.opened.take_due(now)
         for step in due:
             calling = step.command
             if type(calling) is Calling:

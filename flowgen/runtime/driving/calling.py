@@ -89,15 +89,15 @@ def call_of(calling: Calling, attempt: int, request: str) -> Call:
     )
     if body.native:
         call.flowgen = _told(calling)
-    elif memo.size + body.events_size > MAX_STATE:
+    elif memo.size + body.telling.events_size > MAX_STATE:
         call.use_api = True
-        call.events = body.events[:1]
+        call.events = body.telling.events[:1]
     else:
-        call.events, call.steps = body.events, steps
+        call.events, call.steps = body.telling.events, steps
     return call
 
 
 def _told(calling: Calling) -> dict[str, Any]:
     """The member that only our own apps read: the run so far, as `native` says it."""
-    body = calling.body
-    return {"v": VERSION, "run": "\n".join([body.header, *body.lines[: calling.known]]), "heard": body.heard}
+    told = calling.body.telling
+    return {"v": VERSION, "run": "\n".join([told.header, *told.lines[: calling.known]]), "heard": told.heard}

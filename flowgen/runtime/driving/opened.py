@@ -1,0 +1,78 @@
+"""What a body elsewhere has open: the steps that its app has asked for, and the calls that are made of it.
+
+A step is *fresh* until a decision has taken note of it, and *given up* when it is let go of after that. One call may be
+*immediate*: a discovery that may execute a step by itself, so that no other call begins before its answer.
+
+Refuses to know why a step is opened, and what comes of it.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from ...deadlines import Deadlines
+from ...tree import Step
+from .calling import Calling
+
+
+@attrs.define(eq=False)
+class OpenSteps:
+    """The open steps of one body by id, in the order in which they were opened.
+
+    `fetches` are the requests that were ever asked for here: what is needed to go on with one.
+    """
+
+    pending: dict[str, Step] = attrs.Factory(dict)
+    fresh: dict[str, Step] = attrs.Factory(dict)
+    abandoned: list[Step] = attrs.Factory(list)
+    fetches: dict[str, Step] = attrs.Factory(dict)
+    calls: set[str] = attrs.Factory(set)
+    immediate: Step | None = None
+    _deadlines: Deadlines = attrs.Factory(lambda self: Deadlines(self.pending), takes_self=True)
+
+    def open(self, step: Step) -> Step:
+        """A step is asked for, or a call is to be made."""
+        self.pending[step.id] = self.fresh[step.id] = step
+        if type(step.command) is Calling:
+            self.calls.add(step.id)
+        return step
+
+    def forget(self, step_id: str) -> Step | None:
+        """A step is not open any more."""
+        step = self.pending.pop(step_id, None)
+        self.fresh.pop(step_id, None)
+        self.calls.discard(step_id)
+        if step is not None and step is self.immediate:
+            self.immediate = None
+        return step
+
+    def drop(self, step_id: str) -> None:
+        """A step is given up: whatever was begun for it is let go of."""
+        begun = step_id not in self.fresh
+        step = self.forget(step_id)
+        if step is not None and begun:
+            self.abandoned.append(step)
+
+    def arm(self, step: Step) -> None:
+        """A step has a deadline, if its records say so."""
+        self._deadlines.arm(step)
+
+    def next_deadline(self) -> int | None:
+        """The earliest time at which an open step is over by itself."""
+        return self._deadlines.earliest()
+
+    def take_due(self, now: int) -> list[Step]:
+        """The open steps whose time has come."""
+        return self._deadlines.take_due(now)
+
+    def take_fresh(self) -> list[Step]:
+        """The steps that were opened since the last call and still are, in order."""
+        fresh = list(self.fresh.values())
+        self.fresh.clear()
+        return fresh
+
+    def take_abandoned(self) -> list[Step]:
+        """The steps that were given up since the last call, in order."""
+        abandoned = list(self.abandoned)
+        self.abandoned.clear()
+        return abandoned
