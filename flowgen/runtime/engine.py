@@ -428,9 +428,9 @@ class Engine:
         app: str | None = None,
     ) -> Page[RunInfo]:
         """Runs, newest first, `limit` (1 to 500) a page. `status` is any state that `RunInfo` may show; they were
-        created from `after` on and before `before`.
+        created from `after` on and before `before`. A page ends early when it has 4 MiB of events and results.
 
-        With `event`, the internal id of one, the runs that it has started, in one page: at most one a workflow.
+        With `event`, the internal id of one, the runs that it has started, by app and id: at most one a workflow.
         `search` is words that must all be in a run's ids, names, events, result or error; the id of a run or of an
         event finds its runs at once. `where` is a CEL condition over `run` (as `run_document` has it) and its `event`.
         A page with one of these looks at 250 runs, and may come back short, or empty, with a cursor to go on from.
@@ -438,9 +438,9 @@ class Engine:
         owner, name = await self._meant(workflow, app)
         wanted = Wanted(owner, name, status, *check_span(before, after), Sieve.made(search, where))
         if event is not None:
-            if cursor is not None or wanted != Wanted(owner, name, status):
-                raise InvalidInput("the runs of an event are one page: ask without a cursor, a search or a time")
-            return await self._listing.started_by(event, owner, name, status)
+            if wanted != Wanted(owner, name, status):
+                raise InvalidInput("the runs of an event are all there are: ask for them without a search or a time")
+            return await self._listing.started_by(event, owner, name, status, cursor)
         if search is not None and cursor is None and len(search.split()) == 1:
             found = await self._listing.named(search.strip(), wanted)
             if found:
@@ -479,11 +479,8 @@ class Engine:
     async def events(
         self, name: str | None = None, *, limit: int = 50, cursor: str | None = None
     ) -> Page[AcceptedEvent]:
-        """Accepted events, newest first, `limit` (1 to 500) a page."""
-        if not 1 <= limit <= 500:
-            raise InvalidInput(f"limit={limit}: a page has 1 to 500 events")
-        page = await self.store.find_events(name, cursor, limit)
-        return Page(page.items, page.cursor)
+        """Accepted events, newest first, `limit` (1 to 500) a page, which ends early when it has about 4 MiB."""
+        return await self._listing.events(name, limit, cursor)
 
     async def event(self, event: str) -> AcceptedEvent:
         """An accepted event by its internal id. Raises `NotFound`."""

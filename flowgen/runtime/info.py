@@ -60,8 +60,7 @@ def run_info(
     paused: bool = False,
 ) -> RunInfo:
     """The info of a run, from its row, its events, its unread mail and its newest record. `paused`: its workflow is."""
-    collected = events or tuple(m.message.body.event for m in mail if isinstance(m.message.body, EventCollected))
-    restored = tuple(restore(event) for event in collected)
+    restored = tuple(restore(event) for event in _collected(events, mail))
     return RunInfo(
         id=row.id,
         app=row.app,
@@ -78,6 +77,26 @@ def run_info(
         parent_id=row.parent.run if row.parent is not None else None,
         restarted_as=row.restarted_as,
     )
+
+
+def told_bytes(events: tuple[AcceptedEvent, ...], mail: tuple[Mail, ...], end: Record | None) -> int:
+    """How many bytes of JSON users and workflows have put into what is told of a run; the first event is told twice."""
+    told = [len(event.data) for event in _collected(events, mail)]
+    size = sum(told) + sum(told[:1])
+    match end:
+        case EndCompleted():
+            return size + len(end.result)
+        case EndFailed():
+            failure: Failure | None = end.failure
+            while failure is not None:
+                size += len(failure.message) + len(failure.trace)
+                failure = failure.cause
+    return size
+
+
+def _collected(events: tuple[AcceptedEvent, ...], mail: tuple[Mail, ...]) -> tuple[AcceptedEvent, ...]:
+    """The events of a run; of one that collects, those in its mailbox."""
+    return events or tuple(m.message.body.event for m in mail if isinstance(m.message.body, EventCollected))
 
 
 def waits_for_code(row: RunRow) -> bool:

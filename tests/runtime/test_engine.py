@@ -438,14 +438,14 @@ async def test_the_runs_of_an_event_are_known_when_it_is_accepted(opened: OpenAp
 
 
 async def test_an_event_that_was_never_accepted_is_not_found(opened: OpenApp) -> None:
-    """The user's own id is no internal one; and the runs of an event have no second page."""
+    """The user's own id is no internal one; and a cursor of something else is none of its runs."""
     async with opened(App("empty")) as engine:
         await engine.send(Event("a", {}, id="mine"))
         with pytest.raises(NotFound, match="there is no event 'mine' in this store; say the id that send gave"):
             await engine.started("mine")
         with pytest.raises(NotFound, match="no event 'mine'"):
             await engine.runs(event="mine")
-        with pytest.raises(InvalidInput, match="the runs of an event are one page"):
+        with pytest.raises(InvalidInput, match="'x' is no cursor of this list"):
             await engine.runs(event="mine", cursor="x")
 
 

@@ -168,8 +168,8 @@ async def test_a_state_that_the_store_does_not_know_passes_a_bounded_number_of_o
         ({"where": "event.data."}, "where: 'event.data.': .*line 1, column"),
         ({"where": "async.data"}, "its variables are: run, event"),
         ({"where": "x" * 10_001}, "an expression has at most"),
-        ({"event": "e", "search": "x"}, "the runs of an event are one page"),
-        ({"event": "e", "where": "true"}, "the runs of an event are one page"),
+        ({"event": "e", "search": "x"}, "the runs of an event are all there are"),
+        ({"event": "e", "where": "true"}, "the runs of an event are all there are"),
     ],
     ids=str,
 )

@@ -49,7 +49,12 @@ def send(name: str, data: str, event_id: str | None, place: Place, as_json: bool
 
 async def _send(engine: Verbs, event: Event[Any]) -> tuple[str, Sequence[RunInfo]]:
     (sent,) = await engine.send(event)
-    return sent, (await engine.runs(event=sent)).items
+    page = await engine.runs(event=sent)
+    runs = list(page.items)
+    while page.cursor is not None:
+        page = await engine.runs(event=sent, cursor=page.cursor)
+        runs += page.items
+    return sent, runs
 
 
 @click.command()

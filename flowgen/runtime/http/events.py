@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -49,11 +50,7 @@ async def show_event(call: Call) -> Response:
 
 
 async def runs_of_event(call: Call) -> Response:
-    engine, id = call.service.engine, call.path("id")
-
-    async def ask() -> Any:
-        return await engine.runs(event=id)
-
+    ask = partial(call.service.engine.runs, event=call.path("id"), cursor=call.query("cursor"))
     return answer(page_document(await call.service.ask(ask), run_document))
 
 

@@ -18,6 +18,7 @@ from ...errors import DefinitionError, FlowgenError, InvalidInput
 from ...events import Event
 from ..counting import MOST_BUCKETS
 from ..documents import bucket_document, bulk_document, page_document, run_document
+from ..listing import PAGE_BYTES
 from .fields import Fields, time_of
 from .patience import while_connected
 from .problems import Problem
@@ -25,7 +26,6 @@ from .routes import LIMIT, LONGEST_PAGE, Call, answer
 
 STATUSES = "scheduled blocked collecting running waiting cancelling parked completed failed cancelled skipped".split()
 BUCKETS = 48
-PAGE_BYTES = 4 * 1024 * 1024
 _DAY = timedelta(days=1)
 
 

@@ -100,7 +100,7 @@ TABLE: Final[tuple[Route, ...]] = (
     ),
     _look("/v1/events", events.list_events, "Events, newest first.", "EventPage", _NAME, *PAGED),
     _look("/v1/events/{id}", events.show_event, "One event.", "AcceptedEvent"),
-    _look("/v1/events/{id}/runs", events.runs_of_event, "The runs that it started.", "RunPage"),
+    _look("/v1/events/{id}/runs", events.runs_of_event, "The runs that it started.", "RunPage", CURSOR_PARAMETER),
     _look("/v1/runs", runs.list_runs, "Runs, newest first.", "RunPage", *_FILTERS, *PAGED),
     _look("/v1/runs/counts", runs.count_runs, "How many runs were created when.", "Counts", *_COUNTED),
     _do("/v1/runs/cancel", runs.cancel_runs, "Cancel all open runs that are selected.", "BulkCancel", _BULK),

@@ -175,9 +175,9 @@ class Verbs:
         app: str | None = None,
     ) -> Talk[Page[RunInfo]]:
         if event is not None:
-            if (workflow, status, before, after, search, where, cursor, app) != (None,) * 8:
-                raise InvalidInput("the runs of an event are one page: ask without anything else")
-            path, query = f"/v1/events/{_part(event)}/runs", {}
+            if (workflow, status, before, after, search, where, app) != (None,) * 7:
+                raise InvalidInput("the runs of an event are all there are: ask for them with nothing but a cursor")
+            path, query = f"/v1/events/{_part(event)}/runs", _given({"cursor": cursor})
         else:
             path = "/v1/runs"
             query = _given(

@@ -13,8 +13,9 @@ import pytest
 import trio
 import trio.testing
 
+from flowgen import Event
 from flowgen.errors import RunFailed
-from flowgen.runtime import Engine
+from flowgen.runtime import Engine, listing
 from flowgen.runtime.http import Settings, runs
 from tests.runtime.http.serving import code_of, fail, fulfil, listen, parent, serving, wait
 
@@ -135,11 +136,11 @@ async def test_a_history_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> No
         whole = (await client.get(f"/v1/runs/{run}/history")).json()
         assert (len(whole["items"]), whole["cursor"]) == (4, None)
         for limit in (1, 3, 4):
-            assert await _pages(client, f"/v1/runs/{run}/history", limit) == whole["items"]
+            assert await _pages(client, f"/v1/runs/{run}/history", {"limit": str(limit)}) == whole["items"]
         monkeypatch.setattr(runs, "PAGE_BYTES", 1)
         first = (await client.get(f"/v1/runs/{run}/history")).json()
         assert first == {"items": whole["items"][:1], "cursor": "1"}
-        assert await _pages(client, f"/v1/runs/{run}/history", 500) == whole["items"]
+        assert await _pages(client, f"/v1/runs/{run}/history", {"limit": "500"}) == whole["items"]
         behind = await client.get(f"/v1/runs/{run}/history", params={"cursor": "4"})
         assert behind.json() == {"items": [], "cursor": None}
         for cursor in ("-1", "x", "1e3", "9" * 30, ""):
@@ -147,16 +148,37 @@ async def test_a_history_is_read_in_pages(monkeypatch: pytest.MonkeyPatch) -> No
             assert (response.status_code, code_of(response)) == (400, "invalid_parameter"), cursor
 
 
-async def _pages(client: httpx.AsyncClient, path: str, limit: int) -> list[Any]:
+async def _pages(client: httpx.AsyncClient, path: str, query: dict[str, str]) -> list[Any]:
     items: list[Any] = []
-    query = {"limit": str(limit)}
+    cursor: dict[str, str] = {}
     while True:
-        page = (await client.get(path, params=query)).json()
-        assert len(page["items"]) <= limit
+        page = (await client.get(path, params={**query, **cursor})).json()
+        assert len(page["items"]) <= int(query.get("limit", 500))
         items += page["items"]
         if page["cursor"] is None:
             return items
-        query["cursor"] = page["cursor"]
+        cursor = {"cursor": page["cursor"]}
+
+
+async def test_lists_are_read_in_pages_of_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of runs, of the runs of an event, of children and of events: each item once, and answers stay small."""
+    async with serving() as (engine, client):
+        (event,) = await engine.send(Event("order/placed", {"number": 1, "text": "x" * 3_000}))
+        for _ in range(4):
+            await engine.result(await engine.start(fulfil, {"number": 1, "text": "x" * 3_000}))
+        run = await engine.start(parent)
+        await engine.result(run)
+        paths = ("/v1/runs", f"/v1/events/{event}/runs", f"/v1/runs/{run}/children", "/v1/events")
+        whole = {path: (await client.get(path)).json() for path in paths}
+        assert [(len(each["items"]), each["cursor"]) for each in whole.values()] == [(7, None), *[(1, None)] * 3]
+        monkeypatch.setattr(listing, "PAGE_BYTES", 15_000)
+        assert len((await client.get("/v1/runs")).content) < 20_000
+        for path in paths:
+            limited = path in ("/v1/runs", "/v1/events")
+            assert await _pages(client, path, {"limit": "500"} if limited else {}) == whole[path]["items"]
+        for path in paths[1:3]:
+            response = await client.get(path, params={"cursor": "x"})
+            assert (response.status_code, code_of(response)) == (400, "invalid_input")
 
 
 async def test_a_run_may_be_waited_for() -> None:

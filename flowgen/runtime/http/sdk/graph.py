@@ -31,7 +31,7 @@ from ...protocol.events import function_id, to_wire
 from ...store import Loaded
 from ..problems import problem_of
 from ..routes import Call, answer
-from .looking import error_document, output_of, state_of
+from .looking import all_started_by, error_document, output_of, state_of
 from .members import members_of
 from .query import QueryError, execute
 
@@ -149,7 +149,7 @@ async def _trigger(engine: Engine, id: str) -> dict[str, Any]:
 
 async def _event(engine: Engine, id: str) -> dict[str, Any]:
     event = await engine.event(id)
-    runs = (await engine.runs(event=id)).items
+    runs = await all_started_by(engine, id)
     return {
         "id": event.id,
         "name": event.name,

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from ....duration import moment
 from ....events import AcceptedEvent
 from ....outcome import Failure
+from ...engine import Engine
 from ...info import RunInfo
 from ...protocol.errors import error_of, error_to_json
 from ...protocol.events import function_id, to_wire
@@ -54,8 +55,18 @@ async def show_event(call: Call) -> Response:
 async def runs_of_event(call: Call) -> Response:
     id = call.path("id")
     await call.service.ask(call.service.engine.event, id)
-    page = await call.service.ask(partial(call.service.engine.runs, event=id))
-    return enveloped([run_document(run, id) for run in page.items])
+    runs = await call.service.ask(all_started_by, call.service.engine, id)
+    return enveloped([run_document(run, id) for run in runs])
+
+
+async def all_started_by(engine: Engine, event: str) -> list[RunInfo]:
+    """All runs that an event has started: SDKs know no pages of them."""
+    page = await engine.runs(event=event)
+    runs = list(page.items)
+    while page.cursor is not None:
+        page = await engine.runs(event=event, cursor=page.cursor)
+        runs += page.items
+    return runs
 
 
 async def show_run(call: Call) -> Response:

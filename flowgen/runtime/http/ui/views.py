@@ -24,13 +24,14 @@ from . import pages, run_detail
 from .asked import Asked, asked_for, executing_here
 from .chart import BARS, chart, span_of
 from .hints import data_hint
+from .listed import lines, readings
 from .render import page
 from .text import indented
 from .waterfall import waterfall
 
 LIMIT = 50
 _OFFERED = 500
-"""So many workflows are offered to choose from."""
+"""So many workflows are offered to choose from, and so many runs are shown that one run or event has started."""
 
 _RUNS = 25
 """So many runs of one workflow, or of one name of events, are shown beside it."""
@@ -58,7 +59,7 @@ async def runs_page(call: Call) -> Response:
         since, until = span_of(now, pages.PERIODS[last or "1h"])
         if after is not None and before is not None and before > after:
             since, until = after, before
-        find = partial(
+        select = partial(
             engine.runs,
             workflow=filters["workflow"],
             status=status,
@@ -66,28 +67,30 @@ async def runs_page(call: Call) -> Response:
             where=filters["where"],
             after=after if last is None else since,
             before=before,
-            limit=LIMIT,
-            cursor=filters["cursor"],
         )
-        problem = ""
+
+        async def find(limit: int, cursor: str | None) -> Page[RunInfo]:
+            return await select(limit=limit, cursor=cursor)
+
+        problem, found = "", Page[pages.RunLine](())
         try:
-            found = await find()
-        except NotFound:  # a workflow that nobody has: no run of it is found
-            found = Page(())
+            found = await lines(engine, find, LIMIT, filters["cursor"], readings(status, searched))
+        except NotFound:
+            """A workflow that nobody has: no run of it is found."""
         except (DefinitionError, InvalidInput) as error:
-            found, problem = Page(()), str(error)
+            problem = str(error)
         counts: tuple[Bucket, ...] = ()
         if not searched:
             with suppress(NotFound, InvalidInput):
                 counts = await engine.counts(after=since, before=until, buckets=BARS, workflow=filters["workflow"])
         offered = (await engine.store.registrations()).items[:_OFFERED]
-        return found, counts, until, [f"{item.app}/{item.workflow}" for item in offered], now, problem
+        return found, counts, until, [f"{item.app}/{item.workflow}" for item in offered], problem
 
-    found, counts, until, workflows, now, problem = await call.service.ask(read)
+    found, counts, until, workflows, problem = await call.service.ask(read)
     return page(
         call,
         "runs.html",
-        lines=[pages.run_line(run, now) for run in found.items],
+        lines=found.items,
         chart=chart(counts, until),
         workflows=workflows,
         statuses=STATUSES,
@@ -102,7 +105,7 @@ async def runs_page(call: Call) -> Response:
     )
 
 
-_Found = tuple[Page[RunInfo], tuple[Bucket, ...], datetime, list[str], int, str]
+_Found = tuple[Page[pages.RunLine], tuple[Bucket, ...], datetime, list[str], str]
 
 
 def _time(call: Call, name: str) -> datetime | None:
@@ -115,18 +118,22 @@ async def run_page(call: Call) -> Response:
     id, app, service = call.path("id"), call.query("app"), call.service
     name = f"{app}/{id}" if app else id
 
-    async def read() -> tuple[Loaded, RunInfo, str, Page[RunInfo], Asked, int]:
+    async def read() -> tuple[Loaded, RunInfo, str, Page[pages.RunLine], Asked, int]:
         engine = service.engine
         loaded = await engine.load(name)
         row = loaded.row
         offering = service.apps.get(row.app)
         workflow = offering.workflows.get(row.workflow) if offering is not None else None
         asked = asked_for(workflow, loaded, executing_here(engine.worker, row))
+
+        async def invoked(limit: int, cursor: str | None) -> Page[RunInfo]:
+            return await engine.children(name, cursor=cursor)
+
         return (
             loaded,
             await engine.run(name),
             await engine.why(name),
-            await engine.children(name),
+            await lines(engine, invoked, _OFFERED),
             asked,
             await engine.store.now(),
         )
@@ -146,7 +153,7 @@ async def run_page(call: Call) -> Response:
         failures=_failures(info),
         history=run_detail.history_lines(loaded.records),
         records=len(loaded.records),
-        children=[pages.run_line(child, now) for child in children.items],
+        children=children.items,
         may=run_detail.may(info.status),
         choices=choices,
         rerunnable={choice.id for choice in choices},
@@ -196,8 +203,11 @@ async def event_page(call: Call) -> Response:
     """One event, and the runs that it started."""
     id, engine = call.path("id"), call.service.engine
 
+    async def started(limit: int, cursor: str | None) -> Page[RunInfo]:
+        return await engine.runs(event=id, cursor=cursor)
+
     async def read() -> Any:
-        return await engine.event(id), await engine.runs(event=id), await engine.store.now()
+        return await engine.event(id), await lines(engine, started, _OFFERED), await engine.store.now()
 
     event, runs, now = await call.service.ask(read)
     data = accepted_document(event)["data"]
@@ -207,7 +217,7 @@ async def event_page(call: Call) -> Response:
         event=pages.event_line(event, now),
         data=data,
         text=indented(data),
-        lines=[pages.run_line(run, now) for run in runs.items],
+        lines=runs.items,
     )
 
 
@@ -224,15 +234,17 @@ async def workflow_page(call: Call) -> Response:
     """One workflow: what starts it, its flow control, its next ticks and its newest runs."""
     app, id, engine = call.path("app"), call.path("id"), call.service.engine
 
-    async def read() -> tuple[WorkflowInfo | None, Page[RunInfo], int]:
+    async def newest(limit: int, cursor: str | None) -> Page[RunInfo]:
+        return await engine.runs(app=app, workflow=f"{app}/{id}", limit=limit, cursor=cursor)
+
+    async def read() -> tuple[WorkflowInfo | None, Page[pages.RunLine]]:
         routes, now = await load_routes(engine.store), await engine.store.now()
         route = routes.find(app, id)
         if route is None:
-            return None, Page(()), now
-        runs = await engine.runs(app=app, workflow=f"{app}/{id}", limit=_RUNS)
-        return workflow_info(route, routes.is_paused(app, id), now), runs, now
+            return None, Page(())
+        return workflow_info(route, routes.is_paused(app, id), now), await lines(engine, newest, _RUNS)
 
-    info, runs, now = await call.service.ask(read)
+    info, runs = await call.service.ask(read)
     if info is None:
         raise Problem(404, "not_found", f"no workflow {id!r:.100} of app {app!r:.100} is registered in this store")
     offered = _offered(call, info)
@@ -241,7 +253,7 @@ async def workflow_page(call: Call) -> Response:
         call,
         "workflow.html",
         workflow=_workflow_line(call, info),
-        lines=[pages.run_line(run, now) for run in runs.items],
+        lines=runs.items,
         hint=hint,
         text=indented(hint.example if hint.example is not None else {}),
     )

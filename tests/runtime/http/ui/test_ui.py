@@ -29,9 +29,10 @@ from flowgen import (
     Sleep,
     WaitFor,
 )
-from flowgen.runtime import Engine, open_engine
+from flowgen.runtime import Engine, listing, open_engine
 from flowgen.runtime.http import Settings, http_app
 from flowgen.runtime.http.ui import assets
+from flowgen.runtime.http.ui.listed import READ
 from flowgen.runtime.http.ui.table import UI
 
 TOKEN = "a-token-of-tests"
@@ -237,6 +238,24 @@ async def test_lists_are_filtered_by_what_their_address_says() -> None:
         assert "No event is called" in await shown(client, "/events?name=nobody")
         for query in ("status=lost", "last=3y", "after=yesterday", "sort=asc", "status=failed&status=waiting"):
             await shown(client, f"/?{query}", 400)
+
+
+async def test_lists_of_large_runs_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are read from several pages of runs, as many as are read for one list; from there on it is older ones."""
+    async with browsing() as (engine, client):
+        event, run = await started(engine, "order/placed", number=21)
+        runs = [run] + [(await started(engine, "order/placed", number=each))[1] for each in range(READ + 1)]
+        for each in runs:
+            await engine.result(each)
+        monkeypatch.setattr(listing, "PAGE_BYTES", 1)
+        assert len((await engine.runs()).items) == 1
+        for path in ("/", "/workflows/shop/fulfil"):
+            text = await shown(client, path)
+            assert [each for each in runs if each in text] == runs[-READ:]
+        assert run in await shown(client, f"/events/{event}")
+        (older,) = re.findall(r'href="(/?\?cursor=[^"]+)"', await shown(client, "/"))
+        text = await shown(client, "/" + older.lstrip("/").replace("&amp;", "&"))
+        assert [each for each in runs if each in text] == runs[:-READ]
 
 
 @pytest.mark.parametrize("path", ["/runs/nothing", "/events/nothing", "/workflows/shop/nothing", "/workflows/x/y"])
