@@ -9,6 +9,7 @@ retries, flow control, waits that look back, cancel, retry and rerun are the sam
 `body`        `RemoteBody`: records in, calls and open steps out (pure)
 `opened`      what such a body has open: steps, and calls (pure)
 `telling`     what its calls tell, as it is on the wire (pure)
+`absence`     an app that is away: calls that reached nobody (pure)
 `answers`     what an answer means: records, open steps, an end (pure)
 `asked`       the commands for what an app asks for (pure)
 `calling`     a `Calling`, the command of a call; and the request that it is (pure)

@@ -20,6 +20,7 @@ Rules
 -----
 * **An answer is taken for a call that is open**, once. What it tells of a step that has ended, or asks for one that is
   open, is passed over.
+* **A call that reached nobody** (`absence`) is no answer, and no failed try that counts.
 * **An app that never gets anywhere fails.** So many answers in a row that tell nothing new count as failed tries.
 * What cannot be understood is a failed try, too.
 
@@ -31,6 +32,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+import attrs
 import msgspec
 
 from ...commands import SendEvent, SendSignal
@@ -44,7 +46,7 @@ from ...tree import Step
 from ...values import decode, preview
 from ..protocol import errors as wire_errors
 from ..protocol.calls import Answer, Erred, Ops, Returned
-from ..protocol.errors import UserError
+from ..protocol.errors import APP_AWAY, APP_UNREACHABLE, UserError
 from ..protocol.native import Asked, read_asked, read_diverged, read_end, read_standing
 from ..protocol.ops import FIRST, LAZY, Op, Opcode
 from ..protocol.reading import ProtocolError, encoded
@@ -77,6 +79,27 @@ def record_answer(answer: Answer, step_id: str, luck: float, pen: Pen, *, partly
     _Reading(answer, body, step, luck, pen).take(partly)
 
 
+def record_absence(reason: str, step_id: str, luck: float, pen: Pen) -> None:
+    """The call for a step reached nobody, for this reason: it is made again, and costs nothing for a while."""
+    body = pen.interpreter
+    assert isinstance(body, RemoteBody)
+    step = body.take(step_id)
+    if step is None:
+        return
+    reading = _Reading(_NOBODY, body, step, luck, pen)
+    delay = body.absence.delay(step.id, pen.at, luck)
+    if delay is None:
+        reading.fail_try(Failure(APP_UNREACHABLE, reason))
+    else:
+        reading.try_again(Failure(APP_AWAY, reason), delay)
+    body.settle_down()
+    if body.abandoned:
+        pen.give_up(body.take_abandoned())
+
+
+_NOBODY: Final = Answer(Ops(()))
+
+
 class _Reading:
     """One answer being taken."""
 
@@ -97,6 +120,7 @@ class _Reading:
             body.version = answer.version
         if partly:
             self._step.failures = 0
+            body.absence.forget(self._step.id)
             body.give_back(self._step)
         try:
             match answer.outcome:
@@ -107,7 +131,7 @@ class _Reading:
                 case Ops(ops):
                     self._ops(ops, partly)
         except (UndecodableError, ProtocolError, InvalidInput, DefinitionError) as error:
-            self._fail_try(failure_of(error))
+            self.fail_try(failure_of(error))
         body.settle_down()
         if body.abandoned:
             self._pen.give_up(body.take_abandoned())
@@ -120,26 +144,31 @@ class _Reading:
             diverged = read_diverged(erred.flowgen)
             if diverged is not None:
                 raise NondeterminismError(diverged.step, diverged.recorded, diverged.yields, diverged.where)
-        self._fail_try(wire_errors.failure_of(erred.error))
+        self.fail_try(wire_errors.failure_of(erred.error))
 
-    def _fail_try(self, failure: Failure) -> None:
+    def fail_try(self, failure: Failure) -> None:
         """One try of the call failed: there is another, or the function has failed."""
         body, pen, step = self._body, self._pen, self._step
         if body.is_ending:
             return
-        attempt = step.failures + 1
+        counted = body.counted(step) + 1
         workflow = body.workflow
-        if not self._answer.no_retry and attempt <= workflow.retries:
-            body.give_back(step)
+        if not self._answer.no_retry and counted <= workflow.retries:
             delay = self._answer.retry_after
-            delay = workflow.backoff.delay(attempt, self._luck) if delay is None else delay
-            pen.record(AttemptFailed(pen.at, step.id, attempt, failure, pen.at + delay, ""))
+            delay = workflow.backoff.delay(counted, self._luck) if delay is None else delay
+            self.try_again(_of_theirs(failure), delay)
             return
         culprit = _culprit(failure, body)
         if culprit is not None:
             body.finish(BodyRaised(failure, culprit))
         else:
-            pen.record(StepFailed(pen.at, FUNCTION, failure, attempt))
+            pen.record(StepFailed(pen.at, FUNCTION, failure, step.failures + 1))
+
+    def try_again(self, failure: Failure, delay: int) -> None:
+        """The call is made again, and not before the delay is over."""
+        pen, step = self._pen, self._step
+        self._body.give_back(step)
+        pen.record(AttemptFailed(pen.at, step.id, step.failures + 1, failure, pen.at + delay, ""))
 
     # -- ops ----------------------------------------------------------------------------------------
 
@@ -172,7 +201,7 @@ class _Reading:
             body.fruitless += 1
         if body.fruitless > FRUITLESS:
             message = f"{body.fruitless} calls in a row told nothing new: the app neither ends a step nor returns"
-            self._fail_try(Failure("NoProgress", message))
+            self.fail_try(Failure("NoProgress", message))
 
     def _op(self, op: Op) -> None:
         asked = read_asked(op.flowgen) if self._body.native and op.flowgen and op.op is not Opcode.NONE else None
@@ -216,7 +245,7 @@ class _Reading:
 
     def _attempt(self, step_id: str) -> int:
         """The number of the try of a step that was made in this call."""
-        return max(self._step.failures, self._tries(step_id)) + 1
+        return max(self._body.counted(self._step), self._tries(step_id)) + 1
 
     def _tries(self, step_id: str) -> int:
         """How often a step is known to have failed."""
@@ -232,16 +261,18 @@ class _Reading:
         failure = failure or Failure("Error", "the step failed, and did not say why")
         digest, arguments = _fingerprint(op, asked)
         attempt = self._attempt(step_id) if asked is None else max(asked.attempts, self._tries(step_id) + 1)
-        over = attempt > (body.workflow.retries if asked is None else asked.retries)
+        counted = attempt - body.absence.tries(step_id)
+        over = counted > (body.workflow.retries if asked is None else asked.retries)
         if over or (asked is None and self._answer.no_retry):
             pen.record(StepFailed(pen.at, step_id, failure, attempt, "run", digest, arguments))
             return
         backoff = body.workflow.backoff if asked is None or asked.backoff is None else asked.backoff
         delay = self._answer.retry_after if asked is None else asked.retry_after
-        delay = backoff.delay(attempt, self._luck) if delay is None else delay
+        delay = backoff.delay(counted, self._luck) if delay is None else delay
         if step_id == self._step.id:
             body.give_back(self._step)
-        pen.record(AttemptFailed(pen.at, step_id, attempt, failure, pen.at + delay, digest, arguments))
+        record = AttemptFailed(pen.at, step_id, attempt, _of_theirs(failure), pen.at + delay, digest, arguments)
+        pen.record(record)
 
     def _open(self, op: Op, asked: Asked | None) -> None:
         """The app plans a step, or asks for one."""
@@ -309,6 +340,11 @@ class _Reading:
             body.finish(read_end(op.flowgen))
         else:
             body.finish(BodyReturned(op.data if op.data is not None else NULL))
+
+
+def _of_theirs(failure: Failure) -> Failure:
+    """A failure that an app tells of: it has answered, whatever it says."""
+    return attrs.evolve(failure, type="Error") if failure.type == APP_AWAY else failure
 
 
 def _outcome(op: Op, asked: Asked | None) -> tuple[Failure | None, Json]:

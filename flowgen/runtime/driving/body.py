@@ -51,6 +51,7 @@ from ..protocol.calls import UNKNOWN_VERSION
 from ..protocol.headers import is_flowgen
 from ..protocol.memo import Memo
 from ..protocol.steps import step_hash
+from .absence import Absence
 from .calling import FUNCTION, Calling
 from .opened import OpenSteps
 from .telling import Telling
@@ -96,6 +97,7 @@ class RemoteBody:
         self.failed: dict[str, StepFailed] = {}
         self.native = is_flowgen(remote.sdk)
         self.telling = Telling(row, events)
+        self.absence = Absence()
         self.fruitless = 0
         self.wanted = False
         self.holding = False
@@ -130,6 +132,7 @@ class RemoteBody:
                 self._expire(record)
             case Retried():
                 self.life = record.life
+                self.absence.end()
             case _:
                 """A terminal record: nothing follows from it here."""
 
@@ -185,6 +188,9 @@ class RemoteBody:
                 self.finish(BodyRaised(record.failure, FUNCTION))
             return
         self.memo.feed(record)
+        if record.kind == "run":
+            self.absence.end()
+            self.absence.forget(step_id)
         if isinstance(record, StepFailed):
             self.failed[step_id] = record
         if record.position is not None:
@@ -217,6 +223,7 @@ class RemoteBody:
 
     def _requested(self, record: Requested) -> None:
         self.memo.feed(record)
+        self.absence.end()
         step = self.pending.get(record.step)
         if step is None:  # replayed: its command is not needed any more
             step = self.ask(record.step, None, record.kind, record.arguments)
@@ -232,6 +239,7 @@ class RemoteBody:
             step = step or self._call(aimed_at or FUNCTION, aimed_at)
         self.fresh.pop(step.id, None)
         step.failures, step.retry_at = record.attempt, record.retry_at
+        self.absence.note(record)
         self.opened.arm(step)
 
     def _cancel(self, record: CancelAccepted) -> None:
@@ -253,6 +261,10 @@ class RemoteBody:
             self._want()
 
     # -- for whoever reads answers --------------------------------------------------------------------
+
+    def counted(self, step: Step) -> int:
+        """How many tries of a call have failed, less those that reached nobody."""
+        return max(step.failures - self.absence.tries(step.id), 0)
 
     def is_over(self, step_id: str) -> bool:
         """Whether a step has ended."""

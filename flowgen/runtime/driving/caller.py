@@ -25,10 +25,10 @@ from ..environment import Environment
 from ..executor import Bodies
 from ..protocol import headers as names
 from ..protocol.calls import MAX_CALL, Answer, Call, Erred, Ops, build_call, call_url, parse_answer
-from ..protocol.errors import UserError
+from ..protocol.errors import APP_UNREACHABLE, UserError
 from ..protocol.ops import Op
 from ..protocol.reading import ProtocolError
-from .answers import record_answer
+from .answers import record_absence, record_answer
 from .calling import Calling, call_of
 from .fetching import Fetching, Incoming, Outgoing, came_to
 
@@ -39,6 +39,10 @@ log = logging.getLogger("flowgen")
 
 class CallFailed(Exception):
     """The world: a call was not answered. The message says why."""
+
+
+class AppAway(CallFailed):
+    """A call that reached nobody: nothing of it was sent."""
 
 
 @attrs.define
@@ -54,13 +58,21 @@ class Calls(Protocol):
     """How calls travel."""
 
     async def send(self, url: str, headers: Headers, body: bytes) -> Reply:
-        """Send a request and give the answer. Raises `CallFailed`, or `InvalidInput` for a URL that is not called."""
+        """Send a request and give the answer. Raises `CallFailed`, which is `AppAway` if nothing was sent, or
+        `InvalidInput` for a URL that is not called."""
 
     async def fetch(self, request: Outgoing) -> Incoming:
         """Make a request that an app asks for. Raises as `send` does."""
 
     async def aclose(self) -> None:
         """Let all connections go."""
+
+
+@attrs.frozen
+class _Nobody:
+    """No answer: the call reached nobody."""
+
+    reason: str
 
 
 @attrs.define(eq=False)
@@ -82,7 +94,7 @@ class _UnderWay:
     """A call of which the app may tell before it answers: what was `told`, and is `taken` but not committed yet."""
 
     request: str
-    answer: Answer | None = None
+    answer: Answer | _Nobody | None = None
     told: list[_Told] = attrs.Factory(list)
     taken: list[_Told] = attrs.Factory(list)
     changed: trio.Event = attrs.Factory(trio.Event)
@@ -166,7 +178,7 @@ class Caller:
         if self.nursery is not None and calling.body.remote.sdk.startswith(_TELLS_BEFORE):
             return await self._call_that_tells(step, calling)
         answer = await self._answer(step, calling, self._environment.new_id())
-        return Answered(partial(record_answer, answer))
+        return _answered(answer)
 
     async def _call_that_tells(self, step: Step, calling: Calling) -> Answered:
         """A call, or the rest of one: what was told of it before is committed if it is awaited again."""
@@ -189,7 +201,7 @@ class Caller:
             return Answered(partial(record_answer, Answer(Ops(call.take())), partly=True))
         assert call.answer is not None
         self._end(key, call)
-        return Answered(partial(record_answer, call.answer))
+        return _answered(call.answer)
 
     async def _carry(self, step: Step, calling: Calling, call: _UnderWay) -> None:
         """Carry a call that goes on while what was told of it is committed."""
@@ -214,16 +226,18 @@ class Caller:
         limit = self._readers.setdefault(app, trio.CapacityLimiter(1))
         return await trio.to_thread.run_sync(read, limiter=limit, abandon_on_cancel=True)
 
-    async def _answer(self, step: Step, calling: Calling, request: str) -> Answer:
+    async def _answer(self, step: Step, calling: Calling, request: str) -> Answer | _Nobody:
         """What the app answers; whatever keeps it from answering is an error of the call."""
         remote = calling.body.remote
-        call = call_of(calling, step.failures, request)
+        call = call_of(calling, calling.body.counted(step), request)
         url = _url(remote.url, remote.slug, calling.target)
         try:
             reply = await self._calls.send(url, _headers(call, calling), _body(call))
             return await self._read(reply, calling.body.row.app)
+        except AppAway as error:
+            return _Nobody(str(error))
         except CallFailed as error:
-            return Answer(Erred(UserError("AppUnreachable", str(error))))
+            return Answer(Erred(UserError(APP_UNREACHABLE, str(error))))
         except ProtocolError as error:
             return Answer(Erred(UserError("BadResponse", str(error))))
         except InvalidInput as error:
@@ -241,6 +255,13 @@ _LARGE: Final = 128 * 1024
 
 _COMMIT_SECONDS: Final = 30.0
 """How long what an app tells may wait for its commit."""
+
+
+def _answered(answer: Answer | _Nobody) -> Answered:
+    """How what came of a call is recorded."""
+    if isinstance(answer, _Nobody):
+        return Answered(partial(record_absence, answer.reason))
+    return Answered(partial(record_answer, answer))
 
 
 def _body(call: Call) -> bytes:

@@ -28,7 +28,7 @@ from ..dialing import CannotDial, Dialer
 from ..protocol import headers as names
 from ..protocol.calls import MAX_ANSWER
 from ..protocol.signatures import sign
-from .caller import CallFailed, Headers, Reply
+from .caller import AppAway, CallFailed, Headers, Reply
 from .fetching import Incoming, Outgoing
 
 CALL_SECONDS: Final = 7_200.0
@@ -74,7 +74,8 @@ class HttpCalls:
         self._limits: dict[str, trio.CapacityLimiter] = {}
 
     async def send(self, url: str, headers: Headers, body: bytes) -> Reply:
-        """Send a request and give the answer. Raises `CallFailed`, or `UrlRefused` for a URL that is not called."""
+        """Send a request and give the answer. Raises `CallFailed`, which is `AppAway` if nothing was sent, or
+        `UrlRefused` for a URL that is not called."""
         place = _parsed(url)
         limit = self._limits.get(place.origin)
         if limit is None:
@@ -135,7 +136,7 @@ class HttpCalls:
         try:
             return _Connection(await self._dialer.connect(place))
         except CannotDial as error:
-            raise CallFailed(str(error)) from error
+            raise AppAway(str(error)) from error
 
     def _request(self, place: AppUrl, headers: Headers, body: bytes) -> bytes:
         lines = [

@@ -18,6 +18,12 @@ from .reading import encoded
 SHOWN_BODY: Final = 8 * 1024
 """Bytes that are kept of an answer which nobody understands."""
 
+APP_AWAY: Final = "AppAway"
+"""The type of the failure that a history has where a call reached nobody; nothing that an app answers is of it."""
+
+APP_UNREACHABLE: Final = "AppUnreachable"
+"""The type of the failure of a call that was not answered."""
+
 _LONGEST: Final = 16_384
 _CAUSES: Final = 4
 _UNNAMED: Final = "Error"

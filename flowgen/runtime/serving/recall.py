@@ -52,7 +52,7 @@ from ...values import decode
 from ...workflow import Workflow
 from ..protocol import native
 from ..protocol.calls import Call
-from ..protocol.errors import UserError, read_error
+from ..protocol.errors import APP_AWAY, UserError, read_error
 from ..protocol.errors import failure_of as failure_on_the_wire
 from ..protocol.events import from_wire
 from ..protocol.memo import INVOKE_TIMEOUT
@@ -177,8 +177,22 @@ def _replay(interpreter: Interpreter, records: Sequence[Record], heard: int | No
 
 
 def _of_the_body(records: Sequence[Record]) -> list[tuple[int, Record]]:
-    """The records that a body is fed with, with their positions: not those of the server's calls."""
-    return [(position, record) for position, record in effective(records) if not _is_of_a_call(record)]
+    """The records that a body is fed with, with their positions: not those of the server's calls.
+
+    Tries that reached nobody are numbered like others there; here those that a body has made are counted.
+    """
+    found: list[tuple[int, Record]] = []
+    absent: dict[str, int] = {}
+    for position, record in effective(records):
+        if isinstance(record, AttemptFailed):
+            before = absent[record.step] = 0 if record.attempt == 1 else absent.get(record.step, 0)
+            if record.failure.type == APP_AWAY:
+                absent[record.step] = before + 1
+            elif before:
+                record = attrs.evolve(record, attempt=record.attempt - before)
+        if not _is_of_a_call(record):
+            found.append((position, record))
+    return found
 
 
 def _is_odd(record: Record) -> bool:
@@ -187,6 +201,8 @@ def _is_odd(record: Record) -> bool:
 
 def _is_of_a_call(record: Record) -> bool:
     """Whether a record says that the function itself could not be called: no step of the body's."""
+    if isinstance(record, AttemptFailed) and record.failure.type == APP_AWAY:
+        return True
     return isinstance(record, AttemptFailed | StepFailed) and record.step.startswith(FUNCTION)
 
 

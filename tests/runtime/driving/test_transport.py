@@ -12,7 +12,7 @@ import trio
 from flowgen.runtime.addresses import AppUrl, Reach, UrlRefused
 from flowgen.runtime.dialing import Dialer
 from flowgen.runtime.driving import transport
-from flowgen.runtime.driving.caller import CallFailed, Reply
+from flowgen.runtime.driving.caller import AppAway, CallFailed, Reply
 from flowgen.runtime.driving.fetching import Outgoing
 from flowgen.runtime.driving.transport import HttpCalls
 from flowgen.runtime.protocol.signatures import verify
@@ -213,10 +213,37 @@ def test_an_app_out_of_reach_is_not_called() -> None:
         with pytest.raises(UrlRefused):
             await calls.send("http://93.184.216.34/api/inngest", [], b"{}")
         port = AppUrl.parse(url).port
-        with pytest.raises(CallFailed):
+        with pytest.raises(AppAway):
             await calls.send(f"http://[::1]:{port}/api/inngest", [], b"{}")
 
     talk(Server(lambda number: OK), refused)
+
+
+@pytest.mark.parametrize("answer", [None, b"HTTP/1.1 200 OK\r\nContent-Le", b"nonsense\r\n\r\n"])
+def test_what_was_sent_may_have_been_executed(answer: bytes | None) -> None:
+    """So an app that does not answer then is not said to be away."""
+
+    async def cut_off(calls: HttpCalls, url: str) -> None:
+        with pytest.raises(CallFailed) as failed:
+            await calls.send(url, [], b"{}")
+        assert not isinstance(failed.value, AppAway)
+
+    server = Server(lambda number: answer)
+    server.closes = True
+    talk(server, cut_off)
+
+
+def test_an_app_without_an_address_is_away() -> None:
+    """While a name leads nowhere, nothing is sent."""
+
+    async def nowhere(name: str, port: int) -> list[str]:
+        raise OSError("no such name")
+
+    async def ask() -> None:
+        with pytest.raises(AppAway, match="no such name"):
+            await HttpCalls(Dialer(Reach.server(), nowhere)).send("http://app.example/api/inngest", [], b"{}")
+
+    trio.run(ask)
 
 
 def test_a_fetch_is_sent_as_it_is_asked_for() -> None:
