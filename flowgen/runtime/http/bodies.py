@@ -47,12 +47,33 @@ async def read_json(request: Request, limit: int) -> Any:
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The body of a request that says it is JSON."""
+    _check_kind(request)
+    return await read_bytes(request, limit)
+
+
+async def read_optional(request: Request, limit: int) -> bytes:
+    """The body of a request that may have none, which is empty then, and needs not say what it is.
+
+    Only a length says beforehand that there is one: chunks, and all of HTTP/2, end by themselves.
+    """
+    length = request.headers.get("content-length")
+    if length == "0":
+        return b""
+    if length is not None:
+        return await read_body(request, limit)
+    body = await read_bytes(request, limit)
+    if body:
+        _check_kind(request)
+    return body
+
+
+def _check_kind(request: Request) -> None:
+    """Raise the problem (415) of a body that does not say it is JSON."""
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     if kind.strip().lower() != "application/json" or _other_charset(parameters):
         raise Problem(415, "unsupported_media_type", "send the body as Content-Type: application/json, in UTF-8")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Problem(415, "unsupported_media_type", "compressed bodies are not read: send it plain")
-    return await read_bytes(request, limit)
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:

@@ -91,6 +91,8 @@ class Connection(HttpToolsProtocol):
         self._since = self.loop.time()
         self._stalled: float | None = None
         self._head = 0
+        self._ended = False
+        self._behind_head = 0
         self._refusal = _MALFORMED
 
     # -- phases -------------------------------------------------------------------------------------
@@ -116,11 +118,20 @@ class Connection(HttpToolsProtocol):
         return waits and self._answering() is None and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
+        self._ended, self._behind_head = False, 0
         super().data_received(data)
         if self._phase is _HEAD and not self.transport.is_closing():
-            self._head += len(data)
+            self._head += len(data) if not self._ended else self._rest_of(data)
             if self._head > self.limits.header_bytes:
                 self._refuse(*_TOO_LARGE)
+
+    def _rest_of(self, data: bytes) -> int:
+        """How much of what was read is of the head that has begun, where requests that are whole come before it.
+
+        What is behind the last of their heads is its body, and this. A body with an empty line inside makes it look
+        less, so that it is counted from the next read on.
+        """
+        return max(0, len(data) - (data.rfind(b"\r\n\r\n") + 4) - self._behind_head)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -138,6 +149,7 @@ class Connection(HttpToolsProtocol):
             self._refusal = _TOO_FAR_AHEAD
             raise _Refused
         self._phase, self._moved = _BODY, True
+        self._behind_head = 0
         super().on_headers_complete()
         self.headers = _Trailers()
 
@@ -151,7 +163,12 @@ class Connection(HttpToolsProtocol):
         codings = [value.lower() for name, value in lengths if name == b"transfer-encoding"]
         return bool(codings) and (codings != [b"chunked"] or self.parser.get_http_version() == "1.0")
 
+    def on_body(self, body: bytes) -> None:
+        self._behind_head += len(body)
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._ended = True
         super().on_message_complete()
         self._phase = _IDLE if self._phase is _LINGER else _WORK
 

@@ -38,7 +38,9 @@ from ...ids import derived_id, is_id
 from ...values import encode
 from ...workflow import Workflow
 from ..info import RunInfo
+from ..strict_json import parse
 from .access import Access, check_access
+from .bodies import read_optional
 from .problems import Problem
 from .routes import Call, Parameter, Route, answer
 from .runs import until_ended
@@ -137,13 +139,13 @@ def _check_meant(request: Request) -> None:
 async def _data(call: Call, endpoint: Endpoint) -> dict[str, Any]:
     """The data of the event: what a run gets to know of its request."""
     request = call.request
-    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    body = await read_optional(request, call.service.settings.max_body)
     data: dict[str, Any] = {
         "method": request.method,
         "path": _path(request),
         "query": _query(request),
         "headers": recorded_headers(request.headers.items()),
-        "body": await call.json() if has_body else None,
+        "body": parse(body) if body else None,
     }
     if endpoint.parameters:
         data["params"] = {name: call.path(name) for name in endpoint.parameters}

@@ -95,7 +95,8 @@ class Guard:
         if refusal is not None:
             await refusal.response()(scope, receive, answer)
             return
-        held = Held(self._meter, self._settings.max_open_bytes) if size > SMALL else None
+        counted = size > SMALL or _may_have_more(said, scope)
+        held = Held(self._meter, self._settings.max_open_bytes) if counted else None
         scope[HELD] = held
         self._meter.open += 1
         try:
@@ -144,6 +145,11 @@ def _size(said: Mapping[bytes, str], scope: Scope, most: int) -> int:
     if length is None:
         return 0 if scope["http_version"][:1] == "1" or scope["method"] in ("GET", "HEAD") else most
     return min(int(length.lstrip("0")[:20] or 0), most) if length.isascii() and length.isdigit() else most
+
+
+def _may_have_more(said: Mapping[bytes, str], scope: Scope) -> bool:
+    """Whether a body may come that nothing has said: in HTTP/2 even with a GET, of which nobody expects one."""
+    return b"content-length" not in said and bool(scope["http_version"][:1] != "1")
 
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]*)(?::[0-9]{1,5})?")

@@ -18,8 +18,9 @@ from starlette.responses import Response
 
 from ...duration import MINUTE, parse_duration
 from ...errors import DefinitionError
+from ..strict_json import parse
 from .access import Access
-from .bodies import read_json
+from .bodies import read_json, read_optional
 from .problems import Problem
 from .service import Service
 
@@ -74,10 +75,8 @@ class Call:
 
     async def optional_json(self) -> Any:
         """The body, or an empty object if there is none."""
-        headers = self.request.headers
-        if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-            return {}
-        return await self.json()
+        body = await read_optional(self.request, self.service.settings.max_body)
+        return parse(body) if body else {}
 
 
 Handler = Callable[[Call], Awaitable[Response]]

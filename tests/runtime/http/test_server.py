@@ -8,7 +8,7 @@ import resource
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import attrs
@@ -389,6 +389,40 @@ async def test_requests_in_a_pipeline_are_answered_in_their_order() -> None:
         assert heard.count(b"HTTP/1.1 200") == 3
         places = [heard.index(f"/{letter}".encode()) for letter in "uvw"]
         assert places == sorted(places)
+
+
+async def until_heard(stream: trio.SocketStream, answers: int) -> None:
+    """Return when so many answers came; each of them is 200."""
+    heard = b""
+    while heard.count(b"HTTP/1.1 200") < answers:
+        some = await stream.receive_some()
+        assert some, "the connection has ended"
+        heard += some
+    assert b"HTTP/1.1 4" not in heard
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get("/" + "x" * 3_000),
+        HEAD + b"Content-Length: 9000\r\n\r\n" + b"x" * 9_000,
+        HEAD + b"Content-Length: 9000\r\n\r\n" + b"\r\n" * 4_500,
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2328\r\n" + b"x" * 9_000 + b"\r\n0\r\n\r\n",
+    ],
+    ids=["long heads", "bodies", "bodies of empty lines", "chunks"],
+)
+async def test_half_a_head_behind_many_requests_is_not_too_large(request_: bytes) -> None:
+    """However they come: only its own bytes count, and when those are too many the connection ends."""
+    patient = attrs.evolve(IMPATIENT, header_seconds=1_000, idle_seconds=1_000)
+    async with served(patient) as (_, port), await trio.open_tcp_stream("127.0.0.1", port) as client:
+        await client.send_all(request_ * 30 + b"GET /last HTTP/1.1\r\nHost: x\r\nX: ")
+        await until_heard(client, 30)
+        await client.send_all(b"y\r\n\r\n")
+        await until_heard(client, 1)
+        await client.send_all(request_ + b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 9_000)
+        with suppress(trio.BrokenResourceError):
+            await client.send_all(b"y" * 9_000)
+        assert b"\r\n\r\n/" not in await to_the_end(client)
 
 
 async def test_requests_far_ahead_of_their_answers_are_not_taken() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ...protocol.reading import MAX_DEPTH, BadRequest, Members
 from ...strict_json import parse
-from ..bodies import read_body
+from ..bodies import read_body, read_optional
 from ..fields import time_of
 from ..routes import Call
 
@@ -14,10 +14,9 @@ from ..routes import Call
 async def members_of(call: Call, *, optional: bool = False) -> Members:
     """The members of a body, which may be left out if it is `optional`. Raises `Problem` or `BadJson`, or `BadRequest`
     with the place."""
-    headers = call.request.headers
-    if optional and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+    body = await (read_optional if optional else read_body)(call.request, call.service.settings.max_body)
+    if optional and not body:
         return Members({}, "", BadRequest)
-    body = await read_body(call.request, call.service.settings.max_body)
     return Members(parse(body, depth=MAX_DEPTH), "", BadRequest)
 
 
