@@ -8,7 +8,8 @@ import msgspec
 
 from ....errors import UndecodableError
 from ....outcome import Failure, Json
-from ....values import decode
+from ...strict_json import parse
+from ..reading import MAX_DEPTH
 
 Member = dict[str, Any]
 T = TypeVar("T")
@@ -55,8 +56,8 @@ def text_of(value: Json) -> str:
 def json_of(text: str) -> Json:
     """JSON that came as text: looked at here, because nobody looks at it again before it is kept."""
     try:
-        data = Json(text.encode())
-        decode(data)
-    except (ValueError, RecursionError) as error:
+        data = text.encode()
+        parse(data, "it", depth=MAX_DEPTH)
+    except ValueError as error:
         raise UndecodableError(f"{text!r:.100} is not JSON: {error}") from error
-    return data
+    return Json(data)
