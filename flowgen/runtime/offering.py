@@ -1,12 +1,19 @@
-"""The apps that are elsewhere, in the name of one engine: offered, changed, withdrawn, and found again.
+"""The apps that are elsewhere, in the name of one engine: offered, changed, withdrawn, and heard of.
 
 An app that is offered is registered in the store like one that is written here, with what it takes to call it. So all
-that is said of workflows in force holds for its functions, and an engine that opens later goes on with its runs.
+that is said of workflows in force holds for its functions.
+
+It is registered in a name of its own (`ELSEWHERE`), not in that of the engine that it was offered to: whichever engine
+that is, what was said last is what holds, and it holds when that engine is gone. All engines that call apps drive its
+runs. One that opens finds it in the store, and one that is open hears of it as soon as the registrations have changed.
 
 Refuses to know how an app is called, and who may offer one.
 """
 
 from __future__ import annotations
+
+import logging
+from typing import Final
 
 import trio
 
@@ -15,11 +22,16 @@ from ..codec import encode_definition
 from ..errors import InvalidInput
 from .calendar import begin_schedules
 from .committer import Committer
-from .driving.functions import app_of, apps_of, is_remote, remote_app_of
+from .driving.functions import app_of, apps_of, is_remote, remote_app_of, remote_digest
 from .environment import Environment
 from .protocol.registration import RemoteApp
 from .store import Offer, Registration, Store
 from .worker import Worker
+
+log = logging.getLogger("flowgen.apps")
+
+ELSEWHERE: Final = "(elsewhere)"
+"""The worker in whose name an app that is elsewhere is registered: none."""
 
 
 def registration_of(app: App, worker: Worker) -> Registration:
@@ -43,13 +55,35 @@ class Offering:
         self._committer = committer
         self._worker = worker
         self._turn = trio.Lock()
+        self._places: dict[str, set[str]] = {}
+        self._shared: set[str] = set()
 
     async def adopt(self) -> None:
-        """Offer the apps that others have registered in the store, and that are no apps of this engine."""
+        """Offer the apps that are registered in the store, and hear of all that changes there from now on."""
+        self._worker.rerouted = self.hear
+        self.hear()
+        names = [app.name for app in self._apps.values() if is_remote(app)]
+        await begin_schedules(self._store, self._environment, self._committer, self._worker.routes, names)
+
+    def hear(self) -> None:
+        """Offer what is registered by now. Apps that are written here stay as they are."""
         found = apps_of(self._worker.routes)
-        for app in found.values():
-            if app.name not in self._apps:
-                await self._put(app)
+        here = {name: app for name, app in self._apps.items() if is_remote(app)}
+        gone = here.keys() - found.keys()
+        changed = [
+            name
+            for name, app in found.items()
+            if (name in here or name not in self._apps) and not (name in here and _is_same(here[name], app))
+        ]
+        if not gone and not changed:
+            return
+        for name in gone:
+            del self._apps[name]
+        self._apps.update({name: found[name] for name in changed})
+        self._worker.offer(self._apps)
+        for name in changed:
+            self._worker.reregistered(name)
+        self._worker.wake()
 
     async def offer(self, remote: RemoteApp) -> bool:
         """Offer an app, in the place of what it said of itself before. Whether that changes anything."""
@@ -60,9 +94,12 @@ class Offering:
                     f"an app {remote.name!r} is written here: an app that is elsewhere takes another name"
                 )
             app = app_of(remote)
-            if here is not None and _definitions(here) == _definitions(app):
+            if here is not None and _is_same(here, app):
                 return False
-            await self._put(app)
+            if here is not None:
+                self._tell_of_move(remote_app_of(here), remote)
+            await self._register(Registration(app.name, ELSEWHERE, _offers(app)))
+            await begin_schedules(self._store, self._environment, self._committer, self._worker.routes, [app.name])
             return True
 
     async def withdraw(self, name: str) -> bool:
@@ -71,23 +108,44 @@ class Offering:
             app = self._apps.get(name)
             if app is None or not is_remote(app):
                 return False
-            del self._apps[name]
-            self._worker.offer(self._apps)
-            await self._store.register(Registration(name, self._worker.id, ()))
-            await self._worker.fresh_routes()
+            await self._register(Registration(name, ELSEWHERE, ()))
             return True
 
     def apps(self) -> tuple[RemoteApp, ...]:
         """The apps that are offered."""
         return tuple(remote_app_of(app) for app in self._apps.values() if is_remote(app))
 
-    async def _put(self, app: App) -> None:
-        self._apps[app.name] = app
-        self._worker.offer(self._apps)
-        await self._store.register(registration_of(app, self._worker))
-        table = await self._worker.fresh_routes()
-        await begin_schedules(self._store, self._environment, self._committer, table, [app.name])
-        self._worker.wake()
+    async def _register(self, registration: Registration) -> None:
+        """What is registered then is heard at once."""
+        await self._store.register(registration)
+        await self._worker.fresh_routes()
+
+    def _tell_of_move(self, before: RemoteApp, after: RemoteApp) -> None:
+        """An app may move. Two that take each other's place, again and again, are told so once."""
+        if before.url == after.url:
+            return
+        places = self._places.setdefault(after.name, {before.url})
+        if after.url not in places:
+            places.add(after.url)
+            log.info("app %s has moved from %s to %s", after.name, before.url, after.url)
+        elif after.name not in self._shared:
+            self._shared.add(after.name)
+            log.warning(
+                "two apps are called %s, at %s and at %s: each takes the other's place; give one another id",
+                *(after.name, before.url, after.url),
+            )
+
+
+def _is_same(one: App, other: App) -> bool:
+    """Whether two apps say the same of themselves."""
+    return _definitions(one) == _definitions(other)
+
+
+def _offers(app: App) -> tuple[Offer, ...]:
+    return tuple(
+        Offer(workflow.id, remote_digest(workflow), encode_definition(workflow.definition()))
+        for workflow in app.workflows.values()
+    )
 
 
 def _definitions(app: App) -> dict[str, bytes]:

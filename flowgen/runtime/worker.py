@@ -107,6 +107,7 @@ class Worker:
         self.drives: dict[RunKey, Drive] = {}
         self.leases: dict[RunKey, Lease] = {}
         self.ended: Callable[[RunRow, End], None] = lambda row, end: None
+        self.rerouted: Callable[[], None] = lambda: None
         self._workflows: dict[RunKey, Workflow[Any, Any]] = {}
         self._digests: dict[RunKey, str] = {}
         self.offers: dict[RunKey, str] = {}
@@ -147,6 +148,15 @@ class Worker:
             for key, workflow in offered.items()
             if workflow.policies.timeouts is not None and workflow.policies.timeouts.finish is not None
         }
+
+    def reregistered(self, app: str) -> None:
+        """An app elsewhere says something else of itself: runs that are in hand hear of it, the others when they are
+        claimed."""
+        self.evict(lambda key: key[0] == app)
+        for (owner, _), drive in self.drives.items():
+            body = drive.owned.interpreter
+            if owner == app and isinstance(body, RemoteBody):
+                body.move(self._workflows[app, drive.owned.row.workflow])
 
     # -- the claim loop ---------------------------------------------------------------------------
 
@@ -390,6 +400,7 @@ class Worker:
     async def fresh_routes(self) -> RouteTable:
         """Read the registrations again."""
         self.routes = await self.patiently(lambda: load_routes(self.store))
+        self.rerouted()
         return self.routes
 
     async def reload(

@@ -260,6 +260,14 @@ class RemoteBody:
         else:
             self._want()
 
+    def move(self, workflow: Workflow[Any, Any]) -> None:
+        """Its app says something else of itself, such as where it is: that holds from the next call on.
+
+        One that is made with another SDK is left as it was until the body is built anew: calls tell it other things.
+        """
+        if workflow.remote is not None and is_flowgen(workflow.remote.sdk) == self.native:
+            self.workflow, self.remote = workflow, workflow.remote
+
     # -- for whoever reads answers --------------------------------------------------------------------
 
     def counted(self, step: Step) -> int:
