@@ -57,6 +57,17 @@ def check_access(access: Access, request: Request, settings: Settings, signed: b
                 _check_sdk(request, settings)
 
 
+def is_known(request: Request, settings: Settings, signed: bool = False) -> bool:
+    """Whether whoever sent this has proved who they are. Where no token is set nobody can, but by a signature."""
+    if signed or not settings.auth_tokens:
+        return signed
+    try:
+        _check_token(request, settings)
+    except Problem:
+        return False
+    return True
+
+
 def check_event_key(key: str, settings: Settings) -> None:
     """Raise the problem (401) of a key that opens the event API to nobody. Without keys configured, any does."""
     if settings.event_keys and not is_one_of(key, settings.event_keys):

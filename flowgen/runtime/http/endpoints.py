@@ -12,7 +12,7 @@ Rules
   knows all of the request would get the answer by sending it again.
 * Headers that carry credentials are not recorded, nor those that are about the connection.
 * Who fails to look (HEAD), or is sent by a page of another site, starts nothing.
-* There must be room to wait before a request is accepted.
+* There must be room to wait before a request is accepted; strangers, who call public endpoints, have a room apart.
 
 Refuses to know: how a run is driven, and what is in a body.
 """
@@ -39,8 +39,9 @@ from ...values import encode
 from ...workflow import Workflow
 from ..info import RunInfo
 from ..strict_json import parse
-from .access import Access, check_access
+from .access import Access, check_access, is_known
 from .bodies import read_optional
+from .patience import Patience
 from .problems import Problem
 from .routes import Call, Parameter, Route, answer
 from .runs import until_ended
@@ -118,11 +119,19 @@ async def _serve(workflow: Workflow[Any, Any], call: Call) -> Response:
     _check_meant(call.request)
     endpoint = _endpoint(workflow)
     data = await _data(call, endpoint)
-    with call.service.patience.place():
+    with _patience(call, endpoint).place():
         id = await _start(call, workflow, data)
         if endpoint.wait:
             await until_ended(call, f"{workflow.app}/{id}", endpoint.wait * _MICROSECOND)
     return await _answer(call, workflow, id, data)
+
+
+def _patience(call: Call, endpoint: Endpoint) -> Patience:
+    """Where there is room for a request to wait."""
+    service = call.service
+    if endpoint.access == "public" and not is_known(call.request, service.settings, call.signed):
+        return service.patience_with_strangers
+    return service.patience
 
 
 def _check_meant(request: Request) -> None:
@@ -300,7 +309,7 @@ async def _show_result(call: Call) -> Response:
     if wait is None:
         wait = _endpoint(workflow).wait * _MICROSECOND
     if run.ended_at is None or run.restarted_as is not None:
-        with call.service.patience.place():
+        with _patience(call, _endpoint(workflow)).place():
             await until_ended(call, f"{workflow.app}/{run.id}", wait)
     return await _answer(call, workflow, run.id, run.event.data)
 

@@ -19,7 +19,8 @@ async def show_metrics(call: Call) -> Response:
 
     found = await service.ask(ask)
     found.append(gauge("http_open_requests", "Requests that are being answered.", service.meter.open))
-    found.append(gauge("http_waiting_requests", "Requests that wait or read a stream.", service.patience.waiting))
+    waiting = service.patience.waiting + service.patience_with_strangers.waiting
+    found.append(gauge("http_waiting_requests", "Requests that wait or read a stream.", waiting))
     return PlainTextResponse(written(found), headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -18,7 +18,11 @@ CLOSING: Final = "closing"
 
 
 class Patience:
-    """Room for so many requests that wait at once: they must not take all that the server has."""
+    """Room for so many requests that wait at once: they must not take all that the server has.
+
+    A server has two of these: one for those whom it knows, and a smaller one for whoever calls a public endpoint. So a
+    crowd of strangers neither keeps the pages from hearing what happens, nor its owners from waiting for their runs.
+    """
 
     def __init__(self, room: int) -> None:
         self._room = room

@@ -27,6 +27,7 @@ class Service:
         self.apps = apps
         self.settings = settings
         self.patience = Patience(max(1, settings.max_open // 2))
+        self.patience_with_strangers = Patience(max(1, settings.max_open // 4))
         self.feed = Feed(engine)
         self.meter = Meter()
         self.nonces = Nonces()

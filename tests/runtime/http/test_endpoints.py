@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from flowgen import (
     Restart,
     Run,
     Singleton,
+    Sleep,
     Steps,
     WaitForSignal,
 )
@@ -72,6 +74,11 @@ def slow(ctx: Context) -> Steps[Any]:
 @app.endpoint("POST", "/patient", wait="5m", access="public")
 def patient(ctx: Context) -> Steps[Any]:
     return (yield WaitForSignal("go", "patient", timeout="1h"))
+
+
+@app.endpoint("POST", "/sleepy", wait="5m", access="public")
+def sleepy(ctx: Context) -> Steps[Any]:
+    yield Sleep("long", "1h")
 
 
 @app.endpoint("POST", "/fails")
@@ -379,10 +386,46 @@ async def test_too_many_that_wait_are_told_before_anything_is_accepted() -> None
         nursery.start_soon(client.post, "/patient")
         while (await engine.runs(status="waiting")).items == ():
             await engine.store.wait_changed(0.05)
-        response = await client.post("/checkout", json={})
+        response = await client.post("/patient", json={})
         assert (response.status_code, code_of(response)) == (503, "busy")
         assert len((await engine.runs()).items) == 1
         nursery.cancel_scope.cancel()
+
+
+async def test_strangers_who_wait_keep_nobody_else_from_waiting() -> None:
+    """A quarter of all places is theirs. Who has a token waits for the same endpoint, for its result, or for a run; and
+    while as many of those wait as may, strangers still have their places."""
+    bearer = {"Authorization": "Bearer correct-horse"}
+    async with serving(Settings(max_open=8, auth_tokens=["correct-horse"])) as (engine, client):
+        async with trio.open_nursery() as nursery:
+
+            async def crowd(places: int, headers: dict[str, str]) -> None:
+                """As many as there is room for; each of them waits, and one more is refused."""
+                waiting = len((await engine.runs(status="waiting")).items)
+                for _ in range(places):
+                    nursery.start_soon(partial(client.post, "/sleepy", headers=headers))
+                with trio.fail_after(20):
+                    while len((await engine.runs(status="waiting")).items) < waiting + places:
+                        await engine.store.wait_changed(0.05)
+                with trio.fail_after(20):
+                    refused = await client.post("/sleepy", headers=headers)
+                assert (refused.status_code, code_of(refused)) == (503, "busy")
+
+            await crowd(2, {"Authorization": "Bearer wrong-horse"})
+            place = (await client.post("/slow", headers=bearer)).headers["location"]
+            run = place.rpartition("/")[2].partition("-")[0]
+            for path in (place, f"/v1/runs/{run}"):
+                assert (await client.get(path, params={"wait": "1ms"}, headers=bearer)).status_code in (200, 202)
+            metrics = (await client.get("/metrics", headers=bearer)).text
+            assert "flowgen_http_waiting_requests 2" in metrics
+            await crowd(4, bearer)
+            busy = await client.get(f"/v1/runs/{run}", params={"wait": "1ms"}, headers=bearer)
+            assert (busy.status_code, code_of(busy)) == (503, "busy")
+            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            await crowd(4, bearer)
+            await crowd(2, {})
+            nursery.cancel_scope.cancel()
 
 
 # -- the same request again ------------------------------------------------------------------------
