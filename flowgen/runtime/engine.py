@@ -394,11 +394,12 @@ class Engine:
     ) -> None:
         """Take the steps that an app tells of while its call is under way. They are durable when this returns.
 
-        `request` is the id of the call; the others are said by SDKs and not needed. Raises `NotFound` for a run that is
-        not there, and `WrongState` if no such call is under way here: the app must stop, and will be called again.
+        `request` is the id of the call, `function` and `generation` are what it said; `queue_item` is not needed.
+        Raises `NotFound` for a run that is not there, and `WrongState` if no such call is under way here: the app must
+        stop, and will be called again.
         """
         row = (await self._names.run(run)).row
-        if self._caller is None or not await self._caller.report(row.id, ops, request):
+        if self._caller is None or not await self._caller.report(row.id, ops, request, function, generation):
             status = status_of(row)
             raise WrongState(row.id, status, f"run {row.id}: no such call is under way; the run is {status}")
 

@@ -67,6 +67,8 @@ class Entrance:
             continues = cached.row.fence + 1 == row.fence and cached.position == row.length
             if continues and row.strikes < MAX_STRIKES and not claimed.codeless:
                 cached.row, cached.slotless = row, claimed.slotless
+                if isinstance(cached.interpreter, RemoteBody):
+                    cached.interpreter.row = row
                 return cached, await self._unread_mail(cached)
             cached.interpreter.close()
         loaded = await self._load(row)

@@ -94,11 +94,21 @@ class _UnderWay:
     """A call of which the app may tell before it answers: what was `told`, and is `taken` but not committed yet."""
 
     request: str
+    function: str
+    generation: int
     answer: Answer | _Nobody | None = None
     told: list[_Told] = attrs.Factory(list)
     taken: list[_Told] = attrs.Factory(list)
     changed: trio.Event = attrs.Factory(trio.Event)
     scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
+
+    def is_meant(self, request: str | None, function: str | None, generation: int | None) -> bool:
+        """Whether it is the call of which an app says this, as far as it says it."""
+        return (
+            request in (None, self.request)
+            and function in (None, "", self.function)
+            and generation in (None, self.generation)
+        )
 
     def take(self) -> tuple[Op, ...]:
         """All that was told."""
@@ -143,15 +153,18 @@ class Caller:
         """Let the threads go."""
         self._bodies.close()
 
-    async def report(self, run: str, ops: Sequence[Op], request: str | None) -> bool:
+    async def report(
+        self, run: str, ops: Sequence[Op], request: str | None, function: str | None, generation: int | None
+    ) -> bool:
         """Take the steps that an app tells of while its call is under way; they are committed when this returns.
 
-        False if no such call is: it was answered, given up, or made by another engine.
+        False if no such call is: it was answered, given up, or made by another engine. A call is meant if all that is
+        said of it is what it said itself.
         """
         found = [
             call
             for (owner, _), call in self._under_way.items()
-            if owner == run and call.answer is None and request in (None, call.request)
+            if owner == run and call.answer is None and call.is_meant(request, function, generation)
         ]
         if len(found) != 1:
             return False
@@ -186,7 +199,8 @@ class Caller:
         key = (calling.body.row.id, step.id)
         call = self._under_way.get(key)
         if call is None:
-            call = self._under_way[key] = _UnderWay(self._environment.new_id())
+            body = calling.body
+            call = self._under_way[key] = _UnderWay(self._environment.new_id(), body.remote.slug, body.row.fence)
             self.nursery.start_soon(self._carry, step, calling, call)
         else:
             call.settle(committed=True)

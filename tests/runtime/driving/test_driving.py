@@ -84,6 +84,20 @@ def test_a_call_tells_what_has_ended_in_its_order() -> None:
     assert first.events[0]["name"] == "go"
 
 
+def test_a_call_tells_under_which_claim_it_is_made() -> None:
+    """The number grows whenever the run is claimed again, also where its body was kept meanwhile."""
+
+    def body(event: Any) -> Any:
+        yield sleep("nap", "1h")
+        yield sleep("again", "1h")
+
+    app = app_of(body)
+    run_once(app)
+    generations = [call.generation_id for _, call in app.calls]
+    assert generations == sorted(set(generations))
+    assert len(generations) == 3
+
+
 def test_a_sleep_is_ours() -> None:
     """It is recorded as one that is written here, and the app is asked again when it is over."""
 

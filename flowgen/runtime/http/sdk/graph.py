@@ -29,6 +29,7 @@ from ...engine import Engine
 from ...info import RunInfo
 from ...protocol.events import function_id, to_wire
 from ...store import Loaded
+from ...strict_json import parse
 from ..problems import problem_of
 from ..routes import Call, answer
 from .looking import all_started_by, error_document, output_of, state_of
@@ -115,11 +116,12 @@ def _output_id(run: str, step: str) -> str:
 
 async def _output(engine: Engine, id: str) -> dict[str, Any]:
     try:
-        run, step = json.loads(urlsafe_b64decode(id.encode()))
-    except (ValueError, TypeError):
-        raise NotFound(f"there is no output {id!r:.100}") from None
-    if not isinstance(run, str) or not isinstance(step, str):
+        named = parse(urlsafe_b64decode(id.encode()), depth=1)
+    except ValueError:
+        named = None
+    if not isinstance(named, list) or [type(part) for part in named] != [str, str]:
         raise NotFound(f"there is no output {id!r:.100}")
+    run, step = named
     outcome = _outcome(await engine.load(run), step)
     if outcome is None:
         raise NotFound(f"step {step!r:.100} of run {run!r:.100} has not ended")

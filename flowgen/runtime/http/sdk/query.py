@@ -43,6 +43,14 @@ _DEEPEST: Final = 50
 """Brackets of any kind that a query may open: its parser calls itself for each level."""
 
 _MOST_FIELDS: Final = 500
+_MOST_ASKED: Final = 20
+"""Fields at the top of a query: each is read from the store, whole."""
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of an answer, about: the same text may be asked for under any number of names."""
+
+_EACH: Final = 32
+"""Bytes of a value beside its text."""
 
 Resolver = Callable[[Mapping[str, Any]], Awaitable[Any]]
 """The document for a field, from its arguments, whose names are in lower case."""
@@ -57,9 +65,17 @@ class _Query:
     variables: Mapping[str, Any]
     fragments: Mapping[str, FragmentDefinitionNode]
     fields: int = 0
+    bytes: int = 0
+    _known: dict[int, list[FieldNode]] = attrs.Factory(dict)
 
-    def selected(self, selections: SelectionSetNode, within: tuple[str, ...] = ()) -> Iterable[FieldNode]:
-        """The fields of a selection, those of its fragments included."""
+    def selected(self, selections: SelectionSetNode) -> list[FieldNode]:
+        """The fields of a selection, those of its fragments included. They count once, however many have them."""
+        known = self._known.get(id(selections))
+        if known is None:
+            known = self._known[id(selections)] = list(self._found(selections, ()))
+        return known
+
+    def _found(self, selections: SelectionSetNode, within: tuple[str, ...]) -> Iterable[FieldNode]:
         for selection in selections.selections:
             match selection:
                 case FieldNode():
@@ -68,15 +84,16 @@ class _Query:
                         raise QueryError(f"the query asks for more than {_MOST_FIELDS} fields")
                     yield selection
                 case InlineFragmentNode(selection_set=inside):
-                    yield from self.selected(inside, within)
+                    yield from self._found(inside, within)
                 case FragmentSpreadNode(name=name):
                     if name.value not in self.fragments or name.value in within:
                         raise QueryError(f"there is no fragment {name.value!r:.100}, or it is inside of itself")
-                    yield from self.selected(self.fragments[name.value].selection_set, (*within, name.value))
+                    yield from self._found(self.fragments[name.value].selection_set, (*within, name.value))
 
     def picked(self, value: Any, selections: SelectionSetNode | None, path: str) -> Any:
         """What a selection picks from a value."""
         if selections is None or value is None:
+            self._weigh(value)
             return value
         if isinstance(value, list):
             return [self.picked(item, selections, path) for item in value]
@@ -89,6 +106,13 @@ class _Query:
                 raise QueryError(f"{path} has no field {name!r:.100}: it has {', '.join(value)}")
             answer[_key(field)] = self.picked(value[name], field.selection_set, f"{path}.{name}")
         return answer
+
+    def _weigh(self, value: Any) -> None:
+        """Count what is answered; raises `QueryError` if it is too much."""
+        for each in value if isinstance(value, list) else [value]:
+            self.bytes += _EACH + (len(each) if isinstance(each, str) else 0)
+        if self.bytes > MOST_BYTES:
+            raise QueryError(f"the answer would have more than {MOST_BYTES:,} bytes: ask for less at a time")
 
     def value(self, node: ValueNode) -> Any:
         """The value of an argument."""
@@ -117,7 +141,10 @@ async def execute(
     """
     query, chosen = _parsed(text, variables, operation)
     answer = {}
-    for field in query.selected(chosen.selection_set):
+    asked = query.selected(chosen.selection_set)
+    if len(asked) > _MOST_ASKED:
+        raise QueryError(f"the query asks {len(asked)} questions; at most {_MOST_ASKED} are answered at a time")
+    for field in asked:
         name = field.name.value
         if name not in resolvers:
             raise QueryError(f"there is no field {name!r:.100}: ask for {', '.join(resolvers)}")

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import trio
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from .... import __version__
@@ -27,6 +29,9 @@ from ..problems import Problem
 from ..routes import Call, answer
 from ..settings import Settings
 
+_LARGE: Final = 32 * 1024
+"""Bytes of a registration that takes so long to read that others would notice: a thousand functions take a second."""
+
 KINDS: Final = {True: "dev", False: "cloud"}
 """What a server calls itself, for development or not."""
 
@@ -35,7 +40,7 @@ async def register(call: Call) -> Response:
     settings, engine = call.service.settings, call.service.engine
     body = await read_body(call.request, settings.max_body)
     parse(body, depth=MAX_DEPTH)
-    app = parse_registration(body)
+    app = await run_in_threadpool(parse_registration, body) if len(body) > _LARGE else parse_registration(body)
     _check_kind(call, settings)
     await call.service.ask(check_urls, call.service.dialer, app)
     modified = await call.service.ask(engine.offer, app)
@@ -102,10 +107,17 @@ async def check_urls(dialer: Dialer, app: RemoteApp) -> None:
         try:
             url = AppUrl.parse(text)
             if url.origin not in checked:
-                await dialer.addresses(url)
+                await _look_up(dialer, url)
                 checked.add(url.origin)
         except (UrlRefused, CannotDial) as error:
             raise Problem(400, "invalid_url", f"{place}: {error}", f"/{place}") from None
+
+
+async def _look_up(dialer: Dialer, url: AppUrl) -> None:
+    with trio.move_on_after(dialer.seconds):
+        await dialer.addresses(url)
+        return
+    raise CannotDial(f"{url.host} was not found within {dialer.seconds:g} s")
 
 
 def _check_kind(call: Call, settings: Settings) -> None:

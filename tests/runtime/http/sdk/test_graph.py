@@ -114,6 +114,19 @@ async def test_what_is_no_query_is_refused(body: Any) -> None:
         refusal_of(await client.post("/v0/gql", json=body), 400)
 
 
+@pytest.mark.parametrize(
+    "named", ["[" * 5_000, '["a"]', '["a","b","c"]', '"ab"', "{}", "7", '[["a"],"b"]', '["a",7]', ""]
+)
+async def test_the_id_of_an_output_names_a_run_and_a_step(named: str) -> None:
+    """Any other is an error of GraphQL, however it is written."""
+    async with serving(DEV, PY) as (_, client):
+        id = urlsafe_b64encode(named.encode()).decode()
+        response = await client.post("/v0/gql", json={"query": OUTPUT, "variables": {"id": id}})
+        assert response.status_code == 200
+        assert response.json()["data"] is None
+        assert response.json()["errors"][0]["message"]
+
+
 async def test_keys_match_whatever_their_case_is() -> None:
     """As in all requests of SDKs."""
     async with serving(DEV, PY) as (engine, client):

@@ -80,6 +80,55 @@ async def test_one_of_several_queries_is_chosen() -> None:
             await ask(text, operation)
 
 
+async def test_a_long_list_costs_no_more_fields_than_a_short_one() -> None:
+    """A run may have more steps than a query may ask for fields."""
+    spans = [{"name": f"step {number}", "status": "COMPLETED"} for number in range(1_000)]
+
+    async def long(arguments: Mapping[str, Any]) -> Any:
+        return {"spans": spans}
+
+    answer = await execute("{run{spans{name status}}}", {}, None, {"run": long})
+    assert answer == {"run": {"spans": spans}}
+
+
+@pytest.mark.parametrize("shape", ["{run{NAMES}}", "{run{...F}} fragment F on Run{NAMES}", "{run{list{NAMES}}}"])
+async def test_an_answer_is_bounded_under_however_many_names_it_is_asked_for(shape: str) -> None:
+    """One large text, asked for again and again, is no way to have a server write gigabytes."""
+    large = "x" * 1_000_000
+    names = " ".join(f"a{number}: text" for number in range(400))
+
+    async def run(arguments: Mapping[str, Any]) -> Any:
+        return {"text": large, "list": [{"text": large}] * 10}
+
+    with pytest.raises(QueryError, match="more than 16,777,216 bytes"):
+        await execute(shape.replace("NAMES", names), {}, None, {"run": run})
+
+
+async def test_a_query_asks_so_many_questions() -> None:
+    """Each of them is read from the store."""
+    asked = 0
+
+    async def run(arguments: Mapping[str, Any]) -> Any:
+        nonlocal asked
+        asked += 1
+        return {"id": 7}
+
+    def query(count: int) -> str:
+        return "{...F} fragment F on Query{" + " ".join(f"a{number}: run{{id}}" for number in range(count)) + "}"
+
+    assert len(await execute(query(20), {}, None, {"run": run})) == 20
+    with pytest.raises(QueryError, match="21 questions"):
+        await execute(query(21), {}, None, {"run": run})
+    assert asked == 20
+
+
+async def test_fragments_that_multiply_are_given_up() -> None:
+    """Forty that each ask twice for the next one would be a million million fields."""
+    fragments = "".join(f"fragment A{number} on R{{...A{number + 1} ...A{number + 1}}}" for number in range(40))
+    with pytest.raises(QueryError, match="more than 500 fields"):
+        await ask("{run{...A0}}" + fragments + "fragment A40 on R{id}")
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
+import trio.testing
 
 from flowgen import Event
 from flowgen.runtime import Engine, open_engine
@@ -234,6 +236,33 @@ async def test_a_name_that_flips_is_not_called(reach: Reach, good: str, bad: str
             assert served.asked == []
             with pytest.raises(Problem, match=r"app\.example"):
                 await check_urls(dialer, remote)
+
+
+def test_a_name_that_is_looked_up_for_ever_is_refused() -> None:
+    """Whoever registers apps with such names keeps no request, and no thread of the engine, for longer."""
+
+    async def never(name: str, port: int) -> list[str]:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def check() -> None:
+        app = parse_registration(written(registration("http://app.example/api/inngest")))
+        with pytest.raises(Problem, match="app.example was not found within 10 s"):
+            await check_urls(Dialer(Reach.server(), never), app)
+
+    trio.run(check, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def test_a_large_registration_is_read() -> None:
+    """It is read beside the loop that others wait for, and taken like any other."""
+    document = registration(URL, "stub", *(f"function-{number}" for number in range(150)))
+    assert len(written(document)) > 32 * 1024
+    async with serving(**PY) as (engine, client):
+        assert (await client.post("/fn/register", json=document)).json()["modified"] is True
+        (app,) = await engine.remote_apps()
+        assert len(app.functions) == 150
+        document["functions"][149]["triggers"] = [{"event": "inngest/no.such"}]
+        assert "functions[149]" in refusal_of(await client.post("/fn/register", json=document), 400)
 
 
 async def test_a_redirect_is_not_followed() -> None:
