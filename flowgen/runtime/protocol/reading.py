@@ -80,9 +80,9 @@ class Members:
             raise error(place, f"must be an object, not {shown(value)}")
         self.place = place
         self._error = error
-        self._members: dict[str, Any] = {}
-        for key, member in value.items():
-            self._members.setdefault(key.lower(), member)
+        self._members: dict[str, Any] = {key.lower(): member for key, member in value.items()}
+        if len(self._members) < len(value):  # of names that differ in their capitals the first counts
+            self._members = {key.lower(): member for key, member in reversed(value.items())}
 
     def refuse(self, name: str, reason: str) -> NoReturn:
         """Refuse a member."""
