@@ -9,8 +9,8 @@ Rules
 * Time never goes back, and never passes while a task can run. What the clock shows to a store may be set wrong.
 * It stands still while somebody works outside of trio: in a thread that trio started, or inside
   `with clock.held():`.
-* Inside it is an `int` of microseconds; trio sees the seconds since the start, which a float holds
-  exactly enough.
+* Inside it is an `int` of microseconds; trio sees the seconds since the start, as a float. A sum of floats is off
+  by a little, so a deadline has come at the microsecond that is nearest to it, and trio is told that it has.
 
 Refuses to know who waits, and what for.
 """
@@ -51,6 +51,7 @@ class VirtualClock(trio.abc.Clock):
         self.wrong_by = 0
         self._jumps = jumps
         self._holds = 0
+        self._reached = 0.0
 
     def __call__(self) -> int:
         """The time that it shows: microseconds since the epoch."""
@@ -90,13 +91,11 @@ class VirtualClock(trio.abc.Clock):
     def jump_to(self, deadline: float) -> None:
         """Go to a trio deadline, at once; one that has passed changes nothing."""
         self.elapsed = max(self.elapsed, self.micros(deadline))
+        self._reached = max(self._reached, deadline)
 
     def micros(self, deadline: float) -> int:
-        """The first microsecond since the start at which a trio deadline has come."""
-        micros = round(deadline * _SECOND)
-        while micros / _SECOND < deadline:
-            micros += 1
-        return micros
+        """The microsecond since the start at which a trio deadline comes."""
+        return round(deadline * _SECOND)
 
     # -- what trio asks for -----------------------------------------------------------------------
 
@@ -104,8 +103,8 @@ class VirtualClock(trio.abc.Clock):
         """Trio begins; nothing has to be set up."""
 
     def current_time(self) -> float:
-        """Seconds since the start."""
-        return self.elapsed / _SECOND
+        """Seconds since the start; not less than a deadline that was reached."""
+        return max(self.elapsed / _SECOND, self._reached)
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """Real seconds to wait for a deadline: none, because asking for it makes it come."""
