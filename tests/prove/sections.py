@@ -6,13 +6,21 @@ one that is wanted: too little of it is a failure too, because a proof that was 
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import attrs
 
+from flowgen.runtime.http.openapi import document
+from flowgen.runtime.http.table import TABLE
 from flowgen.runtime.stores.sqlite import connection
 from flowgen.testing import Faults, Trace, check_invariants, simulate
 from tests.conformance.differential import differential
@@ -30,6 +38,7 @@ CHECKPOINT_PAGES = 40
 @attrs.frozen
 class Budget:
     """How much is wanted of each thing. `pairs` are those of crashes, for each example; single ones are tests.
+    `requests` are those to each operation of a server; the tests send some.
 
     A section that can be shared among processes does the share `turn` of `turns`.
     """
@@ -40,6 +49,7 @@ class Budget:
     images: int
     steps: int
     pairs: int
+    requests: int
     part: str | None = None
     turn: int = 0
     turns: int = 1
@@ -49,8 +59,8 @@ class Budget:
         return -(-wanted // self.turns)
 
 
-FULL = Budget(scenarios=20_000, runs=400_000, years=1000, images=10_000, steps=200_000, pairs=100)
-CI = Budget(scenarios=1_000, runs=20_000, years=50, images=2_000, steps=20_000, pairs=0)
+FULL = Budget(scenarios=20_000, runs=400_000, years=1000, images=10_000, steps=200_000, pairs=100, requests=500)
+CI = Budget(scenarios=1_000, runs=20_000, years=50, images=2_000, steps=20_000, pairs=0, requests=0)
 
 
 @attrs.frozen
@@ -86,6 +96,9 @@ class Row:
 
 
 Section = Callable[[Budget], Iterator[Row]]
+
+ROOT = Path(__file__).parents[2]
+OPENAPI = "tests/runtime/http/test_openapi.py"
 
 _VERBS = ("claim", "commit")
 REACHED = frozenset(
@@ -204,6 +217,27 @@ def planted(budget: Budget) -> Iterator[Row]:
     yield Row("planted bugs caught", len(bugs) - len(missed), len(bugs), share)
 
 
-SECTIONS: Sequence[Section] = (simulations, planted, crashes, stores, power)
+def http(budget: Budget) -> Iterator[Row]:
+    """Whatever is sent to a server, it answers as it describes itself."""
+    if budget.requests == 0:
+        return
+    with TemporaryDirectory() as directory:
+        report = Path(directory) / "sent.json"
+        asked = {"FLOWGEN_HTTP_EXAMPLES": str(budget.requests), "FLOWGEN_HTTP_SENT": str(report)}
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", OPENAPI, "-k", "whatever_is_sent"]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **asked}, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise AssertionError(f"exit code {done.returncode} of {OPENAPI}:\n{done.stdout[-20_000:]}")
+        sent = Counter(json.loads(report.read_text()))
+    paths = document(TABLE)["paths"]
+    operations = {f"{method.upper()} {path}": each for path, item in paths.items() for method, each in item.items()}
+    taking = [label for label in sent if operations[label].get("parameters") or "requestBody" in operations[label]]
+    yield Row("HTTP operations", len(sent), len(operations) - 1, f"{sent.total():,} requests; one is a stream")
+    yield Row("  to each that takes something", min(sent[label] for label in taking), budget.requests)
+
+
+SECTIONS: Sequence[Section] = (simulations, planted, crashes, stores, http, power)
 SHARED = ("simulations",)
 """The sections that are shared among all processors, because they take longest."""

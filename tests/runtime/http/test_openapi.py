@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -38,7 +42,12 @@ from flowgen.runtime.http.table import TABLE
 from tests.runtime.http.serving import app, serving
 
 DESCRIPTION = document(TABLE)
-EXAMPLES = 30
+EXAMPLES = int(os.environ.get("FLOWGEN_HTTP_EXAMPLES", "30"))
+"""How many examples of each operation are sent; `make prove` has more of them."""
+
+REPORT = os.environ.get("FLOWGEN_HTTP_SENT")
+"""Where to write how many were."""
+
 
 CHECKS = [
     not_a_server_error,
@@ -169,15 +178,20 @@ def url() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
         server.should_exit = True
         thread.join()
+    if REPORT is not None:
+        Path(REPORT).write_text(json.dumps(SENT))
 
 
 REFUSALS = ["400", "401", "403", "404", "405", "409", "413", "415", "421", "431"]
 config = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
 schema = schemathesis.openapi.from_dict(DESCRIPTION, config=config).exclude(path="/v1/stream")
+SENT: Counter[str] = Counter()
+"""How many requests were sent, by operation."""
 
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 def test_whatever_is_sent_the_answer_is_one_that_is_described(case: Any, url: str) -> None:
     """No 5xx, no status, type or shape that the description does not have; what it forbids is refused."""
+    SENT[case.operation.label] += 1
     case.call_and_validate(base_url=url, checks=CHECKS, timeout=20)
