@@ -102,22 +102,40 @@ def missing(kind: Kind) -> str | None:
 class Stage:
     """A server, an app, and the tests' view of them."""
 
-    def __init__(self, kind: Kind, directory: Path, *, server: tuple[str, ...] = ("dev",), **environment: str) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        directory: Path,
+        *,
+        server: tuple[str, ...] = ("dev",),
+        app_port: int | None = None,
+        **environment: str,
+    ) -> None:
         self.kind, self.directory = kind, directory
-        self.port, self.app_port = free_port(), free_port()
+        self.port, self.app_port = free_port(), app_port or free_port()
         self.seen_file, self.gates = directory / "seen", directory / "gates"
         self.gates.mkdir()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.app_url = f"http://127.0.0.1:{self.app_port}/api/inngest"
+        self.urls: tuple[str, ...] = (self.app_url,)
+        self.app_sees = self.origin
+        self.environment = environment
         self.http = httpx.Client(base_url=self.origin, timeout=60, trust_env=False)
-        self._arguments, self._extra = server, environment
+        self._arguments = server
         self._server: subprocess.Popen[bytes] | None = None
         self._app: subprocess.Popen[bytes] | None = None
 
     # -- the processes -------------------------------------------------------------------------
 
+    def set_clock(self, at: float) -> None:
+        """Set the clock of the server, which is then running or about to: `at` is seconds since the epoch."""
+        ahead = self.directory / "ahead"
+        written = ahead.with_suffix(".new")
+        written.write_text(str(at - time.time()))
+        written.replace(ahead)
+
     def start_app(self) -> None:
-        dev = {} if "INNGEST_SIGNING_KEY" in self._extra else {"INNGEST_DEV": self.origin}
+        dev = {} if "INNGEST_SIGNING_KEY" in self.environment else {"INNGEST_DEV": self.app_sees}
         environment = {
             "SDK_APP": self.kind.app,
             "SEEN": str(self.seen_file),
@@ -130,10 +148,17 @@ class Stage:
         self.patiently("the app answers", self._app_answers)
 
     def start_server(self) -> None:
-        arguments = [*self._arguments, "-u", self.app_url, "--port", str(self.port)]
+        urls = [part for url in self.urls for part in ("-u", url)]
+        arguments = [*self._arguments, *urls, "--port", str(self.port)]
         command = [sys.executable, "-m", "flowgen", *arguments, "--db", f"sqlite:///{self.directory / 'flowgen.db'}"]
-        self._server = self._start("server", command, {})
+        self._server = self._start("server", command, self._clock())
         self.patiently("the server answers", lambda: self.answers("/health"))
+
+    def _clock(self) -> dict[str, str]:
+        """What makes the server's clock one that can be set, if it was."""
+        ahead = self.directory / "ahead"
+        path = os.pathsep.join([str(APPS.parent / "clock"), str(ROOT)])
+        return {"PYTHONPATH": path, "CLOCK_AHEAD": str(ahead)} if ahead.exists() else {}
 
     def start(self) -> None:
         self.start_app()
@@ -146,6 +171,18 @@ class Stage:
     def kill_server(self) -> None:
         self._kill(self._server)
 
+    def stop_server(self) -> None:
+        """End the server at once, but in order: it gives back what it is at."""
+        server, self._server = self._server, None
+        assert server is not None
+
+        def ended() -> bool:
+            if server.poll() is None:
+                server.terminate()
+            return server.poll() is not None
+
+        self.patiently("the server ends", ended)
+
     def close(self) -> None:
         self._kill(self._server)
         self._kill(self._app)
@@ -157,7 +194,7 @@ class Stage:
             return subprocess.Popen(
                 command,
                 cwd=self.directory,
-                env={**own, "PYTHONPATH": str(ROOT), **self._extra, **environment},
+                env={**own, "PYTHONPATH": str(ROOT), **self.environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

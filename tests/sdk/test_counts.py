@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sdk.stage import KINDS, Stage
+from tests.sdk.stage import KINDS, Stage, Watch
 
 
 def test_one_call_a_step(stage: Stage) -> None:
@@ -50,6 +50,27 @@ def test_a_race_of_uneven_steps(stage: Stage) -> None:
         assert stage.result("uneven") == ["fast", "slow"]
         assert sorted(watch.bodies()) == ["fast", "slow"]
         assert len(watch.calls("uneven")) == 5
+
+
+def test_a_discovery_beside_a_step_that_runs(node_stage: Stage) -> None:
+    """It is told to plan only (`disable_immediate_execution`): it finds the step that runs, and leaves it alone.
+
+    A function of the protocol's first version has no other guard. One call that plans, two that are aimed, and one
+    after the end of each.
+    """
+    key = f"crossed-{node_stage.kind.label}"
+    with node_stage.watching() as watch:
+        [run] = node_stage.started(node_stage.send("crossed", {"key": key}))
+        node_stage.patiently("the step that was fast has ended, and a call follows", lambda: len(calls_of(watch)) == 4)
+        node_stage.open_gate(key, 0)
+        assert node_stage.ended(run["id"])["result"] == ["fast", "slow"]
+        assert sorted(watch.bodies()) == ["fast", "slow"]
+        assert len(calls_of(watch)) == 5
+        assert len([step for step in calls_of(watch) if step != "step"]) == 2
+
+
+def calls_of(watch: Watch) -> list[str]:
+    return watch.calls("crossed")
 
 
 @pytest.mark.parametrize("function", ["parallel", "parallel-wait", "parallel-race"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import attrs
 import pytest
 
+from flowgen.runtime.http.sdk.syncing import PORTS
 from tests.sdk.conftest import need
 from tests.sdk.stage import KINDS, Stage
 
@@ -60,3 +63,34 @@ def test_an_app_that_comes_late(own: Stage) -> None:
     own.start_app()
     own.patiently("the app is registered", own.is_registered)
     assert own.result("hello", {"name": "Ada"}) == {"greeting": "hello Ada"}
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens at a port of this machine, under either of its addresses."""
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with closing(socket.socket(family)) as knock:
+            if knock.connect_ex((host, port)) == 0:
+                return False
+    return True
+
+
+@pytest.mark.parametrize("label, ports", [("fastapi", PORTS[0::3]), ("flask", PORTS[1::3]), ("ts", PORTS[2::3])])
+def test_an_app_that_is_found(label: str, ports: tuple[int, ...], tmp_path: Path) -> None:
+    """A server that is told of no app finds the one that listens at a usual port of this machine."""
+    need(label)
+    port = next((each for each in ports if is_free(each)), None)
+    if port is None:
+        pytest.skip(f"all of the ports {ports} are in use")
+    stage = Stage(KINDS[label], tmp_path, app_port=port)
+    stage.urls = ()
+    try:
+        stage.start()
+        assert [handler["sdk"]["appName"] for handler in own_handlers(stage)] == [label]
+        assert stage.result("hello", {"name": "Ada"}) == {"greeting": "hello Ada"}
+    finally:
+        stage.close()
+
+
+def own_handlers(stage: Stage) -> list[dict[str, dict[str, str]]]:
+    """The apps at the stage's port; other tests may have theirs at other ports."""
+    return [each for each in stage.get("/dev")["handlers"] if f":{stage.app_port}/" in each["sdk"]["url"]]

@@ -422,16 +422,31 @@ make("publish", {}, async ({ runId, step }) => {
   return "told";
 });
 
+const opened = async (key, n) => {
+  const gate = path.join(process.env.SEEN_GATES, `${key}-${n}`);
+  while (!fs.existsSync(gate)) await new Promise((resolve) => setTimeout(resolve, 10));
+};
+
 make("slow", {}, async ({ event, step }) => {
   const gated = async (n) => {
     seen("body", `slow ${n}`);
-    const gate = path.join(process.env.SEEN_GATES, `${event.data.key}-${n}`);
-    while (!fs.existsSync(gate)) await new Promise((resolve) => setTimeout(resolve, 10));
+    await opened(event.data.key, n);
     seen("done", `slow ${n}`);
     return n;
   };
   return [await step.run("slow 0", gated, 0), await step.run("slow 1", gated, 1), await step.run("slow 2", gated, 2)];
 });
+
+make("crossed", { optimizeParallelism: false }, async ({ event, step }) =>
+  Promise.all([
+    step.run("fast", body("fast", "fast")),
+    step.run("slow", async () => {
+      seen("body", "slow");
+      await opened(event.data.key, 0);
+      return "slow";
+    }),
+  ]),
+);
 
 const wanted = (process.env.SDK_FUNCTIONS || "").split(" ").filter(Boolean);
 const served = functions.filter((each) => wanted.length === 0 || wanted.includes(each.id()));
