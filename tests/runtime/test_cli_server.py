@@ -118,12 +118,24 @@ def test_a_signal_drains(server: Server, tmp_path: Path, number: int) -> None:
         fifo.write("let go")
     assert server.ended()[0] == 0
     assert answers[0].json()["status"] in ("waiting", "scheduled", "running")
-    again = Server(tmp_path)
+    again = Server(tmp_path, FLOWGEN_EVENT_KEY="the-event-key")
     try:
         shown = again.client.get(f"/v1/runs/{held}").json()
         assert (shown["status"], shown["result"]) == ("completed", "let go")
     finally:
         again.close()
+
+
+def test_a_server_with_a_token_says_that_its_event_api_is_open(server: Server, tmp_path: Path) -> None:
+    """One line beside that of its address, where there is no event key; it is as it says."""
+    other = Server(tmp_path, FLOWGEN_EVENT_KEY="")
+    try:
+        assert other.popen.stdout is not None
+        line = other.popen.stdout.readline()
+        assert line == "open       whoever can call it may send events, without a key: set FLOWGEN_EVENT_KEY\n"
+        assert httpx.post(f"{other.url}/e/any", json={"name": "a"}).status_code == 200
+    finally:
+        other.close()
 
 
 def test_a_second_signal_stops_at_once(server: Server) -> None:

@@ -89,7 +89,7 @@ async def serve(plan: Plan) -> int:
                         feed.say(_opening(plan, url))
                         nursery.start_soon(feed.run)
                     elif url is not None:
-                        say(f"ready      {url}")
+                        say("\n".join([f"ready      {url}", *_openness(plan.door)]))
                     with _logs_heard(FeedHandler(feed) if feed is not None else _standard_error()):
                         syncing = _syncing(engine, plan, url)
                         if syncing is not None:
@@ -248,7 +248,15 @@ def _opening(plan: Plan, url: str | None) -> str:
         lines.append("elsewhere  apps at the usual ports of this machine")
     if url is not None:
         lines.append(f"page       {url}")
+    lines += _openness(plan.door)
     return "\n".join([*lines, "ready      Ctrl-C drains and stops", ""])
+
+
+def _openness(door: Door | None) -> list[str]:
+    """What is open on a server that has a token, though its owner may think that nothing is."""
+    if door is None or not door.settings.auth_tokens or door.settings.event_keys:
+        return []
+    return ["open       whoever can call it may send events, without a key: set FLOWGEN_EVENT_KEY"]
 
 
 def _draining(engine: Engine) -> str:
