@@ -25,7 +25,7 @@ Pure. Refuses to know where histories come from, which of them are worth a look,
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -102,15 +102,25 @@ def interpreter_of(workflow: Workflow[Any, Any], run: RecordedRun) -> Interprete
     return interpreter
 
 
-def judge(workflow: Workflow[Any, Any] | None, run: RecordedRun) -> Judgement:
-    """What becomes of a run on this code; None says that nobody has code for its workflow any more."""
+Replay = Callable[[Interpreter, Sequence[Record]], None]
+"""How a history, less its terminal record, is fed to an interpreter that was fed nothing."""
+
+
+def judge(
+    workflow: Workflow[Any, Any] | None, run: RecordedRun, replays: Sequence[Replay] = (Interpreter.replay,)
+) -> Judgement:
+    """What becomes of a run on this code; None says that nobody has code for its workflow any more.
+
+    `replays` are the ways in which an engine would try to replay it, one after the other; the first that does not
+    break it counts.
+    """
     if workflow is None:
         return Judgement(_removed(run))
     if workflow.declared is not None:  # what its app does nobody here can say
         return Judgement(Same())
-    judgement = _judge(workflow, run)
+    judgement = _judge(workflow, run, replays)
     if workflow.changes == "additive" and judgement.verdict == Same():
-        strictly = _judge(attrs.evolve(workflow, changes="strict"), run).verdict
+        strictly = _judge(attrs.evolve(workflow, changes="strict"), run, replays).verdict
         if isinstance(strictly, Breaks):
             return attrs.evolve(judgement, verdict=Safe(f"additive changes allow that {strictly.cause}"))
     return judgement
@@ -129,9 +139,18 @@ def _removed(run: RecordedRun) -> Verdict:
     return Breaks("(workflow)", f"a run of {row.workflow!r}", "no such workflow", cause)
 
 
-def _judge(workflow: Workflow[Any, Any], run: RecordedRun) -> Judgement:
+def _judge(workflow: Workflow[Any, Any], run: RecordedRun, replays: Sequence[Replay]) -> Judgement:
+    """The judgement of the first replay that the code does not break, or of the first."""
     if not run.events:  # it still collects them
         return Judgement(Same())
+    first = _judge_by(replays[0], workflow, run)
+    if not isinstance(first.verdict, Breaks):
+        return first
+    others = (_judge_by(replay, workflow, run) for replay in replays[1:])
+    return next((other for other in others if not isinstance(other.verdict, Breaks)), first)
+
+
+def _judge_by(replay: Replay, workflow: Workflow[Any, Any], run: RecordedRun) -> Judgement:
     try:
         interpreter = interpreter_of(workflow, run)
     except UndecodableError as error:
@@ -140,7 +159,7 @@ def _judge(workflow: Workflow[Any, Any], run: RecordedRun) -> Judgement:
     records = run.records
     end = records[-1] if records and isinstance(records[-1], ENDS) else None
     try:
-        interpreter.replay(records[:-1] if end is not None else records)
+        replay(interpreter, records[:-1] if end is not None else records)
         return Judgement(_after(interpreter, run, end), _asks(interpreter), _state(interpreter))
     except NondeterminismError as error:
         return Judgement(_breaks(error, interpreter, records))

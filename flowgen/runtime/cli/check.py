@@ -76,7 +76,7 @@ async def _check(app: App, target: str, against: str, closed: int, perturb: bool
 
     source = await open_source(against)
     try:
-        begin = Begin(target, against, await source.digests(app.name))
+        begin = Begin(target, against, await source.digests(app.name), await source.elsewhere(app.name))
         choice = Choice(app.name, tuple(app.workflows), closed)
         await Crew(_WORKER, begin, jobs, perturb).answer(source.refs(choice), tally.add)
     finally:

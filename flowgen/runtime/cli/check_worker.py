@@ -24,6 +24,7 @@ from ...verdicts import Breaks, Judgement, RecordedRun, damaged, judge
 from ..replay.answers import Answer, Begin, answer_of
 from ..replay.perturbation import shift_clock
 from ..replay.sources import Ref, Source, open_source
+from ..serving.recall import is_of_elsewhere, replay_body, replay_in_time
 from ..store import DamagedRun
 from .target import load_app
 
@@ -62,7 +63,7 @@ async def _answer(app: App, begin: Begin, source: Source, ref: Ref) -> Answer:
         return answer_of(name, "", False, damaged(name, error))
     if run is None or not _is_meant(run, begin):
         return Answer(name, "", True, "left_out")
-    return answer_of(run.row.id, run.row.workflow, not run.row.open, _judged(app, run))
+    return answer_of(run.row.id, run.row.workflow, not run.row.open, _judged(app, run, begin))
 
 
 def _is_meant(run: RecordedRun, begin: Begin) -> bool:
@@ -74,9 +75,12 @@ def _is_meant(run: RecordedRun, begin: Begin) -> bool:
     return isinstance(first, Started) and first.digest == digest
 
 
-def _judged(app: App, run: RecordedRun) -> Judgement:
+def _judged(app: App, run: RecordedRun, begin: Begin) -> Judgement:
+    workflow = app.workflows.get(run.row.workflow)
     try:
-        return judge(app.workflows.get(run.row.workflow), run)
+        if run.row.workflow in begin.elsewhere or is_of_elsewhere(run.records):
+            return judge(workflow, run, (replay_body, replay_in_time))
+        return judge(workflow, run)
     except Exception as error:
         return Judgement(_failing(run.row, error))
 

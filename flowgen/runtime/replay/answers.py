@@ -14,12 +14,14 @@ class Begin(msgspec.Struct, frozen=True):
     """What a process is to do: the target, where the runs are, and the code that is in force there.
 
     `digests` maps a workflow to the digest of its code: runs that ended are left out unless they began on that code.
+    The code of the workflows in `elsewhere` is called over HTTP.
     `shift` microseconds are added to the clock that bodies see.
     """
 
     target: str
     against: str
     digests: dict[str, str]
+    elsewhere: tuple[str, ...] = ()
     shift: int = 0
 
 

@@ -20,6 +20,7 @@ from ...codec import Exported, import_runs, is_header
 from ...errors import InvalidInput, UndecodableError
 from ...runs import RunRow
 from ...verdicts import RecordedRun
+from ..lookup import load_routes
 from ..store import RunFilter, Store
 from ..stores import open_store
 
@@ -43,6 +44,7 @@ class Source(Protocol):
     """Recorded runs, somewhere."""
 
     async def digests(self, app: str) -> dict[str, str]: ...
+    async def elsewhere(self, app: str) -> tuple[str, ...]: ...
     def refs(self, choice: Choice) -> AsyncGenerator[Ref, None]: ...
     async def load(self, ref: Ref) -> RecordedRun | None: ...
     async def close(self) -> None: ...
@@ -99,6 +101,11 @@ class StoreSource:
         """The digest of the code that is in force for each workflow of an app."""
         return {item.workflow: item.digest for item in (await self.store.registrations()).items if item.app == app}
 
+    async def elsewhere(self, app: str) -> tuple[str, ...]:
+        """The workflows of an app whose code is called over HTTP."""
+        routes = await load_routes(self.store)
+        return tuple(each.definition.id for each in routes if each.app == app and each.definition.remote is not None)
+
     async def close(self) -> None:
         await self.store.close()
 
@@ -113,6 +120,10 @@ class FileSource:
     async def digests(self, app: str) -> dict[str, str]:
         """None: what is in the file is meant, whatever code it began on."""
         return {}
+
+    async def elsewhere(self, app: str) -> tuple[str, ...]:
+        """None: a file does not say where the code of a run is."""
+        return ()
 
     async def refs(self, choice: Choice) -> AsyncGenerator[Ref, None]:
         """Where in the file the runs of the app begin. Raises `InvalidInput` if it is no export."""

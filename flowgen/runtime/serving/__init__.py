@@ -16,7 +16,24 @@ protocol (`flowgen.runtime.protocol`), which tells results and their order. Noth
 Refuses to know: engines and stores, and how another end drives an app.
 """
 
-from .asgi import ServedApp, serve_app
-from .settings import ServeSettings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .asgi import ServedApp as ServedApp
+    from .asgi import serve_app as serve_app
+    from .settings import ServeSettings as ServeSettings
+
+_HOMES = {"ServeSettings": "settings", "ServedApp": "asgi", "serve_app": "asgi"}
 
 __all__ = ["ServeSettings", "ServedApp", "serve_app"]
+
+
+def __getattr__(name: str) -> object:
+    """Import on first use: who only recalls a run, such as `flowgen check`, needs no HTTP client."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    thing: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = thing
+    return thing

@@ -140,6 +140,21 @@ def _from_history(workflow: Workflow[Any, Any], told: native.Told) -> Recalled:
         return Recalled(workflow, _replayed(workflow, told, late=True), row.id, native=True)
 
 
+def replay_body(interpreter: Interpreter, records: Sequence[Record]) -> None:
+    """Fold the history of a run that was driven from elsewhere, as its code is told it, in silence."""
+    _replay(interpreter, records, len(records))
+
+
+def replay_in_time(interpreter: Interpreter, records: Sequence[Record]) -> None:
+    """The same, less what came too late: what an app tries that cannot replay all of a history."""
+    _feed_in_time(interpreter, _of_the_body(records))
+
+
+def is_of_elsewhere(records: Sequence[Record]) -> bool:
+    """Whether a history says by itself that its run was driven from elsewhere: a call failed. Not all do."""
+    return any(map(_is_of_a_call, records))
+
+
 def _replayed(workflow: Workflow[Any, Any], told: native.Told, *, late: bool) -> Interpreter:
     """An interpreter that was fed a history; with `late`, all of it but what is told of steps that were given up."""
     row, records = told.row, told.records

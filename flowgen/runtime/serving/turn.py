@@ -6,6 +6,8 @@ Rules
 -----
 * At most one body is executed in a turn. It is the step that the call is aimed at; or, where a call is aimed at none,
   the only open step, if that is one to execute and the server has not asked for a plan.
+* A branch's clean-up is planned, never executed where a call is aimed at no step: the server is to know of its time
+  before its body runs, and that a cancel does not stop it.
 * Everything else that is open is reported, and left alone.
 * What a workflow logs is heard where a run is discovered, and nowhere else: calls that are aimed at its steps replay.
 * A call that comes twice, or too late, changes nothing: a step that is over or was given up is answered with no op.
@@ -90,10 +92,15 @@ def _discover(recalled: Recalled, call: Call) -> Execute | Answer:
         return ending(interpreter.end, native_form=native_form)
     before = (standing(interpreter),) if native_form else ()
     steps = list(interpreter.pending.values())
-    if len(steps) == 1 and _is_executed_here(recalled, steps[0]) and not call.disable_immediate_execution:
+    if len(steps) == 1 and _is_executed_here(recalled, steps[0]) and not _is_to_plan(recalled, call):
         return _execute(recalled, steps[0], before)
     asked = _fresh(steps) if native_form else steps
     return Answer(Ops((*before, *(asking_op(step, recalled) for step in asked))))
+
+
+def _is_to_plan(recalled: Recalled, call: Call) -> bool:
+    """Whether nothing is to be executed: the server says so, or it is to hear of a branch that cleans up."""
+    return call.disable_immediate_execution or (recalled.native and any(recalled.interpreter.cleaning))
 
 
 def _fresh(steps: Iterable[Step]) -> Iterator[Step]:
