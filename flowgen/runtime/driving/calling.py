@@ -72,6 +72,7 @@ def call_of(calling: Calling, attempt: int, request: str) -> Call:
     memo = body.memo
     stack = tuple(memo.stack) if calling.ended == len(memo.stack) else tuple(memo.stack[: calling.ended])
     steps = memo.steps if len(stack) == len(memo.steps) else {hash: memo.steps[hash] for hash in stack}
+    item = derived_id(body.row.id, "call", calling.id, calling.known)
     call = Call(
         run_id=body.row.id,
         stack=stack,
@@ -81,11 +82,11 @@ def call_of(calling: Calling, attempt: int, request: str) -> Call:
         version=body.version,
         disable_immediate_execution=calling.plans,
         fn_id=remote.slug,
-        qi_id=derived_id(body.row.id, "call", calling.id, calling.known),
+        qi_id=item,
         request_id=request,
         generation_id=body.row.fence,
         defers={hash: {"abortable": True} for hash in body.defers},
-        job_id=derived_id(body.row.id, "job", calling.id, calling.known),
+        job_id=item,
     )
     if body.native:
         call.flowgen = _told(calling)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -145,6 +147,39 @@ def test_an_answer_that_is_none_is_a_failed_call(answer: bytes | None) -> None:
         talk(server, once)
     assert failed.group_contains(CallFailed)
     assert len(server.requests) == 1
+
+
+def test_a_request_of_any_size_is_sent_whole() -> None:
+    """The system takes a part of it at a time."""
+    server = Server(lambda number: OK)
+    body = b'"' + bytes(range(97, 123)) * 100_000 + b'"'
+
+    async def large(calls: HttpCalls, url: str) -> Reply:
+        return await calls.send(url, [], body)
+
+    assert talk(server, large).status == 200
+    assert server.requests[0].partition(b"\r\n\r\n")[2] == body
+
+
+def test_a_connection_that_is_reset_is_a_failed_call() -> None:
+    """Before the answer, and in the middle of a request."""
+
+    async def reset(stream: trio.SocketStream) -> None:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.receive_some(1)
+        stream.socket.close()
+
+    for size in (10, 5_000_000):
+        server = Server(lambda number: OK)
+        server.serve = reset  # type: ignore[method-assign]
+
+        async def send(calls: HttpCalls, url: str, size: int = size) -> None:
+            with pytest.raises(CallFailed, match="the connection broke"):
+                await calls.send(url, [], b"1" * size)
+            with pytest.raises(CallFailed, match="the connection broke"):
+                await calls.fetch(Outgoing("POST", url, (), b"1" * size))
+
+        talk(server, send)
 
 
 def test_answers_of_all_forms_are_read() -> None:
