@@ -282,13 +282,14 @@ class Drive:
             and len(self.owned.interpreter.pending) == 1
             and not self._fresh_mail
             and self.owned.row.deadline is None
+            and not self.owned.interpreter.cleaning
         ):
             return await self._run_alone(execute[0])
         self._start(execute)
         return await self._wait() if not self._beside else []
 
     async def _run_alone(self, step: Step) -> list[Input]:
-        """Await the body of the only open step here, of a run without deadline. Mail that cancels it stops it."""
+        """Await the body of the only open step here, in a run without deadline or clean-up; a cancel stops it."""
         self._in_body = True
         outcome = await self._worker.execute(self.owned, step)
         self._in_body = False

@@ -249,8 +249,20 @@ class RemoteBody:
         if not self.native or self.end is not None:
             self.finish(BodyCancelled(record.reason))
             return
+        self._stop_calls()
         self.cleaning[""] = record.cleanup_until
         self._want()
+
+    def _stop_calls(self) -> None:
+        """What is executed is stopped, but for the clean-up of branches, and the app is asked at once.
+
+        A discovery executes none of that (`serving.turn`). While a history is folded nothing is executed at all, and
+        a step may be one of a clean-up: the app will say.
+        """
+        scopes = tuple(f"{scope}/" for scope in self.cleaning)
+        for step_id in list(self.opened.calls):
+            if _is_discovery(step_id) or not (self.holding or step_id.startswith(scopes)):
+                self.opened.drop(step_id)
 
     def _expire(self, record: CleanupExpired) -> None:
         self.cleaning.pop(record.scope, None)
@@ -388,7 +400,8 @@ class RemoteBody:
             self._again = True
             return
         number, step_id = 0, FUNCTION
-        while step_id in self.pending:
+        stopping = {step.id for step in self.opened.abandoned}
+        while step_id in self.pending or step_id in stopping:
             number += 1
             step_id = f"{FUNCTION}:{number}"
         self._call(step_id, None)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import attrs
+import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -213,6 +214,35 @@ def test_a_cancelled_run_cleans_up_where_its_code_is() -> None:
     assert there.status == "cancelled"
     assert [step for _, step in served.executed] == ["undo"]
     assert EndCancelled.__name__ in there.history
+
+
+@pytest.mark.parametrize("beside", [1, 2])
+def test_a_cancel_stops_what_is_executed_elsewhere(beside: int) -> None:
+    """At once, whether one body is under way there or several; and clean-up has its minute."""
+    app = App("shop")
+    ended_at: list[float] = []
+
+    async def work(n: int) -> None:
+        await trio.sleep(3600)
+
+    @app.workflow(on=OnEvent("go"))
+    def busy(ctx: Context) -> Steps[None]:
+        try:
+            yield All(*[Run("work", work, n) for n in range(beside)])
+        except RunCancelled:
+            yield Run("undo", act, "undone")
+            raise
+
+    async def cancel(engine: Engine, run: str) -> None:
+        await trio.sleep(60)
+        await engine.cancel(run)
+        await ended(engine, run)
+        ended_at.append(trio.current_time())
+
+    here, there = play(app, None, cancel, event="go"), play(app, Served(app), cancel, event="go")
+    assert there == here
+    assert there.history[1:] == ["CancelAccepted", "undo = ['undone']", "EndCancelled"]
+    assert [round(seconds) for seconds in ended_at] == [60, 60]
 
 
 def test_an_app_that_is_away_for_a_while_parks_nothing() -> None:
