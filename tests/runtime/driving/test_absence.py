@@ -136,6 +136,21 @@ def test_each_answer_begins_a_new_day() -> None:
     assert answered[-1] > DAY
 
 
+def test_a_retry_begins_a_new_day() -> None:
+    """A run that has failed for its app waits for it again when it is retried."""
+    app = failing(lambda number, since: AppAway("away") if since < 1.5 * DAY else None, retries=1)
+
+    async def story(engine: Engine) -> Any:
+        run = await start(engine)
+        failed = (await ended(engine, run)).status
+        await engine.retry(run)
+        while (await engine.run(run)).status == "failed":
+            await engine.store.wait_changed(60)
+        return failed, await finished(engine, run)
+
+    assert World(app).run(story) == ("failed", [1, 2])
+
+
 # -- what counts ---------------------------------------------------------------------------------------
 
 
