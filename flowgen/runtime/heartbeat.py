@@ -9,7 +9,9 @@ its connection. The same thread is the watchdog of the loop:
 * a loop that is blocked in C code, which no exception reaches: after `3 × spin_limit` the process ends
   with exit code `EXIT_BLOCKED`, so that its leases run out and others go on.
 
-Who holds the loop is read from the stack of its thread, so driving a run costs nothing for it.
+Who holds the loop is read from the stack of its thread, so driving a run costs nothing for it. How long it has been
+held counts from when it was asked to turn, and time in which the process as a whole stood still (SIGSTOP, a machine
+that sleeps) does not count: nobody held the loop then.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from types import CodeType, FrameType
 
 import trio
@@ -42,15 +45,18 @@ EXIT_BLOCKED = 70
 class Heartbeat:
     """Extends a worker's leases each quarter of their length, until it is stopped."""
 
-    def __init__(self, worker: Worker, extender: Extender, spin_limit: float) -> None:
+    def __init__(
+        self, worker: Worker, extender: Extender, spin_limit: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._worker = worker
         self._extender = extender
         self._interval = worker.lease / 4 / 1_000_000
         self._spin_limit = spin_limit
         self._token = trio.lowlevel.current_trio_token()
         self._loop_thread = threading.get_ident()
-        self._turned = time.monotonic()
+        self._clock = clock
         self._asked = False
+        self._asked_at = clock()
         self._raised_at: float | None = None
         self._reported = False
         self._stopped = threading.Event()
@@ -69,16 +75,31 @@ class Heartbeat:
 
     def _run(self) -> None:
         try:
-            while not self._stopped.wait(min(self._interval, self._spin_limit / 4)):
+            while not self._rest():
                 self._ask_loop()
                 culprit = self._watch()
                 self._extend(culprit)
         finally:
             self._extender.close()
 
+    def _rest(self) -> bool:
+        """Wait until the next look; whether there is none."""
+        pause = min(self._interval, self._spin_limit / 4)
+        begun, worked = self._clock(), time.process_time()
+        stopped = self._stopped.wait(pause)
+        self._excuse(self._clock() - begun - pause, time.process_time() - worked)
+        return stopped
+
+    def _excuse(self, late: float, worked: float) -> None:
+        """This thread came so many seconds late, in which the process has worked for so many: if it has not, it stood
+        still, and the loop with it."""
+        if late > self._interval and worked < late / 2:
+            self._asked_at += late
+
     def _ask_loop(self) -> None:
         if self._asked:
             return
+        self._asked_at = self._clock()
         self._asked = True
         try:
             self._token.run_sync_soon(self._loop_turns)
@@ -87,7 +108,6 @@ class Heartbeat:
 
     def _loop_turns(self) -> None:
         """Called in the loop."""
-        self._turned = time.monotonic()
         self._asked = False
         self._reported = False
         self._raised_at = None
@@ -112,7 +132,7 @@ class Heartbeat:
 
     def _watch(self) -> RunKey | None:
         """The run whose body holds the loop for too long, if one does."""
-        still = time.monotonic() - self._turned
+        still = self._clock() - self._asked_at
         if not self._asked or still < self._interval * 2:
             return None
         frame = sys._current_frames().get(self._loop_thread)
@@ -128,10 +148,10 @@ class Heartbeat:
 
     def _interrupt(self, still: float, name: str) -> None:
         if self._raised_at is None:
-            self._raised_at = time.monotonic()
+            self._raised_at = self._clock()
             log.error("%s has held the loop for %.1f s: BodySpins is raised in it", name, still)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._loop_thread), ctypes.py_object(BodySpins))
-        elif time.monotonic() - self._raised_at > 2 * self._spin_limit:
+        elif self._clock() - self._raised_at > 2 * self._spin_limit:
             log.critical("%s blocks the loop in C code: the process ends with code %d", name, EXIT_BLOCKED)
             os._exit(EXIT_BLOCKED)
 

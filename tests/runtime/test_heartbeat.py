@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from flowgen import App, Context, Run, RunFailed, Sleep, Steps
 from flowgen.runtime import open_engine, start_engine
+from flowgen.runtime.heartbeat import Heartbeat
 
 Data = dict[str, Any]
 
@@ -81,6 +83,35 @@ async def test_a_blocked_loop_expires_no_other_lease(tmp_path: Path) -> None:
                 await engine.result(waiting)
                 await engine.result(blocked)
     assert starts.count("other") == 1, "the lease of the run beside the culprit was lost"
+
+
+async def test_only_a_loop_that_was_asked_to_turn_has_not_turned(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a process that was stopped for a minute (Ctrl-Z) nobody says that its loop was held; of one that is held, they
+    do, also where C code that holds it does not let go of the interpreter."""
+    now = 100.0
+    async with open_engine(app, lease="10s") as engine:
+        assert engine.worker is not None
+        heart = Heartbeat(engine.worker, engine.store.extender(), 1_000.0, lambda: now)
+
+        def look(after: float, late: float = 0.0, worked: float = 0.0) -> list[str]:
+            """What was said at looks until this one, which comes after so many seconds."""
+            nonlocal now
+            now += after
+            heart._excuse(late, worked)
+            heart._ask_loop()
+            heart._watch()
+            return [message.partition("\n")[0] for message in caplog.messages]
+
+        assert look(1.0) == []
+        await trio.testing.wait_all_tasks_blocked()
+        assert look(60.0) == []
+        assert look(1.0) == []
+        assert look(60.0, late=59.0, worked=0.1) == []
+        held = "the event loop has not turned for {} s: something outside of any run holds it"
+        assert look(4.0, late=1.0) == [held.format("6.0")]
+        await trio.testing.wait_all_tasks_blocked()
+        look(1.0)
+        assert look(60.0, late=59.0, worked=58.0)[1:] == [held.format("60.0")]
 
 
 async def test_a_body_that_spins_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
