@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -27,6 +30,7 @@ Receive = Any
 
 METHODS: Final = ("GET", "POST", "PUT")
 _MOST_PARAMETERS: Final = 20
+_LONG_QUERY: Final = 500
 _ENCODE: Final = msgspec.json.Encoder().encode
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _ORIGIN: Final = re.compile(r"https?://(.*)")
@@ -101,23 +105,31 @@ async def read_request(scope: Scope, receive: Receive, settings: ServeSettings) 
     return Request(method, str(scope["path"]), _query(scope), headers, body, key)
 
 
-def _query(scope: Scope) -> dict[str, str]:
-    text = scope.get("query_string", b"").decode("latin-1")
+def _query(scope: Scope) -> Mapping[str, str]:
+    text: bytes = scope.get("query_string", b"")
+    return _parameters(text) if len(text) > _LONG_QUERY else _known_parameters(text)
+
+
+def _parameters(text: bytes) -> Mapping[str, str]:
     try:
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS))
+        found = parse_qsl(text.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
     except ValueError:
         raise Refused(400, "invalid_query", f"the query has more than {_MOST_PARAMETERS} parameters") from None
+    return MappingProxyType(dict(found))
+
+
+_known_parameters: Final = lru_cache(maxsize=256)(_parameters)
+"""The same calls come again and again: those of a function's next step, and of the steps of its runs."""
 
 
 def _headers(scope: Scope) -> tuple[dict[str, str], set[str]]:
     """The headers by name, and the names that are there more than once."""
-    found: dict[str, str] = {}
-    repeated: set[str] = set()
-    for raw, value in scope["headers"]:
-        name = raw.decode("latin-1").lower()
-        if name in found:
-            repeated.add(name)
-        found[name] = value.decode("latin-1")
+    raw = scope["headers"]
+    found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    if len(found) == len(raw):
+        return found, set()
+    counts = Counter(name.decode("latin-1").lower() for name, _ in raw)
+    repeated = {name for name, count in counts.items() if count > 1}
     return {name: value for name, value in found.items() if name not in repeated}, repeated
 
 

@@ -65,6 +65,8 @@ FUNCTION: Final = "(function)"
 ATTEMPTS: Final = "attempts"
 """In the `data` of a failed step's error: how many times its body was tried. The protocol itself does not say."""
 
+_FAILED: Final = (AttemptFailed, StepFailed)
+
 _EARLIEST: Final = 315_532_800_000_000
 _LATEST: Final = 4_102_444_800_000_000
 """1980 and 2100 in microseconds: an id that means another time means none."""
@@ -218,7 +220,7 @@ def _is_of_a_call(record: Record) -> bool:
     """Whether a record says that the function itself could not be called: no step of the body's."""
     if isinstance(record, AttemptFailed) and record.failure.type == APP_AWAY:
         return True
-    return isinstance(record, AttemptFailed | StepFailed) and record.step.startswith(FUNCTION)
+    return isinstance(record, _FAILED) and record.step.startswith(FUNCTION)
 
 
 def _feed_in_time(interpreter: Interpreter, history: Iterable[tuple[int, Record]]) -> None:
