@@ -24,10 +24,10 @@ from ...tree import Step
 from ..environment import Environment
 from ..executor import Bodies
 from ..protocol import headers as names
-from ..protocol.calls import MAX_CALL, Answer, Call, Erred, Ops, build_call, call_url, parse_answer
+from ..protocol.calls import MAX_CALL, Answer, Call, Check, Erred, Ops, build_call, call_url, parse_answer
 from ..protocol.errors import APP_UNREACHABLE, UserError
 from ..protocol.ops import Op
-from ..protocol.reading import ProtocolError
+from ..protocol.reading import BadResponse, ProtocolError
 from .answers import record_absence, record_answer
 from .calling import Calling, call_of
 from .fetching import Fetching, Incoming, Outgoing, came_to
@@ -47,11 +47,13 @@ class AppAway(CallFailed):
 
 @attrs.define
 class Reply:
-    """An HTTP answer, whole."""
+    """An HTTP answer, whole. `check` looks at its signature; with `signs`, an app of ours is to have signed it."""
 
     status: int
     headers: Headers
     body: bytes
+    check: Check = lambda header, body: None
+    signs: bool = False
 
 
 class Calls(Protocol):
@@ -234,7 +236,7 @@ class Caller:
 
     async def _read(self, reply: Reply, app: str) -> Answer:
         """What a reply says. A large one is read beside the loop, which others need, and one of an app at a time."""
-        read = partial(parse_answer, reply.status, reply.headers, reply.body, self._environment.now())
+        read = partial(parse_answer, reply.status, reply.headers, reply.body, self._environment.now(), reply.check)
         if len(reply.body) <= _LARGE or not self._environment.threads:
             return read()
         limit = self._readers.setdefault(app, trio.CapacityLimiter(1))
@@ -247,7 +249,8 @@ class Caller:
         url = _url(remote.url, remote.slug, calling.target)
         try:
             reply = await self._calls.send(url, _headers(call, calling), _body(call))
-            return await self._read(reply, calling.body.row.app)
+            answer = await self._read(reply, calling.body.row.app)
+            return _believed(answer) if reply.signs and calling.body.native and not answer.signed else answer
         except AppAway as error:
             return _Nobody(str(error))
         except CallFailed as error:
@@ -269,6 +272,15 @@ _LARGE: Final = 128 * 1024
 
 _COMMIT_SECONDS: Final = 30.0
 """How long what an app tells may wait for its commit."""
+
+
+def _believed(answer: Answer) -> Answer:
+    """What is believed of an answer that an app of ours has not signed: that something went wrong, and no more."""
+    if not isinstance(answer.outcome, Erred):
+        raise BadResponse(
+            "the answer", "is not signed: either its app has not the key of this server, or it is not its"
+        )
+    return Answer(Erred(answer.outcome.error), retry_after=answer.retry_after)
 
 
 def _answered(answer: Answer | _Nobody) -> Answered:

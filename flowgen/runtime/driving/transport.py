@@ -7,6 +7,8 @@ Each call opens no connection if one to its app is idle. Rules:
   Whatever else goes wrong is a failed try of the call.
 * **An app harms only itself.** So many calls to one origin are under way at once, the next wait; heads, bodies and
   times are bounded.
+* **An answer that is signed is signed as its call was**, or it is none. Not all SDKs sign, and none does that is in
+  development, so one without a signature is believed; but of our own apps in production all is signed.
 * No redirect is followed, no proxy is used, and no cookie is kept.
 
 Refuses to know what a call says, and which addresses may be called (`dialing`).
@@ -27,7 +29,8 @@ from ..addresses import AppUrl, Reach
 from ..dialing import CannotDial, Dialer
 from ..protocol import headers as names
 from ..protocol.calls import MAX_ANSWER
-from ..protocol.signatures import sign
+from ..protocol.reading import BadResponse, BadSignature
+from ..protocol.signatures import sign, verify_answer
 from .caller import AppAway, CallFailed, Headers, Reply
 from .fetching import Incoming, Outgoing
 
@@ -36,6 +39,8 @@ CALL_SECONDS: Final = 7_200.0
 
 FETCH_SECONDS: Final = 600.0
 """How long a request that an app asks for may take."""
+
+_DEV: Final = "dev"
 
 _NEAR: Final = ("127.0.0.0/8", "::1/128", "localhost")
 """Where a server in development also fetches from."""
@@ -65,7 +70,7 @@ class HttpCalls:
         fetching: Dialer | None = None,
     ) -> None:
         self._dialer = dialer
-        self._fetching = fetching or Dialer(Reach.server(_NEAR if kind == "dev" else ()))
+        self._fetching = fetching or Dialer(Reach.server(_NEAR if kind == _DEV else ()))
         self._key = signing_key
         self._kind = kind
         self._seconds = seconds
@@ -86,10 +91,22 @@ class HttpCalls:
             await limit.acquire()
         try:
             with trio.move_on_after(self._seconds):
-                return await self._exchange(place, origin, self._request(place, headers, body))
+                reply = await self._exchange(place, origin, self._request(place, headers, body))
+                if self._key is not None:
+                    reply.check, reply.signs = self._check, self._kind != _DEV
+                return reply
         finally:
             limit.release()
         raise CallFailed(f"{origin} did not answer within {self._seconds:g} s")
+
+    def _check(self, header: str | None, body: bytes) -> None:
+        """Whether an answer is signed as its call was, if it is signed."""
+        if header is None or self._key is None:
+            return
+        try:
+            verify_answer(header, body, self._key, self._clock())
+        except BadSignature as bad:
+            raise BadResponse("the answer", f"is not believed: its signature {bad.reason}") from None
 
     async def fetch(self, request: Outgoing) -> Incoming:
         """Make a request that an app asks for, over a connection of its own. No redirect is followed."""

@@ -11,7 +11,7 @@ What cannot be understood as an answer is a `BadResponse`; what is understood as
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -195,7 +195,7 @@ class Answer:
     """What an app answers.
 
     `version` is the request version that it speaks, `sdk` what it is made with. `no_retry` says that what failed is not
-    to be tried again; `retry_after` (microseconds, clamped) when it may be.
+    to be tried again; `retry_after` (microseconds, clamped) when it may be. `signed`: there is a signature.
     """
 
     outcome: Outcome
@@ -203,14 +203,21 @@ class Answer:
     sdk: str | None = None
     no_retry: bool = False
     retry_after: int | None = None
+    signed: bool = False
 
 
-def parse_answer(status: int, headers: Iterable[tuple[str, str]], body: bytes, now: int) -> Answer:
-    """What an app answered. `now` is in microseconds since the epoch.
+Check = Callable[[str | None, bytes], None]
+"""Looks at the signature of a body, None if there is none, and raises `BadResponse` if it is not good."""
+
+
+def parse_answer(
+    status: int, headers: Iterable[tuple[str, str]], body: bytes, now: int, check: Check = lambda header, body: None
+) -> Answer:
+    """What an app answered. `now` is in microseconds since the epoch; `check` looks at its signature.
 
     Raises `BadResponse` for what no app would answer.
     """
-    return _answer(status, names.lowered(headers), body, now)
+    return _answer(status, names.lowered(headers), body, now, check)
 
 
 def build_answer(answer: Answer) -> tuple[int, dict[str, str], bytes]:
@@ -233,11 +240,13 @@ def build_answer(answer: Answer) -> tuple[int, dict[str, str], bytes]:
             return 400 if answer.no_retry else 500, headers, _ENCODE(document)
 
 
-def _answer(status: int, headers: Mapping[str, str], body: bytes, now: int) -> Answer:
+def _answer(status: int, headers: Mapping[str, str], body: bytes, now: int, check: Check) -> Answer:
     if len(body) > MAX_ANSWER:
         raise BadResponse("the answer", f"has {len(body):,} bytes; at most {MAX_ANSWER:,} are accepted")
     if status == 201:
-        return _unwrapped(headers, body, now)
+        return _unwrapped(headers, body, now, check)
+    signature = headers.get(names.SIGNATURE.lower())
+    check(signature, body)
     sdk = headers.get(names.SDK.lower())
     if 200 <= status < 300 and sdk is None:
         raise BadResponse("the answer", f"did not come from an SDK: status {status}, but no header {names.SDK}")
@@ -247,6 +256,7 @@ def _answer(status: int, headers: Mapping[str, str], body: bytes, now: int) -> A
         sdk=sdk,
         no_retry=headers.get(names.NO_RETRY.lower(), "").strip().lower() == "true",
         retry_after=_retry_after(headers.get(names.RETRY_AFTER.lower()), now),
+        signed=signature is not None,
     )
 
 
@@ -284,7 +294,7 @@ def _json_or_none(body: bytes) -> Any:
         return None
 
 
-def _unwrapped(headers: Mapping[str, str], body: bytes, now: int) -> Answer:
+def _unwrapped(headers: Mapping[str, str], body: bytes, now: int, check: Check) -> Answer:
     """The answer in a stream: space while the app was at work, then status, headers and body as JSON."""
     stream = Members(read_json(body, "the stream", BadResponse), "the stream", BadResponse)
     status = stream.number("status")
@@ -294,7 +304,7 @@ def _unwrapped(headers: Mapping[str, str], body: bytes, now: int) -> Answer:
     merged = {**headers, **{key.lower(): value for key, value in inner.items() if isinstance(value, str)}}
     content = stream.any("body")
     text = content.encode("utf-8", "replace") if isinstance(content, str) else bytes(encoded(content))
-    return _answer(status, merged, text, now)
+    return _answer(status, merged, text, now, check)
 
 
 def _version(text: str | None) -> int | None:

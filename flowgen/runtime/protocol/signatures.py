@@ -71,6 +71,20 @@ def verify(header: str | None, body: bytes, keys: Iterable[str], now: float, *, 
     return found
 
 
+def verify_answer(header: str, body: bytes, key: str, now: float) -> None:
+    """Raise `BadSignature` if an app has not signed its answer with the key that its call was signed with.
+
+    SDKs sign what they send; that one signs the canonical form of it is as good.
+    """
+    try:
+        verify(header, body, [key], now, canonical=False)
+    except BadSignature as bad:
+        try:
+            verify(header, body, [key], now)
+        except BadSignature:
+            raise bad from None
+
+
 def check_signing_key(key: str) -> str:
     """The key, if it is one: `signkey-<env>-` and an even number of hex digits, or the digits alone."""
     try:

@@ -138,7 +138,7 @@ def test_each_answer_begins_a_new_day() -> None:
 
 def test_a_retry_begins_a_new_day() -> None:
     """A run that has failed for its app waits for it again when it is retried."""
-    app = failing(lambda number, since: AppAway("away") if since < 1.5 * DAY else None, retries=1)
+    app = failing(lambda number, since: AppAway("away") if since < 1.05 * DAY else None, retries=1)
 
     async def story(engine: Engine) -> Any:
         run = await start(engine)
