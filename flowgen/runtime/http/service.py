@@ -15,6 +15,7 @@ from .meter import Meter
 from .patience import Patience
 from .settings import Settings
 from .signatures import Nonces
+from .tries import Tries
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Service:
         self.feed = Feed(engine)
         self.meter = Meter()
         self.nonces = Nonces()
+        self.tries = Tries()
         self.dialer = Dialer(settings.reach)
         engine.watch(self.meter.committed)
         engine.time_commits(self.meter.took)

@@ -7,10 +7,12 @@ wanted to go.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from starlette.responses import Response
 
+from ....duration import SECOND
 from ..access import COOKIE
 from ..problems import Problem
 from ..routes import Call, answer
@@ -26,7 +28,7 @@ async def login_page(call: Call) -> Response:
 
 
 async def log_in(call: Call) -> Response:
-    """`{"token": TOKEN}`: 200 and the cookie, or 401."""
+    """`{"token": TOKEN}`: 200 and the cookie, or 401; 429 where too many were wrong (`tries`)."""
     document = await call.json()
     token = document.get("token") if isinstance(document, dict) else None
     if not isinstance(token, str) or not 1 <= len(token) <= _LONGEST:
@@ -34,8 +36,15 @@ async def log_in(call: Call) -> Response:
     settings = call.service.settings
     if not settings.auth_tokens:
         raise Problem(409, "no_tokens", "this server has no tokens: everything is open to this machine already")
+    address = call.request.client.host if call.request.client is not None else ""
+    wait = call.service.tries.begin(address)
+    if wait > 0:
+        seconds = math.ceil(wait / SECOND)
+        message = f"too many wrong tokens were tried: wait {seconds} s, and try again"
+        raise Problem(429, "too_many_tries", message, headers={"Retry-After": str(seconds)})
     if not is_one_of(token, settings.auth_tokens):
         raise Problem(401, "unauthorized", "this token is not one of this server's", "/token")
+    call.service.tries.right(address)
     response = answer({"status": "ok"})
     response.set_cookie(COOKIE, token, max_age=_YEAR, httponly=True, samesite="strict", secure=_is_secure(call))
     return response
