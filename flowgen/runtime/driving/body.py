@@ -62,6 +62,9 @@ WAITS_FOR_GROUPS: Final = 2
 DEFERRED: Final = "(deferred)"
 """What the ids of the steps begin with by which a run that ends begins what it has deferred."""
 
+_TELLING: Final = (StepSucceeded, StepFailed, CancelAccepted, CleanupExpired)
+"""The records with which a body goes on."""
+
 _NOWHERE: Any = Fiber(None, "")  # type: ignore[arg-type]
 
 
@@ -143,6 +146,8 @@ class RemoteBody:
             for position, record in effective(history):
                 self.position = position
                 self.feed(record)
+                if self.native and isinstance(record, _TELLING):
+                    self.opened.doubt()
         finally:
             self.holding = self.wanted = False
         if self.native:
@@ -161,6 +166,7 @@ class RemoteBody:
         self.telling.heard = earlier.telling.heard
         if not under_way:
             return
+        self.opened.trust()  # what is under way may take long: so long no timer can wait for the app
         own = self.pending.get(FUNCTION)
         if own is not None and own.retry_at is None and FUNCTION not in under_way:
             self.opened.forget(FUNCTION)
@@ -292,7 +298,7 @@ class RemoteBody:
 
     def knows(self, step_id: str) -> bool:
         """Whether a step is open, or has ended."""
-        return step_id in self.pending or self.is_over(step_id)
+        return step_id in self.pending or step_id in self.opened.doubtful or self.is_over(step_id)
 
     def ask(self, step_id: str, command: Any, kind: Kind, arguments: Json, digest: str | None = None) -> Step:
         """The app asks for a step: it is open."""
@@ -361,6 +367,7 @@ class RemoteBody:
         A scope cleans up once, and only a cancelled run does as a whole.
         """
         kept = set(still_open)
+        self.opened.trust(kept)
         for step in list(self.pending.values()):
             born = step.key
             if step.id not in kept and not _is_discovery(step.id) and isinstance(born, int) and born <= known:
@@ -443,12 +450,12 @@ class RemoteBody:
         return self._seen.get(_base(step.id))
 
     def unmet(self, step_id: str) -> Requested | None:
-        """None: all that was requested is open here."""
-        return None
+        """The request of a step that may have been given up."""
+        return self.opened.unmet(step_id)
 
     def take_leftovers(self) -> list[Requested]:
-        """None: all that was requested is open here."""
-        return []
+        """What was requested, and may have been given up."""
+        return self.opened.take_leftovers()
 
     def seen(self) -> dict[str, int]:
         """For each wait that returned an event (without its number): that event's position."""

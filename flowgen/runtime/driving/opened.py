@@ -3,14 +3,21 @@
 A step is *fresh* until a decision has taken note of it, and *given up* when it is let go of after that. One call may be
 *immediate*: a discovery that may execute a step by itself, so that no other call begins before its answer.
 
+A history says what was requested, and not what was given up when a race was decided. So in a body that was replayed a
+request is *doubtful* if anything was told to the code after it: until the app says whether it is still open, no timer
+of it fires and no event is looked for.
+
 Refuses to know why a step is opened, and what comes of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import attrs
 
 from ...deadlines import Deadlines
+from ...history import Requested
 from ...tree import Step
 from .calling import Calling
 
@@ -27,6 +34,7 @@ class OpenSteps:
     abandoned: list[Step] = attrs.Factory(list)
     fetches: dict[str, Step] = attrs.Factory(dict)
     calls: set[str] = attrs.Factory(set)
+    doubtful: dict[str, Step] = attrs.Factory(dict)
     immediate: Step | None = None
     _deadlines: Deadlines = attrs.Factory(lambda self: Deadlines(self.pending), takes_self=True)
 
@@ -40,6 +48,7 @@ class OpenSteps:
     def forget(self, step_id: str) -> Step | None:
         """A step is not open any more."""
         step = self.pending.pop(step_id, None)
+        self.doubtful.pop(step_id, None)
         self.fresh.pop(step_id, None)
         self.calls.discard(step_id)
         if step is not None and step is self.immediate:
@@ -52,6 +61,31 @@ class OpenSteps:
         step = self.forget(step_id)
         if step is not None and begun:
             self.abandoned.append(step)
+
+    def doubt(self) -> None:
+        """Something was told to the code: what was requested before may have been given up."""
+        for step in [step for step in self.pending.values() if step.terms is not None]:
+            self.forget(step.id)
+            self.doubtful[step.id] = step
+
+    def trust(self, still_open: Container[str] | None = None) -> None:
+        """The doubtful steps are open after all, and found anew; what is not among `still_open` was given up."""
+        doubtful, self.doubtful = self.doubtful, {}
+        for step in doubtful.values():
+            if still_open is None or step.id in still_open:
+                self.arm(self.open(step))
+            else:
+                self.abandoned.append(step)
+
+    def unmet(self, step_id: str) -> Requested | None:
+        """The request of a doubtful step."""
+        step = self.doubtful.get(step_id)
+        return None if step is None else _request(step)
+
+    def take_leftovers(self) -> list[Requested]:
+        """The requests that are doubtful to the end."""
+        doubtful, self.doubtful = self.doubtful, {}
+        return [_request(step) for step in doubtful.values()]
 
     def arm(self, step: Step) -> None:
         """A step has a deadline, if its records say so."""
@@ -76,3 +110,8 @@ class OpenSteps:
         abandoned = list(self.abandoned)
         self.abandoned.clear()
         return abandoned
+
+
+def _request(step: Step) -> Requested:
+    assert step.terms is not None
+    return Requested(0, step.id, step.kind, step.digest, step.terms, step.arguments)
