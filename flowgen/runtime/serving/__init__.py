@@ -3,6 +3,7 @@
 ==============  ===================================================================
 `asgi`          `serve_app`, the ASGI app
 `door`          which requests are read, and who has sent them; `settings` say so
+`seen`          which signed calls came, to refuse copies
 `recall`        a call → the run's interpreter, rebuilt
 `turn`          what to do about a call: one body, or an answer
 `asking`        an open step as an op, the end of a run as an answer

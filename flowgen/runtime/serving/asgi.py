@@ -6,8 +6,8 @@
 `POST`   a call: execute at most one step of a run, and say what the run asks for next
 =======  ==========================================================================================
 
-It keeps nothing between two requests: what a run has come to is in the call. So any number of processes may serve one
-app, and each request may go to another.
+It keeps nothing of a run between two requests: what that has come to is in the call. So any number of processes may
+serve one app, and each request may go to another. What it keeps is which signed calls came (`seen`), to refuse copies.
 
 Refuses to know: who drives it.
 """
@@ -41,6 +41,7 @@ from ..protocol.signatures import event_key_hash, key_hash, sign
 from ..protocol.steps import DISCOVERY
 from .bodies import BodyThread, Closed
 from .door import Refused, Request, check_line, read_request, size_of
+from .seen import Seen
 from .settings import ServeSettings
 from .turn import Execute, Say, came_to, turn
 from .upstream import Unanswered, Upstream
@@ -111,6 +112,7 @@ class ServedApp:
         self._upstream = upstream
         self._functions = {function_id(app.name, id): workflow for id, workflow in app.workflows.items()}
         self._luck = Random()
+        self._seen = Seen()
         self._open = self._open_bytes = 0
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -237,6 +239,8 @@ class ServedApp:
     async def _called(self, request: Request) -> _Reply:
         if request.query.get("probe") == "trust":
             return _Reply(200, b"{}")
+        if request.key is not None and not self._seen.is_new(request.headers[names.SIGNATURE.lower()], time.time()):
+            raise Refused(409, "replayed", "this very call came before, and was answered: make another")
         workflow = self._functions.get(request.query.get("fnId", ""))
         if workflow is None:
             return _reply(
