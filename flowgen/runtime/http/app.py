@@ -14,7 +14,6 @@ from typing import Any, overload
 import attrs
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
@@ -90,16 +89,9 @@ def http_app(
 def _served(apps: list[App], engine: Engine, settings: Settings) -> ASGIApp:
     """The app of an engine that is open."""
     service = Service(engine, {each.name: each for each in apps}, settings)
-    made = Starlette(
-        routes=_router(service),
-        middleware=[
-            Middleware(Guard, settings=settings, meter=service.meter),
-            Middleware(Shortcut, service=service),
-        ],
-        exception_handlers={HTTPException: _unknown},
-    )
+    made = Starlette(routes=_router(service), exception_handlers={HTTPException: _unknown})
     made.router.redirect_slashes = False
-    return made
+    return Guard(Shortcut(made, service), settings, service.meter)
 
 
 def _engine_of(engine: Engine | LocalClient) -> Engine:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import attrs
 from starlette.requests import Request
+from starlette.types import Receive, Scope
 
 from ..strict_json import parse
 from .meter import Meter
@@ -78,14 +79,19 @@ def _check_kind(request: Request) -> None:
 
 async def read_bytes(request: Request, limit: int) -> bytes:
     """The body of a request, whatever it is."""
-    length = request.headers.get("content-length")
-    if length is not None and length.isascii() and length.isdigit() and int(length.lstrip("0")[:20] or 0) > limit:
+    return await receive_bytes(request.scope, request.receive, limit)
+
+
+async def receive_bytes(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The same, of a request that is still as ASGI has it."""
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    if length.isdigit() and int(length.lstrip(b"0")[:20] or 0) > limit:
         raise _too_large(limit)
-    held: Held | None = request.scope.get(HELD)
+    held: Held | None = scope.get(HELD)
     parts: list[bytes] = []
     more = True
     while more:
-        message = await request.receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise Problem(400, "incomplete", "the connection ended before the body did")
         parts.append(message.get("body", b""))

@@ -8,7 +8,7 @@ a connection is always in one phase, and each phase but work has a deadline:
 `BODY`      until the body is there               `body_seconds`, while it is being read
 `WORK`      while the answer is made              the app's own
 `LINGER`    answered before the body was there    `linger_seconds`
-`IDLE`      until the next request                `idle_seconds` (uvicorn's keep-alive)
+`IDLE`      until the next request                `idle_seconds`
 ==========  ===================================  =========================================
 
 In every phase: a client that does not take what was sent to it is cut off after `stalled_seconds`. Deadlines are
@@ -170,12 +170,18 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._ended = True
         super().on_message_complete()
-        self._phase = _IDLE if self._phase is _LINGER else _WORK
+        self._phase, self._moved = (_IDLE, True) if self._phase is _LINGER else (_WORK, self._moved)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._phase is _WORK:
-            self._phase = _IDLE
+        """As uvicorn does it, but for its timer, which would be set and cancelled for each request: `IDLE` ends when
+        the connections are looked at."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+        if self._phase is _WORK or self._phase is _IDLE:
+            self._phase, self._moved = _IDLE, True
         elif self._phase is _BODY and not self.pipeline:
             self._phase, self._moved = _LINGER, True
 
@@ -208,11 +214,13 @@ class Connection(HttpToolsProtocol):
                 return self.limits.body_seconds
             case Phase.LINGER:
                 return self.limits.linger_seconds
+            case Phase.IDLE if self._answering() is None:
+                return self.limits.idle_seconds
             case Phase.WORK | Phase.IDLE:
                 return float("inf")
 
     def _give_up(self) -> None:
-        if self._phase is _LINGER or (self._phase is _HEAD and not self._head):
+        if self._phase is _LINGER or self._phase is _IDLE or (self._phase is _HEAD and not self._head):
             self.transport.close()
         else:
             self._refuse(408, "too_slow", "the request took too long to come")

@@ -17,7 +17,7 @@ Who may do what is asked of each route (`access`); how large a body may be when 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,6 +47,8 @@ _ALWAYS: Final = (
     (b"cache-control", b"no-store"),
 )
 
+_KIND: Final = b"x-inngest-server-kind"
+_NAMES: Final = frozenset((_KIND, *(name for name, _ in _ALWAYS)))
 _TOLD: Final = frozenset(
     {
         b"host",
@@ -68,7 +70,7 @@ class Guard:
         self._app = app
         self._settings = settings
         self._meter = meter
-        self._always = (*_ALWAYS, (b"x-inngest-server-kind", b"dev" if settings.dev else b"cloud"))
+        self._always = (*_ALWAYS, (_KIND, b"dev" if settings.dev else b"cloud"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,7 +81,10 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = list(message["headers"])
                 said = {name for name, _ in headers}
-                headers += [header for header in self._always if header[0] not in said]
+                missing: Iterable[tuple[bytes, bytes]] = self._always
+                if not said.isdisjoint(_NAMES):
+                    missing = [header for header in missing if header[0] not in said]
+                headers += missing
                 message["headers"] = headers
                 self._meter.answered(scope["method"], scope.get(ROUTE, ""), message["status"])
             await send(message)

@@ -102,8 +102,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]  # it takes a float as well
-                timeout_graceful_shutdown=grace,  # type: ignore[arg-type]
+                timeout_graceful_shutdown=grace,  # type: ignore[arg-type]  # it takes a float as well
             )
         )
         self.ended = trio.Event()

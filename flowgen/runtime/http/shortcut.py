@@ -12,12 +12,11 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..strict_json import parse
 from .access import check_event_key
-from .bodies import read_bytes
+from .bodies import receive_bytes
 from .events import read_events
 from .guard import ROUTE
 from .problems import problem_of
@@ -48,7 +47,7 @@ class Shortcut:
         settings = self._service.settings
         try:
             check_event_key(key, settings)
-            events = read_events(parse(await read_bytes(Request(scope, receive), settings.max_body)))
+            events = read_events(parse(await receive_bytes(scope, receive, settings.max_body)))
             ids = await self._service.intake.accept(events)
         except Exception as error:
             await problem_of(error).response()(scope, receive, send)
