@@ -119,7 +119,7 @@ class _Reading:
         if answer.version is not None and body.version < 0:
             body.version = answer.version
         if partly:
-            self._step.failures = 0
+            self._step.failures, self._step.retry_at = 0, None
             body.absence.forget(self._step.id)
             body.give_back(self._step)
         try:

@@ -9,7 +9,7 @@ import trio
 
 from flowgen.errors import NotFound, WrongState
 from flowgen.runtime import Engine
-from flowgen.runtime.driving.caller import Reply
+from flowgen.runtime.driving.caller import AppAway, CallFailed, Reply
 from flowgen.runtime.protocol.calls import Answer, Call, Ops, build_answer
 from flowgen.runtime.protocol.ops import Op, Opcode, Userland
 from flowgen.runtime.protocol.steps import step_hash
@@ -106,6 +106,28 @@ def test_what_was_told_is_not_lost_when_the_call_is() -> None:
         return await finished(engine, await start(engine))
 
     assert world.run(story) == {"data": 1}
+
+
+@pytest.mark.parametrize("lost", [AppAway("nobody is there"), CallFailed("it broke off")])
+def test_a_call_goes_on_after_it_told_of_steps_though_tries_failed_before(lost: Exception) -> None:
+    """The time for which those tries had to wait is over: the answer is awaited at once."""
+    tries: list[int] = []
+
+    async def tell(engine: Engine, call: Call) -> Reply:
+        tries.append(call.attempt)
+        if len(tries) == 1:
+            raise lost
+        await engine.checkpoint(call.run_id, [ran("s0", 0)], request=call.request_id)
+        return answered(Op(Opcode.RUN_COMPLETE, "", data=encode("done", "x")))
+
+    world, _ = checkpointing(tell)
+
+    async def story(engine: Engine) -> Any:
+        with trio.fail_after(600):
+            return await finished(engine, await start(engine))
+
+    assert world.run(story) == "done"
+    assert len(tries) == 2
 
 
 def test_a_checkpoint_of_no_call_is_refused() -> None:
