@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -64,13 +63,15 @@ def python_stage(request: pytest.FixtureRequest, stages: dict[str, Stage]) -> St
     return stages[request.param]
 
 
-@pytest.fixture(params=["fastapi", "ts"])
-def fragile(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A stage of its own, to kill."""
-    need(request.param)
-    stage = Stage(KINDS[request.param], tmp_path)
-    try:
-        stage.start()
-        yield stage
-    finally:
-        stage.close()
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on one stage stand side by side, so that not each worker process starts all stages."""
+    shared = [number for number, item in enumerate(items) if _label(item) is not None]
+    ordered = sorted((items[number] for number in shared), key=lambda item: list(KINDS).index(_label(item) or ""))
+    for number, item in zip(shared, ordered, strict=True):
+        items[number] = item
+
+
+def _label(item: pytest.Item) -> str | None:
+    """Which of the shared stages a test is on."""
+    values = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return next((str(values[name]) for name in ("stage", "node_stage", "python_stage") if name in values), None)

@@ -108,11 +108,12 @@ class Stage:
         directory: Path,
         *,
         server: tuple[str, ...] = ("dev",),
+        port: int | None = None,
         app_port: int | None = None,
         **environment: str,
     ) -> None:
         self.kind, self.directory = kind, directory
-        self.port, self.app_port = free_port(), app_port or free_port()
+        self.port, self.app_port = port or free_port(), app_port or free_port()
         self.seen_file, self.gates = directory / "seen", directory / "gates"
         self.gates.mkdir()
         self.origin = f"http://127.0.0.1:{self.port}"
@@ -128,11 +129,16 @@ class Stage:
     # -- the processes -------------------------------------------------------------------------
 
     def set_clock(self, at: float) -> None:
-        """Set the clock of the server, which is then running or about to: `at` is seconds since the epoch."""
+        """Set the clock of the server to seconds since the epoch: first before it starts, then whenever one likes."""
         ahead = self.directory / "ahead"
         written = ahead.with_suffix(".new")
         written.write_text(str(at - time.time()))
         written.replace(ahead)
+
+    @property
+    def clock(self) -> float:
+        """What the server's clock says, where it was set."""
+        return time.time() + float((self.directory / "ahead").read_text())
 
     def start_app(self) -> None:
         dev = {} if "INNGEST_SIGNING_KEY" in self.environment else {"INNGEST_DEV": self.app_sees}
@@ -160,9 +166,18 @@ class Stage:
         path = os.pathsep.join([str(APPS.parent / "clock"), str(ROOT)])
         return {"PYTHONPATH": path, "CLOCK_AHEAD": str(ahead)} if ahead.exists() else {}
 
+    def runs(self) -> tuple[bool, bool]:
+        """Whether the server runs, and whether the app does."""
+        server, app = (process is not None and process.poll() is None for process in (self._server, self._app))
+        return server, app
+
     def start(self) -> None:
-        self.start_app()
-        self.start_server()
+        """Start what does not run; return when the server knows the functions."""
+        server, app = self.runs()
+        if not app:
+            self.start_app()
+        if not server:
+            self.start_server()
         self.patiently("the app is registered", self.is_registered)
 
     def kill_app(self) -> None:
@@ -280,10 +295,10 @@ class Stage:
         return self.get(f"/v1/runs/{run}")
 
     def ended(self, run: str, patience: float = PATIENCE) -> Json:
-        """A run, once it has ended."""
+        """A run, once it has ended; the server answers when it has."""
 
         def found() -> Json:
-            row = self.row(run)
+            row = self.get(f"/v1/runs/{run}", wait="2s")
             return row if row["status"] in OVER else None
 
         return self.patiently(f"run {run} ends", found, patience)
