@@ -38,6 +38,9 @@ MAX_STATE: Final = MAX_CALL - 1024
 MAX_ANSWER: Final = 8 * 1024 * 1024
 """Bytes of an answer."""
 
+MOST_ATTEMPTS: Final = 1_000
+"""No server tries anything so often."""
+
 VERSION: Final = 2
 """The request version that we speak."""
 
@@ -128,7 +131,7 @@ def parse_call(body: bytes) -> Call:
         steps=call.mapping("steps"),
         stack=() if stack is None else _texts(stack, "stack"),
         current=0 if stack is None else stack.number("current", 0) or 0,
-        attempt=ctx.number("attempt", 0) or 0,
+        attempt=_attempt(ctx),
         max_attempts=ctx.number("max_attempts"),
         version=call.number("version", UNKNOWN_VERSION) or 0,
         disable_immediate_execution=ctx.truth("disable_immediate_execution"),
@@ -142,6 +145,13 @@ def parse_call(body: bytes) -> Call:
         defers=call.mapping("defers"),
         flowgen=call.mapping("flowgen") or None,
     )
+
+
+def _attempt(ctx: Members) -> int:
+    attempt = ctx.number("attempt", 0) or 0
+    if not 0 <= attempt <= MOST_ATTEMPTS:
+        ctx.refuse("attempt", f"is {shown(attempt)}; attempts are counted from 0, and up to {MOST_ATTEMPTS:,}")
+    return attempt
 
 
 def _texts(members: Members, name: str) -> tuple[str, ...]:

@@ -11,8 +11,8 @@
 There is one way to write a signature, and every other is refused: nothing is trimmed, defaulted or said twice. Several
 keys may be in force, so that they can be rotated; all of them are compared, in constant time.
 
-The protocol has no nonce, so a request can be sent again within `WINDOW` seconds. A registration that is there already is
-the same; a copy of a call is refused by the process that has answered it (`serving.seen`).
+The protocol has no nonce, so a request can be sent again within `WINDOW` seconds. A registration that is there already
+is the same; a copy of a call is refused by the process that has answered it (`serving.seen`).
 """
 
 from __future__ import annotations

@@ -148,6 +148,8 @@ def test_little_is_enough_for_a_call() -> None:
         ({"ctx": {}}, "ctx.run_id"),
         ({"ctx": {"run_id": 5}}, "ctx.run_id"),
         ({"ctx": {"run_id": "r", "attempt": "1"}}, "ctx.attempt"),
+        ({"ctx": {"run_id": "r", "attempt": -1}}, "ctx.attempt"),
+        ({"ctx": {"run_id": "r", "attempt": 1_001}}, "ctx.attempt"),
         ({"ctx": {"run_id": "r", "stack": []}}, "ctx.stack"),
         ({"ctx": {"run_id": "r", "stack": {"stack": ["a", 1]}}}, "ctx.stack.stack[1]"),
         ({"ctx": {"run_id": "r"}, "steps": []}, "steps"),

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flowgen import All, App, Context, Invoke, Race, Run, SendSignal, Sleep, StepError, Steps, WaitFor, WaitForSignal
@@ -126,6 +126,7 @@ targets = st.sampled_from(["step", "", *STEPS, "nonsense"])
 
 
 @settings(max_examples=80)
+@example(("ctx", "attempt"), -1, "step")
 @given(st.sampled_from(places(MEMO)), odd, targets)
 def test_a_memo_that_makes_no_sense_breaks_nothing(path: tuple[Any, ...], by: Any, target: str) -> None:
     """One thing in it is another; NaN and infinity are no JSON."""
