@@ -18,8 +18,8 @@ StepNotFound
 
 Rules
 -----
-* **An answer is taken for a call that is open**, once. What it tells of a step that has ended, or asks for one that is
-  open, is passed over.
+* **An answer is taken for a call that is open**, once. What it tells of a step that has ended, or that waits for the
+  world, is passed over; so is what it asks for that is open.
 * **A call that reached nobody** (`absence`) is no answer, and no failed try that counts.
 * **An app that never gets anywhere fails.** So many answers in a row that tell nothing new count as failed tries.
 * What cannot be understood is a failed try, too.
@@ -233,7 +233,7 @@ class _Reading:
     def _settled(self, op: Op, asked: Asked | None) -> None:
         """A step has ended in the app."""
         step_id = self._id(op, asked)
-        if self._body.is_over(step_id):
+        if self._body.is_over(step_id) or self._is_ours(step_id):
             return
         failure, value = _outcome(op, asked)
         digest, arguments = _fingerprint(op, asked)
@@ -242,6 +242,11 @@ class _Reading:
             return
         attempts = self._attempt(step_id) if asked is None else asked.attempts
         self._pen.record(StepFailed(self._pen.at, step_id, failure, attempts, "run", digest, arguments))
+
+    def _is_ours(self, step_id: str) -> bool:
+        """Whether a step is open that waits for the world. It is not its app's to end: what it holds would be lost."""
+        step = self._body.pending.get(step_id)
+        return step is not None and step.kind != "run"
 
     def _attempt(self, step_id: str) -> int:
         """The number of the try of a step that was made in this call."""
@@ -255,7 +260,7 @@ class _Reading:
     def _step_error(self, op: Op, asked: Asked | None) -> None:
         """One try of a step failed."""
         body, pen, step_id = self._body, self._pen, self._id(op, asked)
-        if body.is_over(step_id):
+        if body.is_over(step_id) or self._is_ours(step_id):
             return
         failure, _ = _outcome(op, asked)
         failure = failure or Failure("Error", "the step failed, and did not say why")

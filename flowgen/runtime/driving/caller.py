@@ -188,6 +188,9 @@ class Caller:
             return Raised(Failure("FetchFailed", str(error)))
         except (InvalidInput, UnserializableError) as error:
             return Raised(failure_of(error), retriable=False)
+        except Exception as error:  # by us: it must cost no other run anything, and this one no worker
+            log.exception("a request for an app broke")
+            return Raised(Failure("FetchBroke", f"{type(error).__name__}: {error}"))
 
     async def _call(self, step: Step, calling: Calling) -> Answered:
         if self.nursery is not None and calling.body.remote.sdk.startswith(_TELLS_BEFORE):

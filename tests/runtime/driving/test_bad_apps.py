@@ -11,6 +11,7 @@ import trio
 
 from flowgen import App, Context, Event, OnEvent, Run, Steps
 from flowgen.runtime import Engine, open_engine
+from flowgen.runtime.checkup import check_up
 from flowgen.runtime.driving import caller
 from flowgen.runtime.driving.caller import CallFailed, Headers, Reply
 from flowgen.runtime.protocol.calls import Answer, Call, parse_answer
@@ -175,6 +176,52 @@ def test_an_op_that_contradicts_its_member_is_a_plan() -> None:
     info = fate(app)
     assert (info.status, info.error.type) == ("failed", "NoProgress")
     assert step_hash("a") in {target for target, _ in app.calls}
+
+
+WAITS = {
+    "WaitForSignal": {"signal": "door", "timeout": "1h", "conflict": "fail"},
+    "WaitForEvent": {"event": "never", "timeout": "1h"},
+    "Sleep": {"duration": "1h"},
+    "InvokeFunction": {"function_id": "there-child", "payload": {"data": {}}, "timeout": "1h"},
+}
+
+
+@pytest.mark.parametrize("told_of_it", ["StepRun", "StepFailed", "StepError", "Step"])
+@pytest.mark.parametrize("asked_for", WAITS)
+def test_a_step_that_waits_for_the_world_is_not_its_app_s_to_end(asked_for: str, told_of_it: str) -> None:
+    """Else what it holds is held for ever: the name of a signal, for which nobody else could wait then."""
+    a = {"op": asked_for, "id": step_hash("a"), "opts": WAITS[asked_for], "userland": {"id": "a", "index": 0}}
+    lie = {"op": told_of_it, "id": step_hash("a"), "data": 1, "error": {"name": "E", "message": "m"}}
+    b = {"id": step_hash("b"), "userland": {"id": "b", "index": 0}}
+    app = FakeApp(sdk="inngest-py:v0.5.19")
+    app.functions["fn"] = Function("fn", nothing, "go")
+    app.functions["child"] = Function("child", nothing)
+
+    async def before(target: str, call: Call) -> Reply | None:
+        headers = [("X-Inngest-SDK", app.sdk), ("X-Inngest-Req-Version", "2")]
+        if call.fn_id == "there-child":
+            await trio.sleep(7_200)
+        if target == step_hash("b"):
+            ops = [lie, {**lie, "userland": a["userland"]}, {**b, "op": "StepRun", "data": 2}]
+            return Reply(206, headers, msgspec.json.encode(ops))
+        if len(call.stack) < 2:
+            return Reply(206, headers, msgspec.json.encode([a, {**b, "op": "StepPlanned"}]))
+        return Reply(200, headers, b"true")
+
+    app.before = before
+
+    async def story(engine: Engine) -> Any:
+        run = await start(engine)
+        info = await ended(engine, run)
+        took = (info.ended_at - info.created_at).total_seconds()
+        await trio.sleep(7_200)
+        return info.result, took >= 3_600, told(await engine.history(run)), await check_up(engine.store)
+
+    result, waited, history, report = World(app).run(story)
+    assert (result, waited) == (True, True)
+    assert history[1].startswith("a asks")
+    assert sum(line.startswith("a ") for line in history) == 2
+    assert report.findings == ()
 
 
 # -- apps that are slow -----------------------------------------------------------------------------

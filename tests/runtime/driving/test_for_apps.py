@@ -56,6 +56,26 @@ def test_a_fetch_is_made_here_and_any_answer_is_its_result() -> None:
     assert b"secret" not in b"".join(bytes(record.arguments) for record in history if hasattr(record, "arguments"))
 
 
+def test_whatever_breaks_while_a_request_is_made_is_a_failed_try_of_it() -> None:
+    """And no trouble of the engine's."""
+
+    def body(event: Any) -> Any:
+        return (yield fetch("ask", URL))
+
+    app, broken = app_of(body), [True]
+
+    def answers(request: Outgoing) -> Incoming:
+        if broken:
+            broken.clear()
+            raise RuntimeError("by us")
+        return Incoming(200, (), b"ok")
+
+    app.answers = answers
+    result, history, _ = run_once(app)
+    assert result["body"] == "ok"
+    assert history[:2] == ["Started", "ask try 1"]
+
+
 def test_an_inference_is_a_request_with_the_provider_s_key() -> None:
     """Its result is what the provider answers; an error of the provider is tried again, a refusal is not."""
     answers = [Incoming(503, (), b"busy"), Incoming(200, (), b'{"text": "hi"}'), Incoming(401, (), b"who?")]
