@@ -16,13 +16,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 import httpx
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = Path(__file__).resolve().parent / "apps"
@@ -343,6 +344,27 @@ class Stage:
         """Let slow steps end."""
         for number in numbers:
             (self.gates / f"{key}-{number}").touch()
+
+
+@contextmanager
+def apps_of_one_server(
+    labels: Sequence[str],
+    directories: pytest.TempPathFactory,
+    app_ports: Sequence[int | None] | None = None,
+    **environment: str,
+) -> Iterator[dict[str, Stage]]:
+    """Stages that run their apps, with one server between them: that of the first, which is to be started yet."""
+    stages: dict[str, Stage] = {}
+    port = free_port()
+    try:
+        for label, app_port in zip(labels, app_ports or [None] * len(labels), strict=True):
+            stage = Stage(KINDS[label], directories.mktemp(label), port=port, app_port=app_port, **environment)
+            stages[label] = stage
+            stage.start_app()
+        yield stages
+    finally:
+        for stage in stages.values():
+            stage.close()
 
 
 @attrs.frozen

@@ -5,30 +5,45 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
-import attrs
+import httpx
 import pytest
 
 from flowgen.runtime.http.sdk.syncing import PORTS
 from tests.sdk.conftest import need
-from tests.sdk.stage import KINDS, Stage
+from tests.sdk.stage import KINDS, Stage, apps_of_one_server, missing
 
 
-@pytest.fixture(params=["fastapi", "ts"])
-def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A stage of its own that is not started yet."""
+@pytest.fixture(scope="module", params=["fastapi", "ts"])
+def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A server that stays, and an app that comes and goes."""
     need(request.param)
-    stage = Stage(KINDS[request.param], tmp_path)
+    stage = Stage(KINDS[request.param], tmp_path_factory.mktemp("sync"))
+    stage.start_server()
     yield stage
     stage.close()
+
+
+@pytest.fixture
+def own(lasting: Stage) -> Iterator[Stage]:
+    """The server knows of no app, and none runs."""
+    environment = lasting.environment
+    yield lasting
+    lasting.environment = environment
+    lasting.kill_app()
+    lasting.http.delete("/fn/remove", params={"app": lasting.kind.app})
 
 
 def serve(stage: Stage, **environment: str) -> None:
     """Start the app with another environment, instead of the one that may be running."""
     stage.kill_app()
-    stage.kind = attrs.evolve(stage.kind, environment=stage.kind.environment | environment)
+    stage.environment = environment
     stage.start_app()
+
+
+def ask_to_register(stage: Stage) -> None:
+    """What its server does every five seconds."""
+    assert httpx.put(stage.app_url, trust_env=False).status_code == 200
 
 
 def functions(stage: Stage) -> set[str]:
@@ -38,7 +53,7 @@ def functions(stage: Stage) -> set[str]:
 def test_answers_as_streams(own: Stage) -> None:
     """An app that streams its answers is understood: results, steps and errors."""
     serve(own, SDK_STREAMING="on", INNGEST_STREAMING="force")
-    own.start_server()
+    ask_to_register(own)
     own.patiently("the app is registered", own.is_registered)
     assert own.result("hello", {"name": "Ada"}) == {"greeting": "hello Ada"}
     assert own.result("steps") == [{"nested": [1, 2.5, "three", None, True]}, 3, None]
@@ -49,7 +64,7 @@ def test_answers_as_streams(own: Stage) -> None:
 def test_functions_come_and_go(own: Stage) -> None:
     """The server sees by itself that an app has changed: new functions are offered, those that are gone are not."""
     serve(own, SDK_FUNCTIONS="hello double")
-    own.start_server()
+    ask_to_register(own)
     own.patiently("two functions are registered", lambda: functions(own) == {"hello", "double"})
     serve(own, SDK_FUNCTIONS="hello steps")
     own.patiently("the change is seen", lambda: functions(own) == {"hello", "steps"})
@@ -58,8 +73,8 @@ def test_functions_come_and_go(own: Stage) -> None:
 
 
 def test_an_app_that_comes_late(own: Stage) -> None:
-    """A server that was there first finds its app when it comes."""
-    own.start_server()
+    """A server that was there first finds its app when it comes, by itself."""
+    assert not own.is_registered()
     own.start_app()
     own.patiently("the app is registered", own.is_registered)
     assert own.result("hello", {"name": "Ada"}) == {"greeting": "hello Ada"}
@@ -74,23 +89,29 @@ def is_free(port: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("label, ports", [("fastapi", PORTS[0::3]), ("flask", PORTS[1::3]), ("ts", PORTS[2::3])])
-def test_an_app_that_is_found(label: str, ports: tuple[int, ...], tmp_path: Path) -> None:
-    """A server that is told of no app finds the one that listens at a usual port of this machine."""
-    need(label)
-    port = next((each for each in ports if is_free(each)), None)
-    if port is None:
-        pytest.skip(f"all of the ports {ports} are in use")
-    stage = Stage(KINDS[label], tmp_path, app_port=port)
-    stage.urls = ()
-    try:
-        stage.start()
-        assert [handler["sdk"]["appName"] for handler in own_handlers(stage)] == [label]
-        assert stage.result("hello", {"name": "Ada"}) == {"greeting": "hello Ada"}
-    finally:
-        stage.close()
+def free_ports(count: int) -> list[int]:
+    """Usual ports of apps at which nobody listens."""
+    ports = [port for port in PORTS if is_free(port)]
+    if len(ports) < count:
+        pytest.skip(f"of the ports {PORTS} only {ports} are free")
+    return ports[:count]
 
 
-def own_handlers(stage: Stage) -> list[dict[str, dict[str, str]]]:
-    """The apps at the stage's port; other tests may have theirs at other ports."""
-    return [each for each in stage.get("/dev")["handlers"] if f":{stage.app_port}/" in each["sdk"]["url"]]
+def test_apps_that_are_found(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A server that is told of no app finds those that listen at usual ports of this machine."""
+    labels = [label for label in ("fastapi", "flask", "ts") if missing(KINDS[label]) is None]
+    if not labels:
+        pytest.skip("no SDK is installed")
+    with apps_of_one_server(labels, tmp_path_factory, free_ports(len(labels))) as stages:
+        server = stages[labels[0]]
+        server.urls = ()
+        server.start_server()
+        for label, stage in stages.items():
+            stage.patiently(f"{label} is found", lambda stage=stage: stage.kind.app in found(stage))
+            assert stage.result("hello", {"name": "Ada"}) == {"greeting": "hello Ada"}
+
+
+def found(stage: Stage) -> list[str]:
+    """The apps that its server has found at the stage's port; others may be at other ports."""
+    handlers = stage.get("/dev")["handlers"]
+    return [each["sdk"]["appName"] for each in handlers if f":{stage.app_port}/" in each["sdk"]["url"]]
