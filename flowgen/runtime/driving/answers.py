@@ -50,6 +50,7 @@ from ..protocol.errors import APP_AWAY, APP_UNREACHABLE, UserError
 from ..protocol.native import Asked, read_asked, read_diverged, read_end, read_standing
 from ..protocol.ops import FIRST, LAZY, Op, Opcode
 from ..protocol.reading import ProtocolError, encoded
+from ..protocol.steps import is_hash, step_hash
 from ..protocol.terms import Defer, Fetch, Infer, Undefer, terms_of
 from .asked import command_for, deferred
 from .body import WAITS_FOR_GROUPS, RemoteBody
@@ -226,9 +227,17 @@ class _Reading:
             body.finish(BodyRaised(failure_of(too_many_steps(body.workflow.id, most, op.step_id))))
 
     def _id(self, op: Op, asked: Asked | None) -> str:
-        """The id of an op's step. Ours for calls of no step are nobody else's."""
+        """The id of an op's step. Ours for calls of no step are nobody else's.
+
+        One that says no name means the open step with its hash, if there is one.
+        """
         step_id = op.step_id if asked is None else asked.step
-        return op.id if step_id.startswith(FUNCTION) else step_id
+        if step_id.startswith(FUNCTION):
+            return op.id
+        if is_hash(step_id) and step_id not in self._body.pending:
+            same = (id for id in self._body.pending if step_hash(id) == step_id and not id.startswith(FUNCTION))
+            return next(same, step_id)
+        return step_id
 
     def _settled(self, op: Op, asked: Asked | None) -> None:
         """A step has ended in the app."""

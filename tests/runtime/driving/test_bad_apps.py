@@ -188,7 +188,10 @@ WAITS = {
 
 @pytest.mark.parametrize("told_of_it", ["StepRun", "StepFailed", "StepError", "Step"])
 @pytest.mark.parametrize("asked_for", WAITS)
-def test_a_step_that_waits_for_the_world_is_not_its_app_s_to_end(asked_for: str, told_of_it: str) -> None:
+@pytest.mark.parametrize("named", [{}, {"userland": {"id": "a", "index": 0}}], ids=["by hash", "by name"])
+def test_a_step_that_waits_for_the_world_is_not_its_app_s_to_end(
+    named: dict[str, Any], asked_for: str, told_of_it: str
+) -> None:
     """Else what it holds is held for ever: the name of a signal, for which nobody else could wait then."""
     a = {"op": asked_for, "id": step_hash("a"), "opts": WAITS[asked_for], "userland": {"id": "a", "index": 0}}
     lie = {"op": told_of_it, "id": step_hash("a"), "data": 1, "error": {"name": "E", "message": "m"}}
@@ -202,7 +205,7 @@ def test_a_step_that_waits_for_the_world_is_not_its_app_s_to_end(asked_for: str,
         if call.fn_id == "there-child":
             await trio.sleep(7_200)
         if target == step_hash("b"):
-            ops = [lie, {**lie, "userland": a["userland"]}, {**b, "op": "StepRun", "data": 2}]
+            ops = [{**lie, **named}, {**b, "op": "StepRun", "data": 2}]
             return Reply(206, headers, msgspec.json.encode(ops))
         if len(call.stack) < 2:
             return Reply(206, headers, msgspec.json.encode([a, {**b, "op": "StepPlanned"}]))
@@ -219,9 +222,30 @@ def test_a_step_that_waits_for_the_world_is_not_its_app_s_to_end(asked_for: str,
 
     result, waited, history, report = World(app).run(story)
     assert (result, waited) == (True, True)
-    assert history[1].startswith("a asks")
-    assert sum(line.startswith("a ") for line in history) == 2
+    assert [line.split(" ")[0] for line in history] == ["Started", "a", "b", "a", "EndCompleted"]
     assert report.findings == ()
+
+
+@pytest.mark.parametrize("named", [{}, {"userland": {"id": "(function)", "index": 0}}], ids=["by hash", "by name"])
+def test_no_op_means_a_call_of_no_step(named: dict[str, Any]) -> None:
+    """An app that names a step like one of the server's own has a step of that hash, like any other."""
+    headers = [("X-Inngest-SDK", "inngest-py:v0.5.19"), ("X-Inngest-Req-Version", "2")]
+    hash = step_hash("(function)")
+    app = FakeApp(sdk="inngest-py:v0.5.19")
+    app.functions["fn"] = Function("fn", nothing, "go")
+
+    async def before(target: str, call: Call) -> Reply | None:
+        if not call.stack:
+            return Reply(206, headers, msgspec.json.encode([{"op": "StepRun", "id": hash, "data": 1, **named}]))
+        return Reply(200, headers, msgspec.json.encode(call.steps[hash]))
+
+    app.before = before
+
+    async def story(engine: Engine) -> Any:
+        run = await start(engine)
+        return (await ended(engine, run)).result, told(await engine.history(run))
+
+    assert World(app).run(story) == ({"data": 1}, ["Started", f"{hash} = 1", "EndCompleted"])
 
 
 # -- apps that are slow -----------------------------------------------------------------------------
