@@ -24,17 +24,14 @@ if TYPE_CHECKING:
     from .asgi import serve_app as serve_app
     from .settings import ServeSettings as ServeSettings
 
-_HOMES = {"ServeSettings": "settings", "ServedApp": "asgi", "serve_app": "asgi"}
-
 __all__ = ["ServeSettings", "ServedApp", "serve_app"]
 
 
 def __getattr__(name: str) -> object:
     """Import on first use: who only recalls a run, such as `flowgen check`, needs no HTTP client."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from . import asgi, settings
 
-    thing: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = thing
+    thing: object = getattr(settings if name == "ServeSettings" else asgi, name)
     return thing

@@ -39,11 +39,11 @@ class Seen:
         form = _TIME.fullmatch(header)
         if form is None:
             return True
-        mac = bytes.fromhex(form[2])
-        if mac in self._until:
+        call = bytes.fromhex(form[2])
+        if call in self._until:
             return False
         self._forget(now)
-        self._until[mac] = int(form[1]) + WINDOW
+        self._until[call] = int(form[1]) + WINDOW
         return True
 
     def _forget(self, now: float) -> None:
