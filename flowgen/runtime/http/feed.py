@@ -83,8 +83,12 @@ class Feed:
         if not self._watching:
             self._watching = True
             self._engine.watch(self._committed)
-        await self._look_at_the_newest(tell=False)
-        self._ring = ring
+        self._ring = ring  # what is committed while we look is news
+        try:
+            await self._look_at_the_newest(tell=False)
+        except BaseException:
+            self._shut(ring)
+            raise
         trio.lowlevel.spawn_system_task(self._live, ring)
 
     async def leave(self) -> None:
@@ -99,13 +103,19 @@ class Feed:
                 nursery.start_soon(self._tell_own, ring)
                 nursery.start_soon(self._tell_others)
                 await self._until_nobody_listens()
+                self._shut(ring)
                 nursery.cancel_scope.cancel()
         except* StoreError as group:
             log.info("the stream ends: %s", group.exceptions[0])
         except* Exception as group:
             log.exception("the stream broke", exc_info=group)
         finally:
-            ring.close()
+            self._shut(ring)
+
+    def _shut(self, ring: Ring) -> None:
+        """Close a tap. Who comes from now on opens another, even before this one's tasks have ended."""
+        ring.close()
+        if self._ring is ring:
             self._ring = None
             for kept in (self._runs, self._events, self._told_runs, self._told_events):
                 kept.clear()

@@ -229,6 +229,23 @@ async def test_the_tap_is_closed_when_nobody_has_listened_for_a_while(monkeypatc
             await back.until(run_is(again, "waiting"))
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_who_comes_as_the_tap_is_closed_opens_another(turns: int, autojump_clock: trio.testing.MockClock) -> None:
+    """Whenever a reader joins, what it joins stays open for as long as it is there."""
+    async with open_engine(app, "memory://") as engine:
+        tap = feed.Feed(engine)
+        closing = await tap.join()
+        await tap.leave()
+        await trio.sleep(feed.LINGER_SECONDS)
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        joined = await tap.join()
+        await trio.testing.wait_all_tasks_blocked()
+        assert closing.closed
+        assert not joined.closed
+        await tap.leave()
+
+
 @pytest.mark.parametrize("last", ["x", "-1", "1.5", "1" * 30, "１"])
 async def test_a_number_that_is_none_is_refused(last: str) -> None:
     """400 before the stream begins."""
