@@ -456,7 +456,6 @@ def test_looking_makes_no_database(ask: Ask, command: str) -> None:
         (["runs", "show"], "Missing argument 'RUN'"),
         (["send"], "Missing argument 'NAME'"),
         (["worker"], "Missing argument 'TARGET...'"),
-        (["dev", "--no-discover"], "nothing to run: say a TARGET, or -u URL"),
     ],
 )
 def test_bad_arguments_are_told_in_a_line(ask: Ask, arguments: list[str], message: str) -> None:
