@@ -271,7 +271,7 @@ _TELLS_BEFORE: Final = ("inngest-js:", "inngest-go:", "js:", "go:")
 """What the names of SDKs begin with that tell of steps before they answer."""
 
 _LARGE: Final = 128 * 1024
-"""Bytes of an answer that may take so long to read that others would notice: 8 MiB of brackets take seconds."""
+"""Bytes of an answer that may take so long to read that others would notice: 8 MiB of brackets take a second."""
 
 _COMMIT_SECONDS: Final = 30.0
 """How long what an app tells may wait for its commit."""
