@@ -249,6 +249,10 @@ class Stage:
         logs = [self.directory / f"{name}.log" for name in ("server", "app")]
         return "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in logs if log.exists())
 
+    def says(self, text: str) -> bool:
+        """Whether the server has said that by now."""
+        return text in (self.directory / "server.log").read_text()
+
     def answers(self, path: str) -> bool:
         try:
             return self.http.get(path).status_code == 200

@@ -107,11 +107,6 @@ def test_apps_that_are_found(tmp_path_factory: pytest.TempPathFactory) -> None:
         server.urls = ()
         server.start_server()
         for label, stage in stages.items():
-            stage.patiently(f"{label} is found", lambda stage=stage: stage.kind.app in found(stage))
+            found = f"app {label} at http://localhost:{stage.app_port}/api/inngest"
+            server.patiently(f"it says that {label} is found", lambda found=found: server.says(found))
             assert stage.result("hello", {"name": "Ada"}) == {"greeting": "hello Ada"}
-
-
-def found(stage: Stage) -> list[str]:
-    """The apps that its server has found at the stage's port; others may be at other ports."""
-    handlers = stage.get("/dev")["handlers"]
-    return [each["sdk"]["appName"] for each in handlers if f":{stage.app_port}/" in each["sdk"]["url"]]

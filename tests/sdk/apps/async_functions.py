@@ -316,7 +316,7 @@ async def rate_limited(ctx: inngest.Context) -> object:
     return ctx.event.data["n"]
 
 
-@function("throttled", throttle=inngest.Throttle(limit=1, period=2000, key="event.data.key"))
+@function("throttled", throttle=inngest.Throttle(limit=1, period=1000, key="event.data.key"))
 async def throttled(ctx: inngest.Context) -> object:
     return ctx.event.data["n"]
 

@@ -316,7 +316,7 @@ def rate_limited(ctx: inngest.ContextSync) -> object:
     return ctx.event.data["n"]
 
 
-@function("throttled", throttle=inngest.Throttle(limit=1, period=2000, key="event.data.key"))
+@function("throttled", throttle=inngest.Throttle(limit=1, period=1000, key="event.data.key"))
 def throttled(ctx: inngest.ContextSync) -> object:
     return ctx.event.data["n"]
 

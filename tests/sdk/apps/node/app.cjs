@@ -182,7 +182,7 @@ make("unoptimized", { optimizeParallelism: false }, async ({ step }) =>
 make("race", {}, async ({ step }) => {
   const won = await Promise.race([
     step.run("hare", body("hare", "hare")),
-    step.waitForEvent("tortoise", { event: `${APP}/never`, timeout: "2s" }),
+    step.waitForEvent("tortoise", { event: `${APP}/never`, timeout: "1s" }),
   ]);
   return { won, then: await step.run("then", body("then", "then")) };
 });
@@ -302,7 +302,7 @@ make("debounced", { debounce: { period: "1s", key: "event.data.key", timeout: "6
 
 make("rate-limited", { rateLimit: { limit: 1, period: "1h", key: "event.data.key" } }, async ({ event }) => event.data.n);
 
-make("throttled", { throttle: { limit: 1, period: "2s", key: "event.data.key" } }, async ({ event }) => event.data.n);
+make("throttled", { throttle: { limit: 1, period: "1s", key: "event.data.key" } }, async ({ event }) => event.data.n);
 
 make("idempotent", { idempotency: "event.data.key" }, async ({ event }) => event.data.n);
 
