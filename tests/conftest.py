@@ -2,6 +2,8 @@
 
 Hypothesis has no deadline, because the machine may be busy. With `CI` set its examples are the same on
 each run; without it they are new ones, so that developers' runs go on searching.
+
+Some suites run twice: see `twice`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,10 @@ from __future__ import annotations
 import os
 
 from hypothesis import settings
+
+from tests.twice import place, pytest_generate_tests, pytest_pyfunc_call
+
+__all__ = ["place", "pytest_generate_tests", "pytest_pyfunc_call"]
 
 settings.register_profile("developer", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
