@@ -868,3 +868,18 @@ def test_a_class_whose_annotations_cannot_be_resolved_is_refused(annotation: Any
     """Its values could not be told; the missing name is named."""
     with pytest.raises(DefinitionError, match="Missing"):
         decoder(annotation)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_fraction_comes_back_however_it_is_written(number: float) -> None:
+    """Its shortest form, and an exponent; it is the same number, and no other type."""
+    for text in (repr(number), f"{number:e}", f"{number:.17e}"):
+        read = decode(Json(text.encode()))
+        assert (type(read), read) == (float, float(text))
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "[1, 2e308]"])
+def test_a_number_that_no_double_holds_is_refused(text: str) -> None:
+    """It would come back as infinity, which no JSON can hold."""
+    with pytest.raises(ValueError, match="out of range"):
+        decode(Json(text.encode()))
