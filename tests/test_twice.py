@@ -35,7 +35,7 @@ def _files(suite: Path) -> list[Path]:
 def test_what_is_left_out_exists() -> None:
     """A test that was renamed runs twice again, and so does one that nobody knows why it was left out."""
     tests = _tests()
-    assert [name for name in [*twice.ONLY_HERE, *twice.OTHER_DICE] if name not in tests] == []
+    assert [name for name in [*twice.ONLY_HERE, *twice.OTHER_DICE] if name.partition("[")[0] not in tests] == []
     assert all(twice.ONLY_HERE.values())
 
 
