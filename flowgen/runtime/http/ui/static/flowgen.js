@@ -103,7 +103,7 @@ async function refresh() {
   } catch {
     // The server is away; the stream says so, and comes back.
   }
-  credit -= performance.now() - begun
+  credit = Math.max(-1000, credit - (performance.now() - begun)) // the machine may have slept meanwhile
   reading = false
   if (again) soon()
 }
