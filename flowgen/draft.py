@@ -318,6 +318,8 @@ class Draft:
         self._pen.execute = [step for step in self._pen.execute if pending.get(step.id) is step]
         if interpreter.end is not None:
             return self._finish_ended(interpreter.end, lines)
+        if interpreter.cancelling is not None:
+            self._lift_deadline()
         look = list(owned.unlooked.values()) if owned.unlooked else []
         wants = owned.slotless and bool(self._pen.execute)
         if wants:
@@ -333,6 +335,15 @@ class Draft:
         return Decision(
             transition, self._pen.execute, self._pen.abandoned, look, lines, released=release, resumable=not wants
         )
+
+    def _lift_deadline(self) -> None:
+        """Who is cancelled has met its limit, or needs it no more: while its clean-up stands in line for a slot, the
+        run must not be given to an owner for that again and again."""
+        row = self._owned.row
+        if self._started_at is not None:
+            self._deadline = None
+        elif row.deadline is not None:
+            self._started_at, self._deadline = row.started_at, None
 
     def _finish_ended(self, end: BodyEnd, lines: list[LogLine]) -> Decision:
         closing = Finish(self._pen, end).write()

@@ -38,6 +38,9 @@ JUMP = HOUR
 MOST_RESTARTS = 1_000
 """A run that restarts more often in a row, while no time passes, will do so for ever."""
 
+MOST_CLAIMS = 1_000
+"""A run that is claimed more often, while no time passes, will be so for ever."""
+
 _BETWEEN_ANSWERS = 2 * MINUTE
 _ID_LENGTH = 26
 _ID = re.compile(rf"\b[0-9A-HJKMNP-TV-Z]{{{_ID_LENGTH}}}\b")
@@ -71,7 +74,8 @@ class Request:
 class Seen:
     """A run as the journal knows it: what was committed of it, who owns it, and its strikes at the most.
 
-    It is the end of a chain of so many `restarts` since it was `created_at`: no time has passed between them.
+    It is the end of a chain of so many `restarts` since it was `created_at`: no time has passed between them. Since
+    `claimed_at` it was claimed so often (`claims`), and no time has passed.
     """
 
     name: str
@@ -86,6 +90,8 @@ class Seen:
     leased_until: int = 0
     created_at: int = 0
     restarts: int = 0
+    claimed_at: int = 0
+    claims: int = 0
 
 
 class World:
@@ -269,6 +275,7 @@ class World:
             if claim.row.fence <= seen.fence:
                 self.broken(f"{seen.name}: claimed under fence {claim.row.fence}, after {seen.fence}")
             seen.fence, seen.owner, seen.strikes = claim.row.fence, life, claim.row.strikes
+            self._count_claim(seen)
             for rare in ("took_over", "codeless", "slotless"):
                 if getattr(claim, rare):
                     self.count(rare)
@@ -279,6 +286,15 @@ class World:
             seen.holding = () if claim.slotless or claim.codeless else claim.row.slots
             seen.leased_until = claim.row.due_at or 0
             self._check_slots(seen, (limits or {}).get((claim.row.app, claim.row.workflow), ()), claims.now)
+
+    def _count_claim(self, seen: Seen) -> None:
+        seen.claims = seen.claims + 1 if seen.claimed_at == self.now else 1
+        seen.claimed_at = self.now
+        if seen.claims > MOST_CLAIMS:
+            raise NeverRests(
+                f"the simulation does not come to rest: {seen.name} was claimed {seen.claims} times in a row, and no "
+                "time has passed. Whoever has it gives it back as one that is due at once."
+            )
 
     def extended(self, leases: Sequence[Lease], extended: Extended, lease: int) -> None:
         """The store extended leases of an engine."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowgen import App, Context, OnEvent, Run, RunCancelled, Sleep, Steps
-from flowgen.flow_control import Concurrency, Debounce, Singleton, Throttle, Timeouts
+from flowgen import App, Context, Event, OnEvent, Run, RunCancelled, Sleep, Steps
+from flowgen.flow_control import CancelOn, Concurrency, Debounce, Singleton, Throttle, Timeouts
 from flowgen.testing import Cancel, Faults, Trace
 from tests.flow.scenes import FAULTS, SEEDS, at, ended, go, numbers, played, runs, scene, started, statuses, take
 
@@ -145,6 +145,34 @@ def test_a_run_that_stands_in_line_again_is_cancelled_in_time() -> None:
     assert ended(trace.run("work"), trace) == 30
     assert trace.executed("take", trace.run("work")) == []
     assert ended(trace.run("other"), trace) == 100.5
+
+
+@pytest.mark.parametrize("events", [[], [at(10, Event("stop", {}))]], ids=["overdue", "cancelled before"])
+def test_a_clean_up_stands_in_line_after_the_limit(events: list[Any]) -> None:
+    """It gets its slot within the time of a clean-up, and until then nobody is given the run again and again."""
+    app = App("again")
+    one = Concurrency(1, key="'all'", scope="app")
+    limit = Timeouts(finish="30s")
+
+    @app.workflow(id="work", on=OnEvent("go"), concurrency=one, timeouts=limit, cancel_on=CancelOn("stop"))
+    def work(ctx: Context) -> Steps[None]:
+        yield Sleep("a moment", "1s")
+        try:
+            yield Run(take, [], 1)
+        finally:
+            yield Run("tidy", take, [], 1)
+
+    @app.workflow(id="other", on=OnEvent("go"), concurrency=one)
+    def other(ctx: Context) -> Steps[None]:
+        yield Sleep("a shorter moment", "0.5s")
+        yield Run(take, [], 60)
+
+    trace = played(app, [go(1), *events])
+    run = trace.run("work")
+    assert run.status == "cancelled"
+    assert trace.executed("take", run) == []
+    assert len(trace.executed("tidy", run)) == 1
+    assert ended(run, trace) == 61.5
 
 
 # -- the rule --------------------------------------------------------------------------------------
