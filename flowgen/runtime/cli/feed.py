@@ -29,7 +29,7 @@ from ..engine import Engine
 from ..store import TAIL, Committed
 from .faults import ReaderGone
 from .narrator import Line, Note, Tone, heard_of, narrate, note_on, started_by
-from .output import SHORT_ID, escaped, printable, short_id
+from .output import SHORT_ID, escaped, printable, short_id, stand_still
 
 QUEUE = 5_000
 _REMEMBERED = 10_000
@@ -145,8 +145,10 @@ class Feed:
 
     async def close(self) -> None:
         """Tell what is left, if the reader takes it in time."""
-        with trio.move_on_after(_LAST_WORDS):
+        with trio.move_on_after(_LAST_WORDS) as last_words:
             await self._tell()
+        if last_words.cancelled_caught:
+            stand_still()
 
     async def _tell(self) -> None:
         async with self._telling:

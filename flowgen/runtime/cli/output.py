@@ -11,9 +11,10 @@ import json
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from ...ids import is_id
 from .faults import ReaderGone
@@ -73,6 +74,22 @@ def write(text: str, stream: TextIO) -> None:
         stream.flush()
     except BrokenPipeError as error:
         raise ReaderGone from error
+
+
+_standing = threading.Event()
+
+
+def stand_still() -> None:
+    """Nobody takes what is printed, and the thread that prints it stands there, perhaps for ever."""
+    _standing.set()
+
+
+def end(code: int) -> NoReturn:
+    """End the process; at once, if a thread stands where it prints: Python cannot end with what that one holds."""
+    if _standing.is_set():
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

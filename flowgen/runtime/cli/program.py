@@ -22,7 +22,7 @@ from .events import events
 from .faults import BAD_INPUT, BROKEN, DONE, INTERRUPTED, READER_GONE, Fault, ReaderGone, fault_of, single
 from .lint import lint
 from .options import refuse_repeats
-from .output import note, printable, say_json
+from .output import end, note, printable, say_json
 from .runs import runs, why
 from .sending import invoke, send
 from .serve import serve
@@ -45,7 +45,7 @@ refuse_repeats(flowgen)
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script."""
-    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+    end(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def run(arguments: list[str]) -> int:
