@@ -304,9 +304,7 @@ class Drive:
         return inputs
 
     async def _look_for_cancel(self) -> None:
-        """Mail came while a body is awaited alone: stop it if that cancels the run. A second cancel changes nothing."""
-        if self.owned.interpreter.cancelling is not None:
-            return
+        """Mail came while a body is awaited alone, which no clean-up is: stop it if that cancels the run."""
         loaded = await self._load()
         if loaded is None or not self._in_body:
             return

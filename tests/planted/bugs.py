@@ -609,14 +609,6 @@ BUGS = (
         tests=("tests/flow/test_invoking.py",),
     ),
     Bug(
-        name="clean-up-cancelled",
-        promise="a second cancel changes nothing",
-        file="flowgen/runtime/drive.py",
-        find="        if self.owned.interpreter.cancelling is not None:\n            return\n        loaded",
-        replace="        loaded",
-        tests=("tests/properties/test_found.py", "tests/flow/test_singleton.py"),
-    ),
-    Bug(
         name="cancelled-by-the-late",
         promise="after its timeout a cancel_on cancels nothing",
         file="flowgen/waits.py",
