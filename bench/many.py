@@ -21,6 +21,7 @@ from bench.timing import Sample, Stopwatch, expect, median
 from flowgen import App, Context, Event, OnEvent, Run, Steps
 from flowgen.history import EndCompleted, Record, Started, StepSucceeded
 from flowgen.runtime import Engine, RunInfo, open_engine
+from flowgen.runtime.paging import Pages
 from flowgen.runtime.store import Committed
 from flowgen.transition import Transition
 
@@ -135,12 +136,8 @@ async def _check(engine: Engine, many: Many, runs: int) -> None:
 
 async def all_runs(engine: Engine, workflow: str | None = None) -> list[RunInfo]:
     """The runs in a store, all pages of them."""
-    page = await engine.runs(workflow=workflow, limit=500)
-    items = list(page.items)
-    while page.cursor is not None:
-        page = await engine.runs(workflow=workflow, limit=500, cursor=page.cursor)
-        items += page.items
-    return items
+    pages = Pages(lambda cursor: engine.runs(workflow=workflow, limit=500, cursor=cursor))
+    return [run async for run in pages.items()]
 
 
 def check_history(history: list[Record]) -> None:

@@ -6,8 +6,9 @@ if TYPE_CHECKING:
     from .bulk import BulkResult
     from .client import LocalClient, start_engine
     from .engine import Engine
-    from .info import Page, RunInfo
+    from .info import RunInfo
     from .opening import open_engine
+    from .paging import Page
     from .remote import AsyncClient, Client
     from .serving import ServeSettings, serve_app
     from .workflows import WorkflowInfo
@@ -36,7 +37,7 @@ _HOMES = {
     "start_engine": "client",
     "Engine": "engine",
     "open_engine": "opening",
-    "Page": "info",
+    "Page": "paging",
     "RunInfo": "info",
     "ServeSettings": "serving",
     "serve_app": "serving",

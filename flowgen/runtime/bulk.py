@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 import attrs
@@ -17,6 +18,7 @@ import trio
 from ..duration import instant
 from ..errors import FlowgenError, InvalidInput, StoreError
 from ..runs import TERMINAL, RunRow, status_of
+from .paging import Pages
 from .steering import Steering
 from .store import DamagedRun, RunFilter, Store
 
@@ -115,13 +117,8 @@ class Bulk:
         """Do it, or find out what it would do."""
         tally = _Tally(self._one(verb, dry_run))
         for where in selection.filters():
-            cursor: str | None = None
-            while True:
-                page = await self._store.find_runs(where, cursor)
+            async for page in Pages(partial(self._store.find_runs, where)):
                 await tally.take([row for row in page.items if status_of(row) in selection.statuses])
-                cursor = page.cursor
-                if cursor is None:
-                    break
         return tally.result(verb, dry_run)
 
     def _one(self, verb: Verb, dry_run: bool) -> Callable[[RunRow], Awaitable[object]]:

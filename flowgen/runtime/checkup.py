@@ -7,6 +7,7 @@ if it is found again, unchanged, in a run that nobody has touched between the tw
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import attrs
 import msgspec
@@ -30,6 +31,7 @@ from ..routing import RouteTable
 from ..runs import RunRow
 from ..schedules import schedule_key
 from .lookup import load_routes, rows_started_by
+from .paging import Pages
 from .store import TAIL, DamagedRun, Loaded, RunFilter, Store, Who
 
 DOCTOR = "flowgen doctor"
@@ -76,15 +78,8 @@ class _Checkup:
             await self._look_at_ready(route.app, route.definition.id)
         return Report(self._runs, await self._look_at_events(), tuple(self._findings))
 
-    async def _rows(self, where: RunFilter) -> AsyncIterator[RunRow]:
-        cursor: str | None = None
-        while True:
-            page = await self._store.find_runs(where, cursor)
-            for row in page.items:
-                yield row
-            cursor = page.cursor
-            if cursor is None:
-                return
+    def _rows(self, where: RunFilter) -> AsyncIterator[RunRow]:
+        return Pages(partial(self._store.find_runs, where)).items()
 
     # -- one run ----------------------------------------------------------------------------------
 
@@ -187,10 +182,5 @@ class _Checkup:
         return ready.result()
 
     async def _look_at_events(self) -> int:
-        events, cursor = 0, None
-        while True:
-            page = await self._store.find_events(None, cursor)
-            events += len(page.items)
-            cursor = page.cursor
-            if cursor is None:
-                return events
+        pages = Pages(partial(self._store.find_events, None))
+        return sum([len(page.items) async for page in pages])

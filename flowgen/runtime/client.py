@@ -22,9 +22,10 @@ from ..history import Record
 from .bulk import BulkResult
 from .counting import Bucket
 from .engine import Engine
-from .info import Page, RunInfo
+from .info import RunInfo
 from .naming import Target
 from .opening import open_engine
+from .paging import Page
 from .store import Store
 from .workflows import WorkflowInfo
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final, Protocol, runtime_checkable
 
 import attrs
 
 from ..duration import moment
 from ..runs import RunRow
+from .paging import Pages
 from .store import RunFilter, Store
 
 COUNTED: Final = 1_000
@@ -92,14 +94,12 @@ async def _one_by_one(
 ) -> Sequence[Mapping[str, Count]]:
     where = RunFilter(app, workflow, None, before=edges[-1], after=edges[0])
     found: list[RunRow] = []
-    cursor: str | None = None
-    while True:
-        page = await store.find_runs(where, cursor)
+    pages = Pages(partial(store.find_runs, where))
+    async for page in pages:
         found += page.items
-        cursor = page.cursor
-        if cursor is None or len(found) >= COUNTED:
+        if len(found) >= COUNTED:
             break
-    reached = found[-1].created_at if cursor is not None else edges[0]
+    reached = found[-1].created_at if pages.cursor is not None else edges[0]
     tallies: list[dict[str, int]] = [{} for _ in edges[1:]]
     for row in found:
         tally = tallies[bisect_right(edges, row.created_at) - 1]

@@ -36,11 +36,12 @@ from .counting import MOST_BUCKETS, Bucket, count, edges_of
 from .driving.caller import Caller
 from .environment import Environment
 from .executor import Bodies
-from .info import Page, RunInfo
+from .info import RunInfo
 from .listing import Listing, Wanted
 from .lookup import Started, collectors, informed, load_routes, rows_started_by
 from .naming import Names, Target, workflow_id
 from .offering import Offering
+from .paging import Page
 from .protocol.ops import Op
 from .protocol.registration import RemoteApp
 from .results import Results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import attrs
 
@@ -13,16 +13,6 @@ from ..history import EndCompleted, EndFailed, Record
 from ..outcome import Failure
 from ..runs import EventCollected, Mail, RunRow, Status, status_of
 from ..values import decode
-
-T = TypeVar("T")
-
-
-@attrs.frozen
-class Page(Generic[T]):
-    """Some items of a list, and the cursor that the next page starts from (None: this was the last)."""
-
-    items: tuple[T, ...]
-    cursor: str | None = None
 
 
 @attrs.frozen

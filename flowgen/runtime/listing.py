@@ -21,8 +21,9 @@ from ..errors import InvalidInput, NotFound
 from ..events import AcceptedEvent
 from ..routing import RouteTable
 from ..runs import TERMINAL, RunRow, status_of
-from .info import Page, RunInfo, run_info, told_bytes
+from .info import RunInfo, run_info, told_bytes
 from .lookup import rows_started_by
+from .paging import Page, Pages
 from .results import end_of
 from .search import LOOKED_AT, Sieve
 from .store import TAIL, DamagedRun, Loaded, RunFilter, Store
@@ -175,13 +176,14 @@ class Listing:
             raise InvalidInput(f"limit={limit}: a page has 1 to {LONGEST_PAGE} events")
         items: list[AcceptedEvent] = []
         size = 0
-        while True:
-            page = await self._store.find_events(name, cursor, min(_EVENTS_AT_ONCE, limit - len(items)))
+        find = self._store.find_events
+        pages = Pages(lambda cursor: find(name, cursor, min(_EVENTS_AT_ONCE, limit - len(items))), cursor)
+        async for page in pages:
             items += page.items
             size += sum([len(event.data) for event in page.items])
-            cursor = page.cursor
-            if cursor is None or len(items) >= limit or size >= PAGE_BYTES:
-                return Page(tuple(items), cursor)
+            if len(items) >= limit or size >= PAGE_BYTES:
+                break
+        return Page(tuple(items), pages.cursor)
 
     async def check_event(self, event: str) -> None:
         """Raises `NotFound` if there is no event with this internal id."""

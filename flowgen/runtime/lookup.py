@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
 from ..acceptance import is_delayed
@@ -17,7 +18,8 @@ from ..history import InvokeTerms, Record, open_requests
 from ..routing import Route, RouteTable
 from ..runs import EventCollected, RunRow
 from ..transition import Transition
-from .store import TAIL, Page, Store
+from .paging import Pages
+from .store import TAIL, Store
 
 Decision = TypeVar("Decision")
 
@@ -122,14 +124,7 @@ class Started:
 
 async def rows_started_by(store: Store, event: str) -> list[RunRow]:
     """The rows of all runs that an event has started, by app and id."""
-    rows: list[RunRow] = []
-    cursor: str | None = None
-    while True:
-        page: Page[RunRow] = await store.started_by(event, cursor)
-        rows += page.items
-        if page.cursor is None:
-            return rows
-        cursor = page.cursor
+    return [row async for row in Pages(partial(store.started_by, event)).items()]
 
 
 async def collectors(store: Store, history: Iterable[Record]) -> dict[str, str]:

@@ -23,7 +23,7 @@ Knows nothing of generators, decisions or flow control: see the layers in the de
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -33,8 +33,7 @@ from ..history import Record
 from ..outcome import Json
 from ..runs import Mail, RunRow
 from ..transition import Cell, Key, Transition, Wait
-
-T = TypeVar("T")
+from .paging import Page as Page
 
 PAGE = 500
 """How many items a page of the paged verbs holds at most, unless asked for fewer."""
@@ -112,14 +111,6 @@ class DamagedRun(StoreError):
 
 
 # -- values ---------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Page(Generic[T]):
-    """Some items, and the cursor that the next page starts from (None: this was the last)."""
-
-    items: tuple[T, ...]
-    cursor: str | None = None
 
 
 @attrs.frozen

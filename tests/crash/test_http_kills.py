@@ -27,6 +27,7 @@ import trio
 
 from flowgen import RunFailed
 from flowgen.runtime import Engine, open_engine
+from flowgen.runtime.paging import Pages
 from tests.crash.forked_server import app
 
 KILLS = int(os.environ.get("KILLS", "30"))
@@ -140,16 +141,10 @@ async def _check(database: Path, acknowledged: set[str]) -> None:
     async with open_engine(app, f"sqlite:///{database}", lease="1s") as engine:
         there: set[str] = set()
         batches: Counter[tuple[str, int]] = Counter()
-        cursor = None
-        while True:
-            page = await engine.events(limit=500, cursor=cursor)
-            for event in page.items:
-                there.add(event.id)
-                data = json.loads(bytes(event.data))
-                batches[data["batch"], data["size"]] += 1
-            cursor = page.cursor
-            if cursor is None:
-                break
+        async for event in Pages(lambda cursor: engine.events(limit=500, cursor=cursor)).items():
+            there.add(event.id)
+            data = json.loads(bytes(event.data))
+            batches[data["batch"], data["size"]] += 1
         assert acknowledged <= there
         assert {key: count for key, count in batches.items() if count != key[1]} == {}
         with trio.fail_after(60):

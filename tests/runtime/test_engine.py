@@ -40,6 +40,7 @@ from flowgen.errors import EventConflict, InvalidInput, NotFound, WrongState
 from flowgen.flow_control import Batch, Debounce
 from flowgen.history import EndFailed, Retried, StepSucceeded
 from flowgen.runtime import Engine, open_engine
+from flowgen.runtime.paging import Pages
 
 Data = dict[str, Any]
 OpenApp = Callable[[App], AbstractAsyncContextManager[Engine]]
@@ -547,14 +548,8 @@ async def test_runs_are_listed_in_pages_by_state(opened: OpenApp) -> None:
             await engine.result(run)
         for run in asleep:
             await until(engine, run, "waiting")
-        found: list[str] = []
-        cursor = None
-        while True:
-            page = await engine.runs(limit=3, cursor=cursor)
-            found += [info.id for info in page.items]
-            cursor = page.cursor
-            if cursor is None:
-                break
+        pages = Pages(lambda cursor: engine.runs(limit=3, cursor=cursor))
+        found = [info.id async for info in pages.items()]
         assert sorted(found) == sorted(asleep + done)
         assert {info.id for info in (await engine.runs(status="completed")).items} == set(done)
         assert {info.id for info in (await engine.runs(status="waiting")).items} == set(asleep)

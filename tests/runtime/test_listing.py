@@ -15,6 +15,7 @@ from flowgen import All, App, Event, Invoke, OnEvent
 from flowgen.errors import InvalidInput, RunFailed
 from flowgen.runtime import Engine, Page, listing, open_engine
 from flowgen.runtime.documents import run_document
+from flowgen.runtime.paging import Pages
 from flowgen.runtime.stores.memory import queries
 from flowgen.values import encode
 
@@ -55,13 +56,7 @@ Next = Callable[[str | None], Awaitable[Page[Any]]]
 
 async def pages_of(ask: Next) -> list[tuple[Any, ...]]:
     """All pages of a list."""
-    pages, cursor = [], None
-    while True:
-        page = await ask(cursor)
-        pages.append(page.items)
-        cursor = page.cursor
-        if cursor is None:
-            return pages
+    return [page.items async for page in Pages(ask)]
 
 
 def bytes_of(run: Any) -> int:

@@ -13,6 +13,7 @@ from flowgen import All, App, Event, Invoke, OnEvent, Run, Sleep
 from flowgen.errors import DefinitionError, InvalidInput, RunFailed
 from flowgen.runtime import Engine, open_engine
 from flowgen.runtime import listing as listing_module
+from flowgen.runtime.paging import Pages
 from flowgen.runtime.search import LOOKED_AT, Sieve
 
 app = App("shop")
@@ -150,14 +151,8 @@ async def test_a_state_that_the_store_does_not_know_passes_a_bounded_number_of_o
             await engine.start(nap)
         while any(run.status != "waiting" for run in (await engine.runs()).items):
             await engine.store.wait_changed(0.05)
-        pages, cursor = 0, None
-        while True:
-            page = await engine.runs(status="running", limit=2, cursor=cursor)
-            assert not page.items
-            pages, cursor = pages + 1, page.cursor
-            if cursor is None:
-                break
-        assert pages == 3
+        pages = [page async for page in Pages(lambda cursor: engine.runs(status="running", limit=2, cursor=cursor))]
+        assert [page.items for page in pages] == [()] * 3
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, aclosing
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 import attrs
 import click
 
 from ...duration import instant, moment
+from ..paging import Pages
 from .faults import DONE, REFUSED, Fault
 from .options import STATUSES, json_option, parse_time
 from .output import note, printable, say, say_json, write
@@ -119,18 +121,17 @@ async def _selected_of(client: AsyncClient, selection: _Selection) -> AsyncGener
     """The runs that a server has, each as app/id."""
     for run in selection.runs:
         yield run
-    more, cursor = not selection.runs, None
-    while more:
-        page = await client.runs(
-            workflow=selection.workflow,
-            status=selection.status,
-            before=None if selection.before is None else moment(selection.before),
-            after=None if selection.after is None else moment(selection.after),
-            cursor=cursor,
-        )
-        for info in page.items:
-            yield f"{info.app}/{info.id}"
-        more, cursor = page.cursor is not None, page.cursor
+    if selection.runs:
+        return
+    select = partial(
+        client.runs,
+        workflow=selection.workflow,
+        status=selection.status,
+        before=None if selection.before is None else moment(selection.before),
+        after=None if selection.after is None else moment(selection.after),
+    )
+    async for info in Pages(lambda cursor: select(cursor=cursor)).items():
+        yield f"{info.app}/{info.id}"
 
 
 async def _selected(store: Store, selection: _Selection, done: _Done) -> AsyncGenerator[Loaded, None]:
@@ -148,18 +149,17 @@ async def _selected(store: Store, selection: _Selection, done: _Done) -> AsyncGe
         return
     app, workflow = (None, None) if selection.workflow is None else await names.workflow(selection.workflow)
     where = RunFilter(app, workflow, stored_status(selection.status), selection.before, selection.after)
-    async with aclosing(rows(store, where)) as found:
-        async for row in found:
-            if selection.status not in (None, status_of(row)):
-                continue
-            try:
-                loaded = await store.load(row.app, row.id)
-            except DamagedRun as error:
-                done.damaged += 1
-                note(printable(f"left out: {error}"))
-                continue
-            if loaded is not None:
-                yield loaded
+    async for row in rows(store, where):
+        if selection.status not in (None, status_of(row)):
+            continue
+        try:
+            loaded = await store.load(row.app, row.id)
+        except DamagedRun as error:
+            done.damaged += 1
+            note(printable(f"left out: {error}"))
+            continue
+        if loaded is not None:
+            yield loaded
 
 
 def _at(option: str, text: str | None) -> int | None:

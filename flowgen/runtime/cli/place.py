@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ...events import AcceptedEvent
     from ...history import Record
     from ..bulk import BulkResult
-    from ..info import Page, RunInfo
+    from ..info import RunInfo
+    from ..paging import Page
     from ..remote import AsyncClient
     from ..workflows import WorkflowInfo
 

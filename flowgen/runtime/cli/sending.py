@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...duration import parse_duration
+from ..paging import Pages
 from .faults import Fault
 from .options import data_option, json_option, parse_data
 from .output import json_text, note, say, say_json
@@ -49,12 +50,8 @@ def send(name: str, data: str, event_id: str | None, place: Place, as_json: bool
 
 async def _send(engine: Verbs, event: Event[Any]) -> tuple[str, Sequence[RunInfo]]:
     (sent,) = await engine.send(event)
-    page = await engine.runs(event=sent)
-    runs = list(page.items)
-    while page.cursor is not None:
-        page = await engine.runs(event=sent, cursor=page.cursor)
-        runs += page.items
-    return sent, runs
+    pages = Pages(lambda cursor: engine.runs(event=sent, cursor=cursor))
+    return sent, [run async for run in pages.items()]
 
 
 @click.command()

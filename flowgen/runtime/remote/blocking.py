@@ -14,8 +14,9 @@ from ...events import AcceptedEvent
 from ...history import Record
 from ..bulk import BulkResult
 from ..client import CancelSelection, Selection
-from ..info import Page, RunInfo
+from ..info import RunInfo
 from ..naming import Target
+from ..paging import Page
 from ..workflows import WorkflowInfo
 from .talk import Answer, Broken, Patience, Pause, Request, Talk
 from .verbs import Verbs, World

@@ -20,7 +20,8 @@ from ...outcome import Failure
 from ...runs import Status
 from ...values import encode
 from ..bulk import BulkResult, Refusal
-from ..info import Page, RunInfo
+from ..info import RunInfo
+from ..paging import Page
 from ..workflows import ScheduleInfo, WorkflowInfo
 
 T = TypeVar("T")

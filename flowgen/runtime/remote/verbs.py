@@ -23,8 +23,9 @@ from ...history import Record
 from ...ids import ENTROPY_BYTES, new_id
 from ...values import decode, encode
 from ..bulk import BulkResult
-from ..info import Page, RunInfo
+from ..info import RunInfo
 from ..naming import Target
+from ..paging import Page
 from ..workflows import WorkflowInfo
 from . import reading
 from .talk import Patience, Request, Talk, exchange

@@ -10,7 +10,7 @@ Refuses to know what becomes of the runs.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -21,6 +21,7 @@ from ...errors import InvalidInput, UndecodableError
 from ...runs import RunRow
 from ...verdicts import RecordedRun
 from ..lookup import load_routes
+from ..paging import Items, Pages
 from ..store import RunFilter, Store
 from ..stores import open_store
 
@@ -59,16 +60,9 @@ async def open_source(against: str) -> Source:
     return StoreSource(store)
 
 
-async def rows(store: Store, where: RunFilter) -> AsyncGenerator[RunRow, None]:
+def rows(store: Store, where: RunFilter) -> Items[RunRow]:
     """The rows of all runs that a filter selects, newest first, read page by page."""
-    cursor: str | None = None
-    while True:
-        page = await store.find_runs(where, cursor)
-        for row in page.items:
-            yield row
-        cursor = page.cursor
-        if cursor is None:
-            return
+    return Pages(partial(store.find_runs, where)).items()
 
 
 class StoreSource:
@@ -79,18 +73,16 @@ class StoreSource:
 
     async def refs(self, choice: Choice) -> AsyncGenerator[Ref, None]:
         """All open runs of the app, then the newest ones that have ended."""
-        async with aclosing(rows(self.store, RunFilter(choice.app, status="open"))) as opened:
-            async for row in opened:
-                yield row.app, row.id
+        async for row in rows(self.store, RunFilter(choice.app, status="open")):
+            yield row.app, row.id
         for workflow in choice.workflows:
             for status in ENDINGS if choice.closed else ():
                 left = choice.closed
-                async with aclosing(rows(self.store, RunFilter(choice.app, workflow, status))) as ended:
-                    async for row in ended:
-                        yield row.app, row.id
-                        left -= 1
-                        if not left:
-                            break
+                async for row in rows(self.store, RunFilter(choice.app, workflow, status)):
+                    yield row.app, row.id
+                    left -= 1
+                    if not left:
+                        break
 
     async def load(self, ref: Ref) -> RecordedRun | None:
         """A run; None if it was deleted meanwhile. Raises `DamagedRun`."""

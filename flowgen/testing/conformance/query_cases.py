@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from ...runs import Parent, RunRow
+from ...runtime.paging import Pages
 from ...runtime.store import PAGE, Page, RunFilter, Who
 from ...transition import NewRun, Transition
 from .case import Collection
@@ -26,14 +27,7 @@ def needs(world: World, feature: str) -> None:
 
 async def _all(ask: Callable[[str | None], Awaitable[Any]]) -> list[str]:
     """The ids on all pages."""
-    ids: list[str] = []
-    cursor: str | None = None
-    while True:
-        page = await ask(cursor)
-        ids += [item.id for item in page.items]
-        if page.cursor is None:
-            return ids
-        cursor = page.cursor
+    return [item.id async for item in Pages(ask).items()]
 
 
 @case

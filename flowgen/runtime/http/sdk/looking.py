@@ -18,6 +18,7 @@ from ....events import AcceptedEvent
 from ....outcome import Failure
 from ...engine import Engine
 from ...info import RunInfo
+from ...paging import Pages
 from ...protocol.errors import error_of, error_to_json
 from ...protocol.events import function_id, to_wire
 from ..fields import time_of
@@ -61,12 +62,8 @@ async def runs_of_event(call: Call) -> Response:
 
 async def all_started_by(engine: Engine, event: str) -> list[RunInfo]:
     """All runs that an event has started: SDKs know no pages of them."""
-    page = await engine.runs(event=event)
-    runs = list(page.items)
-    while page.cursor is not None:
-        page = await engine.runs(event=event, cursor=page.cursor)
-        runs += page.items
-    return runs
+    pages = Pages(lambda cursor: engine.runs(event=event, cursor=cursor))
+    return [run async for run in pages.items()]
 
 
 async def show_run(call: Call) -> Response:

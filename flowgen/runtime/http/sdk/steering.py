@@ -6,6 +6,7 @@ for it is looked for in all of the store.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -15,6 +16,7 @@ from ....errors import NotFound, WrongState
 from ....signals import decode_waiter, signal_key
 from ...engine import Engine
 from ...info import RunInfo
+from ...paging import Page, Pages
 from ...protocol.events import function_id
 from ..routes import LONGEST_PAGE, Call, answer
 from .envelope import enveloped
@@ -81,16 +83,10 @@ async def _found(engine: Engine, named: str, app: str | None) -> tuple[str, str]
     raise NotFound(f"there is no function {named!r:.100}" + (f" in app {app!r:.100}" if app else ""))
 
 
-async def _cancel_each(engine: Engine, select: partial[object]) -> int:
+async def _cancel_each(engine: Engine, select: Callable[..., Awaitable[Page[RunInfo]]]) -> int:
     """Cancel the open ones among some runs, page after page; how many were."""
-    count, cursor = 0, None
-    while True:
-        page = await select(limit=LONGEST_PAGE, cursor=cursor)  # type: ignore[misc]
-        for run in page.items:
-            count += await _cancel(engine, run)
-        cursor = page.cursor
-        if cursor is None:
-            return count
+    pages = Pages(lambda cursor: select(limit=LONGEST_PAGE, cursor=cursor))
+    return sum([await _cancel(engine, run) async for run in pages.items()])
 
 
 async def _cancel(engine: Engine, run: RunInfo) -> bool:

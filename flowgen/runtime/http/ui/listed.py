@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ...engine import Engine
-from ...info import Page, RunInfo
+from ...info import RunInfo
 from ...listing import stored_status
+from ...paging import Page, Pages
 from . import pages
 
 READ: Final = 16
@@ -27,14 +28,14 @@ async def lines(
 ) -> Page[pages.RunLine]:
     """At most so many lines, and the cursor from where the list goes on."""
     items: list[pages.RunLine] = []
-    for _ in range(read):
-        page = await find(most - len(items), cursor)
+    found = Pages(lambda cursor: find(most - len(items), cursor), cursor)
+    async for page in found:
         now = await engine.store.now()
         items += [pages.run_line(run, now) for run in page.items]
-        cursor = page.cursor
-        if cursor is None or len(items) >= most:
+        read -= 1
+        if len(items) >= most or read == 0:
             break
-    return Page(tuple(items), cursor)
+    return Page(tuple(items), found.cursor)
 
 
 def readings(status: str | None, searched: bool) -> int:

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from ....errors import DefinitionError, InvalidInput, NotFound
 from ...counting import Bucket
 from ...documents import accepted_document, failure_document
-from ...info import Page, RunInfo
+from ...info import RunInfo
 from ...lookup import load_routes
+from ...paging import Page
 from ...store import Loaded
 from ...workflows import WorkflowInfo, workflow_info
 from ..fields import time_of
