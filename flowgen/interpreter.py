@@ -17,7 +17,7 @@ a store is, and what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,7 @@ from .history import (
 )
 from .outcome import Json
 from .readers import Readers
+from .runs import RunRow
 from .tree import Step
 from .workflow import Workflow
 
@@ -187,6 +188,18 @@ class Interpreter:
     def take_due(self, now: int) -> list[Step]:
         """The pending steps whose deadline has come, each once: the earliest first, then the first requested."""
         return self._deadlines.take_due(now)
+
+    def go_on(self, earlier: object, under_way: Collection[str]) -> None:
+        """It takes the place of a body that had run ahead of a commit which was refused, while steps are under way.
+
+        Nothing follows from that here: what it knows is what was recorded.
+        """
+
+    def hold(self, row: RunRow) -> None:
+        """Its run is owned under this row now. It knows of no owner."""
+
+    def move(self, workflow: Workflow[Any, Any]) -> None:
+        """Its app says something else of itself. A body that is written here ends as it has begun."""
 
     def close(self) -> None:
         """Drop the body: close its generators, innermost first; whatever they do is dropped."""

@@ -40,6 +40,7 @@ from flowgen.events import AcceptedEvent
 from flowgen.history import EndFailed, Retried, SleepTerms, Started, StepSucceeded
 from flowgen.misuse import COMMANDS_PER_ADVANCE
 from flowgen.outcome import Failure, Json
+from flowgen.runs import RunRow
 from flowgen.values import encode
 from tests.bodies import SECOND, START, Fed, act, interpreter_of, picture, replay, workflow_of
 
@@ -731,3 +732,19 @@ def test_every_step_that_was_asked_for_is_known() -> None:
     fed.ok("b")
     assert sorted(fed.interpreter.asked()) == ["a", "a:1", "b", "c"]
     assert sorted(replay(fed.workflow, fed.history).asked()) == ["a", "a:1", "b", "c"]
+
+
+def test_a_body_that_is_here_asks_nothing_of_its_owner() -> None:
+    """Who owns its run, what its app says and what an earlier body had begun: all that it knows was recorded."""
+
+    def body(ctx: Context[Any]) -> Steps[None]:
+        yield Run("a", act)
+        yield Run("b", act)
+
+    fed, earlier = Fed(body), Fed(body).ok("a")
+    before = picture(fed.interpreter)
+    fed.interpreter.go_on(earlier.interpreter, ["b"])
+    fed.interpreter.hold(RunRow("shop", "r1", "work", START, 7))
+    fed.interpreter.move(workflow_of(body, retries=9))
+    assert picture(fed.interpreter) == before
+    assert fed.interpreter.workflow is fed.workflow

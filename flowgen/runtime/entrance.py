@@ -28,7 +28,7 @@ from ..events import AcceptedEvent, restore
 from ..facts import Facts, Questions
 from ..interpreter import Interpreter
 from ..outcome import failure_of
-from ..owned import Owned
+from ..owned import Body, Owned
 from ..runs import MAX_STRIKES, Mail, RunRow
 from ..schedules import tick
 from ..transition import Transition, Wait
@@ -67,8 +67,7 @@ class Entrance:
             continues = cached.row.fence + 1 == row.fence and cached.position == row.length
             if continues and row.strikes < MAX_STRIKES and not claimed.codeless:
                 cached.row, cached.slotless = row, claimed.slotless
-                if isinstance(cached.interpreter, RemoteBody):
-                    cached.interpreter.row = row
+                cached.interpreter.hold(row)
                 return cached, await self._unread_mail(cached)
             cached.interpreter.close()
         loaded = await self._load(row)
@@ -207,27 +206,13 @@ class Entrance:
     def revive(self, loaded: Loaded, aloud: bool = False) -> Owned:
         """The run as its owner holds it, from a load. `aloud`: nobody has heard yet what its body logs."""
         row = loaded.row
-        workflow = self._worker.workflow_of(row)
-        if workflow.declared is not None:
-            return self._revive_remote(workflow, loaded, aloud)
-        events = [restore(event, workflow.class_of(event.name)) for event in loaded.events]
-        context = Context(events, run_id=row.id, workflow_id=row.workflow, seed=row.seed, clock=row.created_at)
-        interpreter = Interpreter(workflow, context)
-        interpreter.inherit(row.since)
-        try:
-            interpreter.replay(loaded.records, aloud)
-        except BaseException:
-            interpreter.close()
-            raise
-        last_at = loaded.records[-1].at if loaded.records else row.created_at
-        return Owned(row, loaded.events, interpreter, len(loaded.records), last_at, row.drained)
-
-    def _revive_remote(self, workflow: Workflow[Any, Any], loaded: Loaded, aloud: bool) -> Owned:
-        """The same, of a run whose body is elsewhere."""
-        row = loaded.row
-        body = RemoteBody(workflow, row, loaded.events)
+        body = _unfed(self._worker.workflow_of(row), loaded)
         body.inherit(row.since)
-        body.replay(loaded.records, aloud)
+        try:
+            body.replay(loaded.records, aloud)
+        except BaseException:
+            body.close()
+            raise
         last_at = loaded.records[-1].at if loaded.records else row.created_at
         return Owned(row, loaded.events, body, len(loaded.records), last_at, row.drained)
 
@@ -240,6 +225,16 @@ class Entrance:
             await self._worker.commit(park_decision(row, error, self._worker.digest_of(row)))
         except Refused:
             return
+
+
+def _unfed(workflow: Workflow[Any, Any], loaded: Loaded) -> Body:
+    """The body of a run, fed with nothing yet: here, or what stands for one that is elsewhere."""
+    row = loaded.row
+    if workflow.declared is not None:
+        return RemoteBody(workflow, row, loaded.events)
+    events = [restore(event, workflow.class_of(event.name)) for event in loaded.events]
+    context = Context(events, run_id=row.id, workflow_id=row.workflow, seed=row.seed, clock=row.created_at)
+    return Interpreter(workflow, context)
 
 
 def _ticked(happened: set[str], loaded: Loaded, facts: Facts) -> Transition | Questions:

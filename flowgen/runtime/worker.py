@@ -41,7 +41,6 @@ from .beginnings import Beginnings, Begun
 from .committer import Committer
 from .digest import code_digest
 from .drive import Drive, hand_back
-from .driving.body import RemoteBody
 from .driving.functions import is_remote, remote_digest
 from .entrance import Entrance
 from .environment import Environment
@@ -154,9 +153,8 @@ class Worker:
         claimed."""
         self.evict(lambda key: key[0] == app)
         for (owner, _), drive in self.drives.items():
-            body = drive.owned.interpreter
-            if owner == app and isinstance(body, RemoteBody):
-                body.move(self._workflows[app, drive.owned.row.workflow])
+            if owner == app:
+                drive.owned.interpreter.move(self._workflows[app, drive.owned.row.workflow])
 
     # -- the claim loop ---------------------------------------------------------------------------
 
@@ -414,8 +412,7 @@ class Worker:
         if loaded is None or loaded.row.fence != row.fence or loaded.row.owner != self.id:
             return None
         owned = self._entrance.revive(loaded)
-        if isinstance(owned.interpreter, RemoteBody) and isinstance(earlier, RemoteBody):
-            owned.interpreter.go_on(earlier, under_way)
+        owned.interpreter.go_on(earlier, under_way)
         return owned, loaded.mail
 
     def revive(self, loaded: Loaded) -> Owned:

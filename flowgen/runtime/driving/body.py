@@ -43,6 +43,7 @@ from ...history import (
     effective,
 )
 from ...outcome import NULL, Json
+from ...owned import Body
 from ...runs import RunRow
 from ...tree import Fiber, Step
 from ...values import decode
@@ -156,12 +157,13 @@ class RemoteBody:
             self._discover()
             self._replayed = self.pending[FUNCTION]
 
-    def go_on(self, earlier: RemoteBody, under_way: Collection[str]) -> None:
+    def go_on(self, earlier: Body, under_way: Collection[str]) -> None:
         """Take the place of a body that had run ahead of a commit which was refused.
 
         `under_way` are the steps whose calls or requests have begun, and are not answered by anything that is
         committed. They go on: nothing of them begins anew.
         """
+        assert isinstance(earlier, RemoteBody)
         self.version, self.defers = earlier.version, dict(earlier.defers)
         self.telling.heard = earlier.telling.heard
         if not under_way:
@@ -184,6 +186,18 @@ class RemoteBody:
         if fetch is not None:
             return self.opened.open(fetch)
         return self._call(step_id, None if _is_discovery(step_id) else step_id)
+
+    def hold(self, row: RunRow) -> None:
+        """Its run is owned under this row now: calls name its fence."""
+        self.row = row
+
+    def move(self, workflow: Workflow[Any, Any]) -> None:
+        """Its app says something else of itself, such as where it is: that holds from the next call on.
+
+        One that is made with another SDK is left as it was until the body is built anew: calls tell it other things.
+        """
+        if workflow.remote is not None and is_flowgen(workflow.remote.sdk) == self.native:
+            self.workflow, self.remote = workflow, workflow.remote
 
     # -- what each record does ----------------------------------------------------------------------
 
@@ -277,14 +291,6 @@ class RemoteBody:
             self.finish(BodyCancelled(self.cancelling))
         else:
             self._want()
-
-    def move(self, workflow: Workflow[Any, Any]) -> None:
-        """Its app says something else of itself, such as where it is: that holds from the next call on.
-
-        One that is made with another SDK is left as it was until the body is built anew: calls tell it other things.
-        """
-        if workflow.remote is not None and is_flowgen(workflow.remote.sdk) == self.native:
-            self.workflow, self.remote = workflow, workflow.remote
 
     # -- for whoever reads answers --------------------------------------------------------------------
 
