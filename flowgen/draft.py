@@ -82,6 +82,7 @@ class Draft:
         self._drained = owned.drained
         self._started_at: int | None = None
         self._deadline: int | None = None
+        self._lifts_deadline = False
 
     @property
     def facts(self) -> Facts:
@@ -325,12 +326,12 @@ class Draft:
         if wants:
             self._pen.execute = []
         working = bool(self._pen.execute or look) or _any_left(executing, self._pen.abandoned)
-        own = owned.row.deadline if self._started_at is None else self._deadline
+        own = self._deadline if self._started_at is not None or self._lifts_deadline else owned.row.deadline
         due_at = None if working else owned.earliest_deadline(own)
         release = not working and (wants or due_at is None or due_at > self._pen.at + HOLD)
         transition = None
         changed = self._pen.records or self._pen.effects is not None or self._drained > owned.drained
-        if changed or release or self._started_at is not None:
+        if changed or release or self._started_at is not None or self._lifts_deadline:
             transition = self._transition(release, due_at, wants=wants)
         return Decision(
             transition, self._pen.execute, self._pen.abandoned, look, lines, released=release, resumable=not wants
@@ -339,11 +340,10 @@ class Draft:
     def _lift_deadline(self) -> None:
         """Who is cancelled has met its limit, or needs it no more: while its clean-up stands in line for a slot, the
         run must not be given to an owner for that again and again."""
-        row = self._owned.row
         if self._started_at is not None:
             self._deadline = None
-        elif row.deadline is not None:
-            self._started_at, self._deadline = row.started_at, None
+        else:
+            self._lifts_deadline = self._owned.row.deadline is not None
 
     def _finish_ended(self, end: BodyEnd, lines: list[LogLine]) -> Decision:
         closing = Finish(self._pen, end).write()
@@ -373,6 +373,8 @@ class Draft:
             False,
             self._deadline,
             wants,
+            None,
+            self._lifts_deadline,
         )
         transition = Transition(f"{row.id}/{row.fence}/{owned.position}", progress)
         if self._pen.effects is not None:
@@ -387,6 +389,8 @@ class Draft:
         owned.drained = self._drained
         if self._started_at is not None:
             owned.row.started_at, owned.row.deadline = self._started_at, self._deadline
+        elif self._lifts_deadline:
+            owned.row.deadline = None
 
 
 def _any_left(executing: Collection[str], abandoned: list[Step]) -> bool:

@@ -59,9 +59,9 @@ class Progress:
     in the same commit: the run's next `due_at` is now if mail came that is not drained, else `due_at`.
     `stored` (a terminal state, or `parked`, which is due at once) implies release; it, `reason` and
     `digest` become the row's. `started_at`, `life` and `restarted_as` do so unless left at their
-    defaults; with `started_at`, `deadline` becomes the row's, whatever it is. `reopen` lifts a run out of
-    an ended or parked state (`retry`): it has no owner then, and the commit makes it due at `due_at`,
-    without a deadline, and forgets its strikes.
+    defaults; with `started_at`, `deadline` becomes the row's, whatever it is. `lifts_deadline` takes the row's
+    deadline away, whatever is said of it beside. `reopen` lifts a run out of an ended or parked state (`retry`):
+    it has no owner then, and the commit makes it due at `due_at`, without a deadline, and forgets its strikes.
 
     `wants` becomes the row's with the release or reopening (that of the `opening`, if there is one): there
     are bodies that could not begin without a slot. A run that is collecting or a schedule stays so only if
@@ -86,13 +86,14 @@ class Progress:
     deadline: int | None = None
     wants: bool = False
     opening: Opening | None = None
+    lifts_deadline: bool = False
 
     @property
     def goes_on(self) -> bool:
         """Whether all that it says is what was recorded: the run is neither begun nor given back nor changed."""
         return (
             self.stored == "open"
-            and not (self.release or self.reopen)
+            and not (self.release or self.reopen or self.lifts_deadline)
             and self.started_at is None
             and self.opening is None
             and not (self.reason or self.digest or self.restarted_as)

@@ -436,6 +436,14 @@ BUGS = (
         "a deadline that was lifted is forgotten",
     ),
     bug(
+        "a deadline is not lifted",
+        "commits",
+        "    if progress.lifts_deadline:\n        row.deadline = None\n",
+        "",
+        "a deadline is lifted by itself",
+        "a deadline that was lifted is forgotten",
+    ),
+    bug(
         "a reopened run has its old deadline",
         "commits",
         "        if progress.reopen:\n            row.deadline = None\n",

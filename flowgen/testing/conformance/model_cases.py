@@ -73,6 +73,7 @@ _writes = st.builds(
     key=_rarely(st.integers(0, 1)),
     starts=_one_in(3),
     deadline=_rarely(st.integers(0, 2)),
+    lifts=_one_in(4),
     wants=st.booleans(),
     stay=_one_in(2),
     opens=_rarely(st.integers(0, 2), 2),

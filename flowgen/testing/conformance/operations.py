@@ -95,6 +95,7 @@ class Write:
     key: int | None = None
     starts: bool = False
     deadline: int | None = None
+    lifts: bool = False
     wants: bool = False
     stay: bool = True
     opens: int | None = None

@@ -179,6 +179,22 @@ async def the_deadline_of_the_start_gives_way_to_that_of_the_end(world: World) -
 
 
 @case
+async def a_deadline_is_lifted_by_itself(world: World) -> None:
+    """`lifts_deadline` takes the deadline away and nothing else; who has none lifts nothing."""
+    now = await world.now()
+    first, second = await world.own("r1", deadline=now + SECOND), await world.own("r2")
+    await world.write(first, started_at=now, deadline=now + SECOND)
+    await world.write(first, done(), lifts_deadline=True)
+    await world.write(second, lifts_deadline=True)
+    rows = [await world.fresh(row) for row in (first, second)]
+    told = [(row.started_at, row.deadline, row.owner is not None) for row in rows]
+    world.expect("start, deadline, owned", told, [(now, None, True), (None, None, True)])
+    await world.write(first, release=True)
+    world.pass_time(2 * SECOND)
+    world.expect("not due", await world.claimed("w2"), [])
+
+
+@case
 async def a_reopened_run_has_no_deadline(world: World) -> None:
     """`retry` lifts the deadline, which may be what the run ended by; it may want to start bodies at once."""
     row = await world.own(deadline=await world.now())
@@ -230,8 +246,10 @@ async def a_deadline_is_its_owners_business(world: World) -> None:
 
 @case
 async def a_deadline_that_was_lifted_is_forgotten(world: World) -> None:
-    """Once a run is started without another deadline, it is not given codeless for the one it had."""
-    row = await world.own(deadline=await world.now() + SECOND)
-    await world.write(row, started(), started_at=await world.now())
+    """Once a run is started without another deadline, or its own was lifted, it is not given codeless for that."""
+    now = await world.now()
+    first, second = await world.own("r1", deadline=now + SECOND), await world.own("r2", deadline=now + SECOND)
+    await world.write(first, started(), started_at=now)
+    await world.write(second, lifts_deadline=True)
     world.pass_time(2 * CODELESS_AFTER)
     world.expect("nobody gets it", await world.claimed("w9", offers={}), [])

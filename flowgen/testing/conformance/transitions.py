@@ -135,6 +135,7 @@ class Builder:
             started_at=now if operation.starts else None,
             deadline=after(now, operation.deadline),
             wants=operation.wants,
+            lifts_deadline=operation.lifts,
         )
         if row.stored == "collecting" and operation.opens is not None:
             progress.opening = await self._opening(row, operation, side)

@@ -251,6 +251,8 @@ def _write(state: State, run: Run, progress: Progress) -> None:
     row.life = progress.life or row.life
     if progress.started_at is not None:
         row.started_at, row.deadline = progress.started_at, progress.deadline
+    if progress.lifts_deadline:
+        row.deadline = None
     if (row.stored, row.deadline) != listed_by and not _releases(progress):
         state.list_run(run)
     if progress.restarted_as is not None:

@@ -213,7 +213,7 @@ def _control_after(tx: Transaction, progress: Progress, row: Row, released: bool
     control = control_of(tx, row) if opening is None else control_of_new(opening, tx.now)
     if progress.started_at is not None:
         control.started_at, control.deadline = progress.started_at, progress.deadline
-    if progress.reopen and not row.ended:
+    if progress.lifts_deadline or (progress.reopen and not row.ended):
         control.deadline = None
     if released:
         control.give_back(progress.wants if opening is None else opening.wants, tx.now)
