@@ -276,7 +276,7 @@ BUGS = (
         file="flowgen/pen.py",
         find='        if terms.on_cancel != "cancel":\n            return\n',
         replace="        return\n",
-        tests=("tests/test_draft.py", "tests/runtime/test_engine.py"),
+        tests=("tests/test_draft_children.py", "tests/runtime/test_engine.py"),
     ),
     Bug(
         name="outcome-overlooked",

@@ -1,0 +1,59 @@
+"""Bugs that somebody could write into a store: lists, counts and retention."""
+
+from __future__ import annotations
+
+from .bug import bug
+
+BUGS = (
+    bug(
+        "rows are handed out",
+        "queries",
+        "return Loaded(copy(run.row),",
+        "return Loaded(run.row,",
+        "rows are copies",
+    ),
+    bug(
+        "retention takes what open runs may look back to",
+        "queries",
+        "return horizon is None or event.position < horizon",
+        "return True",
+        "what an open run may look back to is not deleted",
+    ),
+    bug(
+        "retention takes unrouted events",
+        "queries",
+        "if event.position is None or event.id in state.events.unrouted:",
+        "if event.position is None:",
+        "unrouted events are not deleted",
+    ),
+    bug(
+        "who was created at an edge is counted before it",
+        "counting",
+        "[bisect_left(state.by_creation",
+        "[__import__('bisect').bisect_right(state.by_creation",
+        "runs are counted by their creation",
+    ),
+    bug(
+        "schedules are counted",
+        "counting",
+        'if row.stored != "schedule" and app',
+        "if app",
+        "schedules are not counted",
+    ),
+    bug(
+        "runs of all workflows are counted",
+        "counting",
+        " and workflow in (None, row.workflow)",
+        "",
+        "runs are counted of one app or workflow",
+    ),
+    bug(
+        "a page begins with the last of the one before",
+        "queries",
+        "if key(item) > after)",
+        "if key(item) >= after)",
+        "waits come in pages",
+        "many runs of an event come in pages",
+        "many children come in pages",
+    ),
+)  # fmt: skip
