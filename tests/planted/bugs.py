@@ -468,7 +468,7 @@ BUGS = (
         name="finish-limit-forgotten",
         promise="the limit for a run's end counts from the transition that starts it",
         file="flowgen/draft.py",
-        find="own = owned.row.deadline if self._started_at is None else self._deadline",
+        find="own = self._deadline if self._started_at is not None or self._lifts_deadline else owned.row.deadline",
         replace="own = owned.row.deadline",
         tests=("tests/flow/test_timeouts.py",),
     ),
