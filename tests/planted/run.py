@@ -7,12 +7,14 @@
     make planted ARGS="--part 2/3"      the second third (CI takes turns)
 
 A bug that no test notices is a failure here, and so is one that cannot be planted any more. Before the
-first bug, the tests must pass on the copy as it is.
+first bug, the tests must pass on the copy as it is. They leave its bytecode there, which each later run reads; of a
+planted bug none is written.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -41,11 +43,20 @@ def plant(bug: Bug, copy: Path) -> str:
     return text
 
 
-def tests_of(copy: Path, tests: Sequence[str]) -> int:
-    """The exit code of pytest in the copy; a hang counts as caught."""
+def restore(bug: Bug, copy: Path, sound: str) -> None:
+    """Undo the edit, with the time of the file too, by which its bytecode is known."""
+    (copy / bug.file).write_text(sound)
+    shutil.copystat(ROOT / bug.file, copy / bug.file)
+
+
+def tests_of(copy: Path, tests: Sequence[str], *, bytecode: bool) -> int:
+    """The exit code of pytest in the copy, where it may write bytecode or not; a hang counts as caught."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "" if bytecode else "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
     try:
-        return subprocess.run(command, cwd=copy, capture_output=True, timeout=LIMIT_SECONDS, check=False).returncode
+        return subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, timeout=LIMIT_SECONDS, check=False
+        ).returncode
     except subprocess.TimeoutExpired:
         return TESTS_FAILED
 
@@ -80,12 +91,12 @@ def run(bugs: Sequence[Bug]) -> list[str]:
         copy = Path(directory)
         copied(copy)
         needed = list(dict.fromkeys(test for bug in bugs for test in bug.tests))
-        if needed and tests_of(copy, needed) != 0:
+        if needed and tests_of(copy, needed, bytecode=True) != 0:
             raise SystemExit("the tests fail without any bug: mend that first (make test)")
         for bug in bugs:
             sound = plant(bug, copy)
-            caught = tests_of(copy, bug.tests) == TESTS_FAILED
-            (copy / bug.file).write_text(sound)
+            caught = tests_of(copy, bug.tests, bytecode=False) == TESTS_FAILED
+            restore(bug, copy, sound)
             print(f"{'caught' if caught else 'MISSED'}  {bug.name}: {bug.promise}", flush=True)
             missed += [] if caught else [bug.name]
     return missed
