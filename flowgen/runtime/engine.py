@@ -16,20 +16,16 @@ from typing import Any
 import trio
 
 from ..app import App
-from ..decisions import Accepted, accept_events, send_signal, start_run
+from ..decisions import Accepted, accept_events
 from ..duration import MAX_SPAN, parse_duration
 from ..edits import Edits
 from ..errors import DefinitionError, FlowgenError, InvalidInput, NotFound, WrongState
 from ..events import AcceptedEvent, Event, accept_event, as_event, check_sendable
 from ..facts import Facts
-from ..flow_control import Policies
 from ..history import Record
-from ..outcome import Json
 from ..routing import RouteTable
-from ..runs import EventCollected, status_of
-from ..signals import signal_key
+from ..runs import status_of
 from ..transition import NewRun, Transition
-from ..values import encode
 from .bulk import Bulk, BulkResult, Verb, check_span, select
 from .committer import Committer
 from .counting import MOST_BUCKETS, Bucket, count, edges_of
@@ -38,7 +34,7 @@ from .environment import Environment
 from .executor import Bodies
 from .info import RunInfo
 from .listing import Listing, Wanted
-from .lookup import Started, collectors, informed, load_routes, rows_started_by
+from .lookup import Started, informed, load_routes
 from .naming import Names, Target, workflow_id
 from .offering import Offering
 from .paging import Page
@@ -47,9 +43,10 @@ from .protocol.registration import RemoteApp
 from .results import Results
 from .retention import purge
 from .search import Sieve
+from .starting import Starting
 from .steering import Steering
-from .store import TAIL, Duplicate, Loaded, Refused, Store
-from .why import Surroundings, why, why_event
+from .store import Loaded, Refused, Store
+from .why import explain
 from .worker import Worker
 from .workflows import WorkflowInfo, workflow_info
 
@@ -86,6 +83,7 @@ class Engine:
         self._results = Results(apps, store, worker)
         self._started = Started(store)
         self._names = Names(apps, store)
+        self._starting = Starting(store, environment, worker, self._commit_created)
         self._listing = Listing(store, self._routes)
         self._steering = Steering(store, environment, committer, self._routes)
 
@@ -139,56 +137,7 @@ class Engine:
         """Start one run directly and give its id. With a `run_id` that exists for the same workflow and
         data, that run is meant: starting it again changes nothing. A debounce or a batch that is open takes the data
         in; then its id is given, the first time and again."""
-        app, name = await self._names.workflow(workflow)
-        routes = await self._routes()
-        run = _check_run_id(run_id) if run_id is not None else self._environment.new_id()
-        payload = _encode_data(data if data is not None else {}, f"the data of workflow {name!r}")
-        request = self._environment.new_id()
-        again = run_id is not None and _collects(routes, app, name)
-        for _ in range(_TRIES):
-            if again and (collector := await self._collector(app, name, run, payload)) is not None:
-                return collector
-            facts = Facts(routes)
-            claim = self.worker.claim_at_once() if self.worker is not None else None
-            now = self._environment.now()
-            decide = partial(start_run, app, name, run, payload, facts, now, request, claim)
-            started, transition = await informed(self.store, facts, decide)
-            try:
-                await self._commit_created(transition, claim.claimed if claim is not None else [])
-            except Duplicate as duplicate:
-                if duplicate.name == run and not again:
-                    return await self._same_run(app, name, run, payload)
-                if duplicate.name == run and await self._collector(app, name, run, payload) is None:
-                    raise _run_id_used(run) from None
-                await trio.sleep(self._environment.luck() * 0.01)
-            except Refused:
-                await trio.sleep(self._environment.luck() * 0.01)
-            else:
-                return started
-        raise InvalidInput(f"workflow {name!r} could not be started: others keep using the same keys at the same time")
-
-    async def _same_run(self, app: str, workflow: str, run: str, payload: Json) -> str:
-        """A run whose id exists, if it is of the same workflow and data."""
-        loaded = await self.store.load(app, run, TAIL)
-        if loaded is None or loaded.row.workflow != workflow or bytes(loaded.events[0].data) != bytes(payload):
-            raise _run_id_used(run)
-        return run
-
-    async def _collector(self, app: str, workflow: str, run: str, payload: Json) -> str | None:
-        """The run into which an earlier start with this run id was collected, if it had the same data.
-
-        A debounce may have dropped that data by now.
-        """
-        for row in await rows_started_by(self.store, run):
-            loaded = await self.store.load(row.app, row.id, TAIL)
-            if loaded is None or (row.app, row.workflow) != (app, workflow):
-                continue
-            collected = (mail.message.body for mail in loaded.mail)
-            events = (*loaded.events, *(body.event for body in collected if isinstance(body, EventCollected)))
-            if any(event.id == run and bytes(event.data) != bytes(payload) for event in events):
-                raise InvalidInput(f"run id {run!r} is already used, with other data, in run {row.id}")
-            return row.id
-        return None
+        return await self._starting.start(*await self._names.workflow(workflow), data, run_id, await self._routes())
 
     async def started(self, event: str) -> list[str]:
         """The ids of the runs that an accepted event has started, at most one a workflow.
@@ -223,19 +172,7 @@ class Engine:
 
     async def signal(self, name: str, data: Any = None, *, app: str | None = None) -> None:
         """Give a signal to the run that waits for it; `NotFound` if none does (a signal is not kept)."""
-        owner = app or await self._names.only_app(f"signal {name!r}")
-        payload = encode(data, f"the data of signal {name!r}")
-        request = self._environment.new_id()
-        for _ in range(_TRIES):
-            key = signal_key(name)
-            held = (await self.store.find_keys(owner, [key])).get(key)
-            transition = send_signal(owner, name, payload, held, request)
-            try:
-                await self._committer.commit(transition)
-                return
-            except Refused:
-                await trio.sleep(self._environment.luck() * 0.01)
-        raise NotFound(f"the waiters of signal {name!r} kept changing")
+        await self._steering.signal(app or await self._names.only_app(f"signal {name!r}"), name, data)
 
     async def retry(self, run: str) -> None:
         """Let a failed run go on from its failing point, or a parked one try again, on today's code.
@@ -440,13 +377,9 @@ class Engine:
         owner, name = await self._meant(workflow, app)
         wanted = Wanted(owner, name, status, *check_span(before, after), Sieve.made(search, where))
         if event is not None:
-            if wanted != Wanted(owner, name, status):
-                raise InvalidInput("the runs of an event are all there are: ask for them without a search or a time")
-            return await self._listing.started_by(event, owner, name, status, cursor)
-        if search is not None and cursor is None and len(search.split()) == 1:
-            found = await self._listing.named(search.strip(), wanted)
-            if found:
-                return Page(found)
+            return await self._listing.started_by(event, wanted, cursor)
+        if search is not None and cursor is None and (found := await self._listing.named(search, wanted)):
+            return Page(found)
         return await self._listing.page(wanted, limit, cursor)
 
     async def children(self, run: str, *, cursor: str | None = None) -> Page[RunInfo]:
@@ -493,18 +426,7 @@ class Engine:
 
     async def why(self, run: str) -> str:
         """In a sentence: what the run is doing, or waits for. `run` may be the internal id of an event, too."""
-        try:
-            loaded = await self._names.run(run, 0)
-        except NotFound:
-            event = await self.store.event(run)
-            if event is None:
-                raise
-            return why_event(event, await self.store.now())
-        row = loaded.row
-        routes = await self._routes()
-        keys = await self.store.find_keys(row.app, row.holds) if row.open and row.holds else {}
-        route, paused = routes.find(row.app, row.workflow), routes.is_paused(row.app, row.workflow)
-        return why(loaded, Surroundings(route, paused, keys, await collectors(self.store, loaded.records)))
+        return await explain(run, self.store, self._names, await self._routes())
 
     async def load(self, run: str) -> Loaded:
         """Everything that the store has about a run, in one consistent read. Raises `NotFound`."""
@@ -575,29 +497,3 @@ class Engine:
         if self.worker is not None:
             return self.worker.routes
         return await load_routes(self.store)
-
-
-def _encode_data(data: Any, what: str) -> Json:
-    """The data of an event: a JSON object."""
-    payload = encode(data, what)
-    if bytes(payload)[:1] != b"{":
-        shown = bytes(payload)[:50].decode(errors="ignore")
-        raise InvalidInput(f"{what}: {shown} must be an object, because it becomes ctx.event.data; wrap it")
-    return payload
-
-
-def _run_id_used(run: str) -> InvalidInput:
-    return InvalidInput(f"run id {run!r} is already used, by another workflow or with other data")
-
-
-def _collects(routes: RouteTable, app: str, workflow: str) -> bool:
-    """Whether runs of a workflow collect their events."""
-    route = routes.find(app, workflow)
-    policies = route.definition.policies if route is not None else Policies()
-    return policies.debounce is not None or policies.batch is not None
-
-
-def _check_run_id(run_id: Any) -> str:
-    if not isinstance(run_id, str) or not 1 <= len(run_id) <= 128 or not run_id.isprintable() or "/" in run_id:
-        raise InvalidInput(f"run_id={run_id!r}: say 1 to 128 printable characters without a slash")
-    return run_id

@@ -135,17 +135,21 @@ class Listing:
 
     async def named(self, id: str, wanted: Wanted) -> tuple[RunInfo, ...]:
         """The runs that have just this id, or that the event with this id has started; none if they are too large to be
-        in one page."""
+        in one page, or these are more words than one."""
+        if len(id.split()) != 1:
+            return ()
+        id = id.strip()
         routes = await self._routes()
         found = [await self._store.load(app, id, TAIL) for app in sorted({route.app for route in routes})]
         rows = [loaded.row for loaded in found if loaded is not None] or await rows_started_by(self._store, id)
         part = await self._part(rows, Wanted(), routes, 0)
         return tuple([info for info in part.items if wanted.means(info)]) if part.rows == len(rows) else ()
 
-    async def started_by(
-        self, event: str, app: str | None, workflow: str | None, status: str | None, cursor: str | None
-    ) -> Page[RunInfo]:
+    async def started_by(self, event: str, wanted: Wanted, cursor: str | None) -> Page[RunInfo]:
         """A page of the runs that an event has started, by app and id. Raises `NotFound` if there is no such event."""
+        app, workflow, status = wanted.app, wanted.workflow, wanted.status
+        if wanted != Wanted(app, workflow, status):
+            raise InvalidInput("the runs of an event are all there are: ask for them without a search or a time")
         stored_status(status)
         place = _Place.read(cursor)
         rows = await rows_started_by(self._store, event)

@@ -1,4 +1,4 @@
-"""Steering single runs: cancel, retry, rerun. Decide, commit, and decide again if others were faster.
+"""Steering single runs: cancel, signal, retry, rerun. Decide, commit, and decide again if others were faster.
 
 Refuses to know: who asks (`engine` for one run, `bulk` for many), and how runs are found.
 """
@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import trio
 
-from ..decisions import cancel_run, rerun, retry_run
+from ..decisions import cancel_run, rerun, retry_run, send_signal
 from ..edits import NONE as NO_EDITS
 from ..edits import Edits
 from ..errors import InvalidInput, NotFound, WrongState
 from ..facts import Facts, Questions
 from ..routing import RouteTable
 from ..runs import RunRow
+from ..signals import signal_key
 from ..transition import Transition
+from ..values import encode
 from .committer import Committer
 from .environment import Environment
 from .lookup import informed, open_successor
@@ -79,6 +82,16 @@ class Steering:
             if dry_run or await self._committed(transition):
                 return created
         raise InvalidInput(f"run {run} could not be run again: others keep using the same keys at the same time")
+
+    async def signal(self, app: str, name: str, data: Any) -> None:
+        """Give a signal to the run that waits for it. Raises `NotFound` if none does."""
+        payload = encode(data, f"the data of signal {name!r}")
+        request, key = self._environment.new_id(), signal_key(name)
+        for _ in range(_TRIES):
+            held = (await self._store.find_keys(app, [key])).get(key)
+            if await self._committed(send_signal(app, name, payload, held, request)):
+                return
+        raise NotFound(f"the waiters of signal {name!r} kept changing")
 
     async def _load(self, app: str, run: str) -> Loaded:
         loaded = await self._store.load(app, run)

@@ -1,4 +1,7 @@
-"""In a sentence: what a run is doing, or waits for. From the store's values, without its code."""
+"""In a sentence: what a run is doing, or waits for. From the store's values, without its code.
+
+`explain` asks a store for what has to be known; the rest is a function of that.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import attrs
 from ..admission import NEVER
 from ..collecting import collection_of
 from ..duration import format_duration, moment
+from ..errors import NotFound
 from ..events import AcceptedEvent
 from ..flow_control import Policies
 from ..history import (
@@ -24,12 +28,14 @@ from ..history import (
     effective,
     open_requests,
 )
-from ..routing import Route
+from ..routing import Route, RouteTable
 from ..runs import EventCollected, RunRow, status_of
 from ..singleton import PREFIX, waited_for
 from ..transition import Key
 from .info import waits_for_code
-from .store import Loaded
+from .lookup import collectors
+from .naming import Names
+from .store import Loaded, Store
 
 
 @attrs.frozen
@@ -45,6 +51,24 @@ class Surroundings:
     @property
     def policies(self) -> Policies:
         return self.route.definition.policies if self.route is not None else Policies()
+
+
+async def explain(named: str, store: Store, names: Names, routes: RouteTable) -> str:
+    """Why the run that is named so is in its state, or what becomes of the event with this internal id.
+
+    Raises `NotFound` if there is neither.
+    """
+    try:
+        loaded = await names.run(named, 0)
+    except NotFound:
+        event = await store.event(named)
+        if event is None:
+            raise
+        return why_event(event, await store.now())
+    row = loaded.row
+    keys = await store.find_keys(row.app, row.holds) if row.open and row.holds else {}
+    route, paused = routes.find(row.app, row.workflow), routes.is_paused(row.app, row.workflow)
+    return why(loaded, Surroundings(route, paused, keys, await collectors(store, loaded.records)))
 
 
 def why(loaded: Loaded, around: Surroundings) -> str:
