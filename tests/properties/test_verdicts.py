@@ -18,6 +18,7 @@ from flowgen.events import accept_event
 from flowgen.history import Record
 from flowgen.runs import RunRow
 from flowgen.runtime import Engine, open_engine
+from flowgen.runtime.environment import Environment
 from flowgen.runtime.stores import MemoryStore
 from flowgen.testing import VirtualClock
 from flowgen.verdicts import Breaks, Same, judge
@@ -87,18 +88,20 @@ CASES = [(edit, place) for edit in EDITS for place in range(5)]
 def test_an_engine_parks_what_was_said_to_break_and_no_other(edit: str, place: int) -> None:
     """The whole way: an engine records, another one with the edited code takes over on the same store."""
     changed = edited(WAITING, edit, place)
-    said, status = trio.run(_deployed, changed, clock=VirtualClock())
+    clock = VirtualClock()
+    said, status = trio.run(_deployed, changed, clock, clock=clock)
     assert (status in ("parked", "failed")) == isinstance(said, Breaks), (said, status)
 
 
-async def _deployed(changed: Block) -> tuple[Any, str]:
-    store = _KeptOpen(clock=lambda: START + int(trio.current_time() * 1_000_000))
-    async with open_engine(_app(WAITING), store) as engine:
+async def _deployed(changed: Block, clock: VirtualClock) -> tuple[Any, str]:
+    """Bodies have no thread of their own: for them virtual time does not wait."""
+    store, environment = _KeptOpen(clock=clock), Environment(seed=1, threads=False)
+    async with open_engine(_app(WAITING), store, environment=environment) as engine:
         run = await engine.start("program", {"id": "7"})
         await _until(engine, run, "waiting")
         loaded = await engine.load(run)
     said = judge(_app(changed).workflows["program"], loaded).verdict
-    async with open_engine(_app(changed), store) as engine:
+    async with open_engine(_app(changed), store, environment=environment) as engine:
         await trio.sleep(120)
         return said, (await engine.run(run)).status
 
