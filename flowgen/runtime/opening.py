@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 
+import attrs
 import trio
 
 from ..app import App
@@ -26,6 +27,8 @@ from .router import Router
 from .store import Store
 from .stores import open_store
 from .worker import Worker
+
+_Span = str | float | timedelta
 
 _SWITCH_INTERVAL = 0.0001
 """Seconds: a sync body that never lets go of the interpreter must not starve the engine for longer."""
@@ -65,14 +68,7 @@ async def open_engine(
             await engine.send(Event("order/placed", {"order_id": "7"}))
     """
     apps = _apps(app)
-    lease_micros = parse_duration(lease, "lease of open_engine")
-    grace_seconds = parse_duration(grace, "grace of open_engine") / 1_000_000
-    spin_seconds = parse_duration(spin_limit, "spin_limit of open_engine") / 1_000_000
-    kept_for = None if retention is None else parse_duration(retention, "retention of open_engine", maximum=MAX_SPAN)
-    if lease_micros < 100_000:
-        raise InvalidInput(f"lease={lease!r} is too short: a worker must be able to extend it, say at least 100ms")
-    if max_runs < 1:
-        raise InvalidInput(f"max_runs={max_runs!r}: an engine drives at least one run")
+    bounds = _Bounds.checked(lease, max_runs, grace, spin_limit, retention)
     environment = Environment() if environment is None else environment
     opened = open_store(store)
     await opened.open()
@@ -86,19 +82,44 @@ async def open_engine(
         bodies = executor(environment)
         if calls is not None:
             bodies = Caller(bodies, calls, environment)
-        async with _working(
-            apps, opened, environment, committer, bodies, lease_micros, max_runs, spin_seconds, kept_for
-        ) as worker:
+        async with _working(apps, opened, environment, committer, bodies, bounds) as worker:
             with _until_closed(Engine(apps, opened, environment, committer, worker, bodies)) as engine:
                 if engine.offering is not None:
                     await engine.offering.adopt()
                 yield engine
-            await worker.drain(grace_seconds)
+            await worker.drain(bounds.grace_seconds)
         with suppress(StoreError):  # then its offers count for a while, as those of an engine that died
             await opened.retire(worker.id)
     finally:
         with trio.CancelScope(shield=True):
             await opened.close()
+
+
+@attrs.frozen
+class _Bounds:
+    """How long an engine waits, and how much it takes on. `lease` and `kept_for` are in microseconds."""
+
+    lease: int
+    max_runs: int
+    grace_seconds: float
+    spin_seconds: float
+    kept_for: int | None
+
+    @classmethod
+    def checked(cls, lease: _Span, max_runs: int, grace: _Span, spin_limit: _Span, retention: _Span | None) -> _Bounds:
+        """What `open_engine` was told. Raises `InvalidInput`."""
+        bounds = cls(
+            parse_duration(lease, "lease of open_engine"),
+            max_runs,
+            parse_duration(grace, "grace of open_engine") / 1_000_000,
+            parse_duration(spin_limit, "spin_limit of open_engine") / 1_000_000,
+            None if retention is None else parse_duration(retention, "retention of open_engine", maximum=MAX_SPAN),
+        )
+        if bounds.lease < 100_000:
+            raise InvalidInput(f"lease={lease!r} is too short: a worker must be able to extend it, say at least 100ms")
+        if max_runs < 1:
+            raise InvalidInput(f"max_runs={max_runs!r}: an engine drives at least one run")
+        return bounds
 
 
 @contextmanager
@@ -117,18 +138,15 @@ async def _working(
     environment: Environment,
     committer: Committer,
     executor: Bodies,
-    lease: int,
-    max_runs: int,
-    spin_seconds: float,
-    kept_for: int | None,
+    bounds: _Bounds,
 ) -> AsyncIterator[Worker]:
     """A registered worker with its router, heartbeat and listener, running until the block is left."""
-    worker = Worker(apps, store, environment, committer, executor, lease=lease, max_runs=max_runs)
+    worker = Worker(apps, store, environment, committer, executor, lease=bounds.lease, max_runs=bounds.max_runs)
     router = Router(store, environment, committer, lambda: worker.routes)
     for app in apps.values():
         await store.register(registration_of(app, worker))
     await begin_schedules(store, environment, committer, await worker.fresh_routes(), apps)
-    heart = Heartbeat(worker, store.extender(), spin_seconds) if environment.threads else None
+    heart = Heartbeat(worker, store.extender(), bounds.spin_seconds) if environment.threads else None
     interval, collection = sys.getswitchinterval(), gc.get_threshold()
     if environment.threads:
         sys.setswitchinterval(_SWITCH_INTERVAL)
@@ -141,8 +159,8 @@ async def _working(
             await nursery.start(worker.run)
             nursery.start_soon(router.run)
             nursery.start_soon(_listen, store, worker, router)
-            if kept_for is not None:
-                nursery.start_soon(retain, store, kept_for)
+            if bounds.kept_for is not None:
+                nursery.start_soon(retain, store, bounds.kept_for)
             if heart is not None:
                 heart.start()
             else:

@@ -99,18 +99,24 @@ def check_workflow(
     """
     _check_arguments(workflow, data=data, events=events, faults=faults)
     own = app or app_of(workflow)
-    check = Check(
-        workflow=workflow,
-        app=_checked_app(own, max_steps),
-        variable=variable_of(own, workflow),
-        data=data_of(workflow) if data is None else data,
-        events=st.just([]) if events is None else events,
-        steps={} if steps is None else steps,
-        faults=faults,
-        until=parse_duration(until, "until of check_workflow", maximum=MAX_SPAN),
-        most_bodies=_BODIES_A_STEP * max_steps,
-        properties=tuple(properties),
+    return _decorator(
+        Check(
+            workflow=workflow,
+            app=_checked_app(own, max_steps),
+            variable=variable_of(own, workflow),
+            data=data_of(workflow) if data is None else data,
+            events=st.just([]) if events is None else events,
+            steps={} if steps is None else steps,
+            faults=faults,
+            until=parse_duration(until, "until of check_workflow", maximum=MAX_SPAN),
+            most_bodies=_BODIES_A_STEP * max_steps,
+            properties=tuple(properties),
+        )
     )
+
+
+def _decorator(check: Check) -> Callable[..., Any]:
+    """Makes a test of an assertion; called without one it is run, with the built-in properties alone."""
 
     def checked(assertion: Assertion | None = None) -> Any:
         if assertion is not None:
@@ -119,8 +125,8 @@ def check_workflow(
         _hand_on(checked, test)
         return test()
 
-    checked.__name__ = checked.__qualname__ = f"check_{workflow.fn.__name__}"
-    checked.__doc__ = f"Check {workflow.id}, or with `def test_x(trace)` make a test of it."
+    checked.__name__ = checked.__qualname__ = f"check_{check.workflow.fn.__name__}"
+    checked.__doc__ = f"Check {check.workflow.id}, or with `def test_x(trace)` make a test of it."
     return checked
 
 
