@@ -84,9 +84,11 @@ async def read_bytes(request: Request, limit: int) -> bytes:
 
 async def receive_bytes(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The same, of a request that is still as ASGI has it."""
-    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    if length.isdigit() and int(length.lstrip(b"0")[:20] or 0) > limit:
-        raise _too_large(limit)
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            if value.isdigit() and int(value.lstrip(b"0")[:20] or 0) > limit:
+                raise _too_large(limit)
+            break
     held: Held | None = scope.get(HELD)
     parts: list[bytes] = []
     more = True

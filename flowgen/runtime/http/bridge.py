@@ -79,10 +79,7 @@ class Bridge:
 
     def at_home(self) -> bool:
         """Whether the caller is on the engine's loop."""
-        try:
-            return trio.lowlevel.current_trio_token() is self._token
-        except RuntimeError:
-            return False
+        return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token
 
     def _give_up(self, crossing: _Crossing) -> None:
         try:

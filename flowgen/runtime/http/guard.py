@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -79,13 +80,12 @@ class Guard:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = list(message["headers"])
-                said = {name for name, _ in headers}
+                headers = message["headers"]
+                said = [name for name, _ in headers]
                 missing: Iterable[tuple[bytes, bytes]] = self._always
-                if not said.isdisjoint(_NAMES):
+                if not _NAMES.isdisjoint(said):
                     missing = [header for header in missing if header[0] not in said]
-                headers += missing
-                message["headers"] = headers
+                message["headers"] = [*headers, *missing]
                 self._meter.answered(scope["method"], scope.get(ROUTE, ""), message["status"])
             await send(message)
 
@@ -160,6 +160,7 @@ def _may_have_more(said: Mapping[bytes, str], scope: Scope) -> bool:
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]*)(?::[0-9]{1,5})?")
 
 
+@lru_cache(maxsize=64)
 def host_of(header: str) -> str | None:
     """The name in a `Host` header, without the port and in lower case; None if it is none."""
     form = _HOST.fullmatch(header.strip().lower())
