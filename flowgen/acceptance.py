@@ -95,9 +95,10 @@ def is_delayed(event: AcceptedEvent) -> bool:
 
 def starts_of(event: AcceptedEvent, table: RouteTable) -> list[Start]:
     """What an event is to start: run ids derive from the event, so routing again changes nothing."""
-    return [
-        Start(route, event, derived_id(event.id, route.app, route.definition.id)) for route in table.triggered(event)
-    ]
+    routes = table.triggered(event)
+    if not routes:
+        return []
+    return [Start(route, event, derived_id(event.id, route.app, route.definition.id)) for route in routes]
 
 
 def _questions(batch: list[AcceptedEvent], facts: Facts, now: int) -> Questions:
