@@ -144,7 +144,7 @@ class Hasty(Cabinet):
         return True
 
 
-MEETING = threading.Barrier(3, timeout=60)
+MEETING = threading.Barrier(3, timeout=240)
 
 BUGS: tuple[tuple[type[Cabinet], tuple[str, ...]], ...] = (
     (

@@ -128,7 +128,7 @@ async def _live(database: Path, number: int, scenario: Scenario, kill: tuple[int
     used: Any = store if kill is None else KillingStore(store, *kill)
     async with open_engine(app, used, lease=LEASE, grace="0s", environment=Environment(threads=False)) as engine:
         clock.begin()
-        with trio.fail_after(20):
+        with trio.fail_after(120):
             await scenario(engine)
     return _SPARED if isinstance(used, KillingStore) and used.count >= used.at else 0
 

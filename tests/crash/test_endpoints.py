@@ -25,7 +25,7 @@ class Server:
 
     process: subprocess.Popen[str]
     did: list[str] = attrs.field(factory=list)
-    client: httpx.Client = attrs.field(factory=lambda: httpx.Client(timeout=60))
+    client: httpx.Client = attrs.field(factory=lambda: httpx.Client(timeout=240))
 
     def listen(self) -> str:
         """Its next line."""

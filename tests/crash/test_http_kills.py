@@ -89,7 +89,7 @@ class Round:
     def send(self, client: str, seed: int) -> None:
         """Send batch after batch until the server is gone."""
         random = Random(seed)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=240)
         try:
             for number in range(10_000):
                 size = random.choice((1, 1, 1, random.randint(2, LARGEST)))
@@ -128,7 +128,7 @@ def test_nothing_that_was_acknowledged_is_lost(servers: Servers, tmp_path: Path)
         for thread in threads:
             thread.start()
         for _ in range(made.kill_after):
-            assert made.answers.acquire(timeout=30)
+            assert made.answers.acquire(timeout=240)
         servers.kill(process)
         for thread in threads:
             thread.join()
@@ -147,7 +147,7 @@ async def _check(database: Path, acknowledged: set[str]) -> None:
             batches[data["batch"], data["size"]] += 1
         assert acknowledged <= there
         assert {key: count for key, count in batches.items() if count != key[1]} == {}
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             for event_id in there:
                 (run,) = await engine.started(event_id)
                 await _ended(engine, run)

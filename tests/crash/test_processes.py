@@ -87,7 +87,7 @@ def fleet(database: Path, size: int = 3) -> Iterator[Fleet]:
 async def test_three_processes_share_the_work(tmp_path: Path) -> None:
     """Every run of a shared file ends once, with the right result, whichever process drove it."""
     database = tmp_path / "shared.db"
-    with fleet(database) as engines, trio.fail_after(60):
+    with fleet(database) as engines, trio.fail_after(120):
         for _ in engines.processes:
             await engines.next()
         async with open_engine(process.app, f"sqlite:///{database}", work=False) as client:
@@ -108,7 +108,7 @@ async def test_three_processes_share_the_work(tmp_path: Path) -> None:
 async def test_a_process_stopped_past_its_lease_changes_nothing_when_it_goes_on(tmp_path: Path) -> None:
     """The zombie finishes its step; what it returns is refused, and the run goes on under its new owner."""
     database = tmp_path / "shared.db"
-    with fleet(database) as engines, trio.fail_after(60):
+    with fleet(database) as engines, trio.fail_after(120):
         for _ in engines.processes:
             await engines.next()
         async with open_engine(process.app, f"sqlite:///{database}", work=False) as client:

@@ -122,7 +122,7 @@ async def load_ended(client: Engine) -> list[Loaded]:
 async def test_limits_hold_over_processes_of_which_one_is_stopped_and_one_killed(tmp_path: Path) -> None:
     """However the work is handed over, no limit is exceeded, no event lost and no singleton executed twice at once."""
     database, journal = tmp_path / "shared.db", tmp_path / "journal"
-    with fleet(database, journal) as engines, trio.fail_after(60):
+    with fleet(database, journal) as engines, trio.fail_after(120):
         await until(journal, "ready", len(engines))
         async with open_engine(process.app, f"sqlite:///{database}", work=False) as client:
             for n in range(EVENTS):

@@ -27,7 +27,7 @@ from flowgen.runtime.cli import program
 from .pages import ROOT
 
 PAGE = ROOT / "docs" / "tutorial" / "first-workflow.md"
-PATIENCE = 30
+PATIENCE = 300
 """Seconds to wait for a line: more than a lease, on a busy machine."""
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -15,8 +15,8 @@ from flowgen.runtime.http import serving
 async def test_an_order_is_accepted_and_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By FastAPI's own routes, and by flowgen's below /flows; what a client says twice is done once."""
     monkeypatch.setattr(web, "STORE", f"sqlite:///{tmp_path}/orders.db")
-    with trio.fail_after(30):
-        async with serving(web.api, port=0) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+    with trio.fail_after(50):
+        async with serving(web.api, port=0) as url, httpx.AsyncClient(base_url=url, timeout=120) as client:
             placed = await client.post("/orders/7?quantity=3")
             assert placed.status_code == 202
             (run,) = placed.json()["runs"]

@@ -459,7 +459,7 @@ def test_many_flaws_are_counted(evidence: Evidence) -> None:
 def demo(*arguments: str, module: Sequence[str] = ("-m", "shop.demo")) -> subprocess.CompletedProcess[str]:
     """`make demo`, with the page on any free port."""
     command = [sys.executable, *module, *arguments, "--port", "0"]
-    return subprocess.run(command, capture_output=True, text=True, env=demo_environment(), timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=demo_environment(), timeout=400, check=False)
 
 
 def demo_environment() -> dict[str, str]:
@@ -497,7 +497,7 @@ def kept_demo(directory: Path) -> Iterator[tuple[subprocess.Popen[str], Callable
 def ask(url: str, data: object = None) -> Any:
     """What a server answers, as JSON."""
     body = None if data is None else json.dumps(data).encode()
-    with urlopen(Request(url, body, {"content-type": "application/json"}), timeout=60) as answer:
+    with urlopen(Request(url, body, {"content-type": "application/json"}), timeout=240) as answer:
         return json.load(answer)
 
 
@@ -505,7 +505,7 @@ def test_the_demo_has_a_page_and_may_stay_open(tmp_path: Path) -> None:
     """The page is there from the first lines on; at the end an engine carries out what is sent. Ctrl-C ends it well."""
     with kept_demo(tmp_path / "files") as (process, line):
         url = line("watch it at").split()[3]
-        with urlopen(f"{url}/", timeout=60) as page:
+        with urlopen(f"{url}/", timeout=240) as page:
             assert "<title>" in page.read().decode()
         placed = {**attrs.asdict(GOOD), "order_id": "by-hand", "sku": "toaster"}
         ask(f"{url}/e/demo", {"name": "order/placed", "data": placed})

@@ -69,7 +69,7 @@ async def test_a_body_changes_its_own_copy_of_its_arguments(loop: str) -> None:
         yield Run("event", body.fn, {"x": 0, "more": [[]], **ctx.event.data})
         return [mine, seen, ctx.event.data]
 
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app) as engine:
             given = {"x": 1, "more": [[]]}
             assert await engine.result(await engine.start(flow, given)) == [given, given, given]
@@ -97,7 +97,7 @@ async def test_an_asyncio_step_cannot_end_the_asyncio_loop() -> None:
             seen.append((yield from Run("fine", fine)))
         return seen
 
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app) as engine:
             expected = ["SystemExit", "fine", "KeyboardInterrupt", "fine"]
             assert await engine.result(await engine.start(flow)) == expected
@@ -122,7 +122,7 @@ async def test_abandoned_threads_hold_up_no_step_that_waits_for_one() -> None:
     def waiting(ctx: Context[Data]) -> Steps[str]:
         return (yield from Run("quick", quick))
 
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app, grace="0s") as engine:
             try:
                 stuck = [await engine.start(hanging) for _ in range(64)]
@@ -155,7 +155,7 @@ async def test_the_time_of_a_step_begins_when_it_has_a_thread() -> None:
     def queued(ctx: Context[Data]) -> Steps[str]:
         return (yield from Run("quick", quick).options(timeout="1s"))
 
-    with trio.fail_after(30):
+    with trio.fail_after(50):
         async with open_engine(app) as engine:
             try:
                 for _ in range(64):
@@ -188,7 +188,7 @@ async def test_a_call_that_cannot_be_made_is_not_tried_again() -> None:
     def right(ctx: Context[Data]) -> Steps[None]:
         yield Run("right", raises).options(retries=1)
 
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app) as engine:
             run = await engine.start(wrong)
             with pytest.raises(RunFailed, match="takes 1 positional argument but 3 were given"):
@@ -215,7 +215,7 @@ async def test_a_secret_in_an_error_is_masked(tmp_path: Path) -> None:
     def flow(ctx: Context[Data]) -> Steps[None]:
         yield Run("connect", connect, Secret(password))
 
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app, f"sqlite:///{tmp_path}/secret.db") as engine:
             run = await engine.start(flow)
             with pytest.raises(RunFailed, match=r"gave up on \*\*\*"):
@@ -237,7 +237,7 @@ async def test_a_cancel_that_a_body_swallows_stays_visible() -> None:
         except RunCancelled:
             yield Sleep("second", "1h")
 
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app, grace="0s") as engine:
             run = await engine.start(flow)
             await until(engine, run, "waiting")
@@ -261,7 +261,7 @@ async def test_a_match_on_nothing_is_refused() -> None:
             return f"{error.error_type}: {error.message}"
         return "matched"
 
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app) as engine:
             await engine.send([Event("answer", {}), Event("begin", {"order_id": 1}), Event("answer", {})])
             [run] = (await engine.runs()).items

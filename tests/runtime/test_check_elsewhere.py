@@ -80,7 +80,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     served.send = odd  # type: ignore[method-assign]
 
     async def main() -> None:
-        with trio.fail_after(30):
+        with trio.fail_after(50):
             async with open_engine([], f"sqlite:///{path}", calls=served, grace="0s") as engine:
                 await engine.offer(served.registered())
                 runs = [(await begun(engine)) for _ in range(2)]

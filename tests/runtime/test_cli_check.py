@@ -80,7 +80,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recorded") / "shop.db"
 
     async def main() -> None:
-        with trio.fail_after(30):
+        with trio.fail_after(50):
             async with open_engine(app, f"sqlite:///{path}", grace="0s") as engine:
                 runs = [await engine.start(fulfil, {"id": str(number)}) for number in range(5)]
                 for each in runs:

@@ -84,7 +84,7 @@ def work(scene: Callable[[Engine], Any]) -> Any:
     """Let an engine work on the default store while `scene` goes on."""
 
     async def main() -> Any:
-        with trio.fail_after(20):
+        with trio.fail_after(50):
             async with open_engine(app, "sqlite:///flowgen.db", grace="0s") as engine:
                 return await scene(engine)
 

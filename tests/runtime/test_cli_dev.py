@@ -82,7 +82,7 @@ class Process:
             text=True,
         )
         self.lines: list[str] = []
-        self._guard = threading.Timer(60, self.popen.kill)
+        self._guard = threading.Timer(300, self.popen.kill)
         self._guard.start()
 
     def until(self, pattern: str) -> re.Match[str]:

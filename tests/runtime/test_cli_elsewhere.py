@@ -50,7 +50,7 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._guard = threading.Timer(60, self.popen.kill)
+        self._guard = threading.Timer(300, self.popen.kill)
         self._guard.start()
 
     def until(self, pattern: str) -> re.Match[str]:
@@ -107,7 +107,7 @@ def ask(url: str, body: Any = None) -> Any:
     """What a server answers."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         return json.load(response)
 
 

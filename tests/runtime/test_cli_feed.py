@@ -37,7 +37,7 @@ async def feeding(
 ) -> AsyncIterator[tuple[Engine, Feed, list[str]]]:
     """An engine (a client if there is no app) with a feed, and what the feed has written."""
     written: list[str] = []
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app or (), "memory://", work=app is not None, grace="0s") as engine:
             feed = Feed(engine, write or written.append, width=5, colours=colours, payloads=False)
             engine.watch(feed.committed)

@@ -48,7 +48,7 @@ class Dev:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._guard = threading.Timer(60, self.popen.kill)
+        self._guard = threading.Timer(300, self.popen.kill)
         self._guard.start()
         self.lines: list[str] = []
         self.url = self.until(r"^page +(http://\S+)")[1]
@@ -154,7 +154,7 @@ def test_a_run_that_the_new_code_does_not_fit_is_parked(directory: Path, devs: l
 def test_an_engine_that_is_killed_is_started_again(directory: Path, devs: list[Dev]) -> None:
     """Who calls meanwhile waits, and is answered; three deaths as soon as it began are the end."""
     devs.append(dev := Dev(directory))
-    with httpx.Client(base_url=dev.url, timeout=30) as client:
+    with httpx.Client(base_url=dev.url, timeout=120) as client:
         os.kill(dev.engine(), signal.SIGKILL)
         dev.until(r"the engine ended by signal 9 \(SIGKILL\); it is started again")
         assert client.get("/health").status_code == 200

@@ -53,7 +53,7 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._guard = threading.Timer(60, self.popen.kill)
+        self._guard = threading.Timer(300, self.popen.kill)
         self._guard.start()
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline()
@@ -61,7 +61,7 @@ class Server:
         assert found is not None, line
         self.url = found[1]
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        self.client = httpx.Client(base_url=self.url, timeout=30, headers=headers)
+        self.client = httpx.Client(base_url=self.url, timeout=120, headers=headers)
 
     def ended(self) -> tuple[int, str, str]:
         """The exit code, and what was printed besides the first line."""

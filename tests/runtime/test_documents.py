@@ -147,7 +147,7 @@ async def test_an_engine_works_on_a_shelf() -> None:
         more = yield WaitFor("more", "more", timeout="1h")
         return (yield Run("again", sum, [total, more.data["more"]]))
 
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app, DocumentStore(shelf), grace="0s") as engine:
             run = await engine.start("adds", {})
             while (await engine.run(run)).status != "waiting":

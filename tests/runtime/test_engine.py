@@ -53,7 +53,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> OpenApp:
 
     @asynccontextmanager
     async def open_app(app: App) -> AsyncIterator[Engine]:
-        with trio.fail_after(20):
+        with trio.fail_after(50):
             async with open_engine(app, url, grace="0s") as engine:
                 yield engine
 

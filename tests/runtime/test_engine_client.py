@@ -33,7 +33,7 @@ def app_with(name: str, *workflows: str) -> App:
 async def client(tmp_path: Path, *apps: App) -> AsyncIterator[Engine]:
     """A client beside an engine that works for `apps`."""
     url = f"sqlite:///{tmp_path}/store.db"
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(apps, url, grace="0s"), open_engine((), url, work=False) as engine:
             yield engine
 

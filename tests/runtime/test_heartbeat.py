@@ -73,7 +73,7 @@ async def test_a_blocked_loop_expires_no_other_lease(tmp_path: Path) -> None:
     starts.clear()
     release.clear()
     url = f"sqlite:///{tmp_path}/beat.db"
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app, url, lease=LEASE) as engine:
             waiting = await engine.start(other)
             while "other" not in starts:
@@ -116,7 +116,7 @@ async def test_only_a_loop_that_was_asked_to_turn_has_not_turned(caplog: pytest.
 
 async def test_a_body_that_spins_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
     """Past the limit `BodySpins` is raised in it; the stack is logged; other runs go on (F24)."""
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app, lease=LEASE, spin_limit="500ms") as engine:
             beside = [await engine.start(plain, {"n": n}) for n in range(5)]
             run = await engine.start(spinner)

@@ -32,7 +32,7 @@ def talkative(ctx: Context[dict[str, Any]]) -> Steps[None]:
 async def test_lines_come_out_once_and_in_order(caplog: pytest.LogCaptureFixture, start: str, work: str) -> None:
     """Also those before the first step, whether the run was claimed by the commit that created it or later."""
     caplog.set_level(logging.INFO, "flowgen.run")
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with open_engine(app, "memory://", max_runs=1) as engine:
             blocker = await engine.start(talkative, {}) if work == "claimed" else None
             if start == "start":

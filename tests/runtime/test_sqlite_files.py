@@ -283,5 +283,5 @@ def test_processes_that_create_the_file_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(tmp_path / "x.db")]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
     for process in processes:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors.decode()

@@ -21,7 +21,7 @@ async def a_pool(limit: int = 64) -> AsyncIterator[ThreadPool]:
     """A pool, closed afterwards; whoever uses it hangs for ten seconds at most."""
     pool = ThreadPool(limit)
     try:
-        with trio.fail_after(10):
+        with trio.fail_after(50):
             yield pool
     finally:
         pool.close()

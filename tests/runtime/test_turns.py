@@ -47,7 +47,7 @@ async def test_a_storm_of_replaced_runs_is_hardly_ever_refused() -> None:
 
     store = Busy()
     async with open_engine(app, store) as engine:
-        with trio.fail_after(20):
+        with trio.fail_after(50):
             ids = await engine.send([Event("go", {"n": n}) for n in range(STORM)])
             (last,) = await engine.started(ids[-1])
             assert await engine.result(last) == STORM - 1

@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 
 _OF_ONE_CONNECTION = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
-_PATIENCE = 30.0
+_PATIENCE = 240.0
 
 
 @attrs.frozen

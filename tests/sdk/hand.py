@@ -130,7 +130,7 @@ class Hand:
             sent["x-inngest-signature"] = signature(raw, self.key)
         sent |= headers or {}
         note = self.note("app", method, path, sent, raw)
-        connection = http.client.HTTPConnection("127.0.0.1", APP_PORT, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", APP_PORT, timeout=240)
         connection.request(method, path, raw, {"host": f"127.0.0.1:{APP_PORT}", **sent})
         response = connection.getresponse()
         answer = response.read()

@@ -27,7 +27,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = Path(__file__).resolve().parent / "apps"
-PATIENCE = 45.0
+PATIENCE = 240.0
 TURN = 0.02
 OVER = ("completed", "failed", "cancelled", "skipped", "parked")
 T = TypeVar("T")
@@ -122,7 +122,7 @@ class Stage:
         self.urls: tuple[str, ...] = (self.app_url,)
         self.app_sees = self.origin
         self.environment = environment
-        self.http = httpx.Client(base_url=self.origin, timeout=60, trust_env=False)
+        self.http = httpx.Client(base_url=self.origin, timeout=240, trust_env=False)
         self._arguments = server
         self._server: subprocess.Popen[bytes] | None = None
         self._app: subprocess.Popen[bytes] | None = None

@@ -34,7 +34,7 @@ UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
 
 @asynccontextmanager
 async def served(settings: Settings = LOCKED) -> AsyncIterator[tuple[Engine, int]]:
-    with trio.fail_after(60):
+    with trio.fail_after(50):
         async with (
             open_engine(app, "memory://") as engine,
             serving_sockets(http_app(app, engine, settings=settings), port=0, limits=IMPATIENT) as url,

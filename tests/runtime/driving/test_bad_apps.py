@@ -302,7 +302,7 @@ def test_a_large_answer_is_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch,
     async def main() -> None:
         async with open_engine([], MemoryStore(), grace="0s", calls=app) as engine:
             await engine.offer(app.registered())
-            with trio.fail_after(30):
+            with trio.fail_after(50):
                 assert len(await engine.result(await start(engine))) == size // 3 + 1
 
     trio.run(main)

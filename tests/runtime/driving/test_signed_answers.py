@@ -72,7 +72,7 @@ async def ran(told: Told, sdk: str, kind: str, key: str | None = KEY) -> Any:
     async def answer(asked: Asked) -> Told:
         return told
 
-    with trio.fail_after(20):
+    with trio.fail_after(50):
         async with stub(answer) as served:
             calls = HttpCalls(Dialer(Reach.dev()), signing_key=key, kind=kind)
             async with open_engine([], calls=calls) as engine:

@@ -70,7 +70,7 @@ def talk(server: Server, story: Callable[[HttpCalls, str], Awaitable[Any]], **op
             listeners = await nursery.start(partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1"))
             url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/api/inngest?fnId=a-b&stepId=step"
             calls = HttpCalls(Dialer(Reach.dev()), kind="dev", **options)
-            with trio.fail_after(10):
+            with trio.fail_after(50):
                 result = await story(calls, url)
             await calls.aclose()
             nursery.cancel_scope.cancel()

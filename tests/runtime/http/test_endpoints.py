@@ -404,10 +404,10 @@ async def test_strangers_who_wait_keep_nobody_else_from_waiting() -> None:
                 waiting = len((await engine.runs(status="waiting")).items)
                 for _ in range(places):
                     nursery.start_soon(partial(client.post, "/sleepy", headers=headers))
-                with trio.fail_after(20):
+                with trio.fail_after(50):
                     while len((await engine.runs(status="waiting")).items) < waiting + places:
                         await engine.store.wait_changed(0.05)
-                with trio.fail_after(20):
+                with trio.fail_after(50):
                     refused = await client.post("/sleepy", headers=headers)
                 assert (refused.status_code, code_of(refused)) == (503, "busy")
 

@@ -33,7 +33,7 @@ class Flooded:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._guard = threading.Timer(120, self._popen.kill)
+        self._guard = threading.Timer(300, self._popen.kill)
         self._guard.start()
         assert self._popen.stdout is not None
         self.port = int(self._popen.stdout.readline())
@@ -102,7 +102,7 @@ async def test_bodies_that_do_not_end_take_the_room_that_there_is(flooded: Flood
             refused.release()
             await trio.sleep_forever()
 
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with trio.open_nursery() as nursery:
             for _ in range(60):
                 nursery.start_soon(send)
@@ -127,7 +127,7 @@ async def test_requests_that_nobody_reads_the_answers_of_are_not_kept(flooded: F
             except trio.BrokenResourceError:
                 """It was cut off."""
 
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with trio.open_nursery() as nursery:
             for _ in range(40):
                 nursery.start_soon(send)

@@ -39,8 +39,8 @@ def mounted(path: Path) -> Any:
 @asynccontextmanager
 async def calling(asgi: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an app that is served."""
-    with trio.fail_after(30):
-        async with serving(asgi, port=0) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+    with trio.fail_after(50):
+        async with serving(asgi, port=0) as url, httpx.AsyncClient(base_url=url, timeout=120) as client:
             yield client
 
 

@@ -103,7 +103,7 @@ async def _answer(send: Send, body: bytes) -> None:
 async def served(limits: Limits = IMPATIENT, **options: Any) -> AsyncIterator[tuple[Site, int]]:
     """A site that is served, and its port; nothing here takes longer than this lets it."""
     site = Site()
-    with trio.fail_after(30):
+    with trio.fail_after(50):
         async with serving(site, port=0, limits=limits, **options) as url:
             yield site, int(url.rpartition(":")[2])
 

@@ -53,7 +53,7 @@ class Reader:
 
     async def until(self, found: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first message of a kind, as soon as it is there; half a minute is for ever."""
-        with trio.fail_after(30):
+        with trio.fail_after(50):
             while True:
                 for message in self.messages:
                     if found(message):

@@ -53,7 +53,7 @@ def serving(directory: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen
         stderr=subprocess.PIPE,
         text=True,
     )
-    guard = threading.Timer(60, process.kill)
+    guard = threading.Timer(300, process.kill)
     guard.start()
     try:
         assert process.stdout is not None
@@ -78,7 +78,7 @@ def test_it_serves_until_a_signal_and_drains(tmp_path: Path) -> None:
 
         def call() -> None:
             answers.append(
-                httpx.post(f"{url}?fnId=shop-hold", content=build_call(Call("r", (EVENT,))), headers=JSON, timeout=30)
+                httpx.post(f"{url}?fnId=shop-hold", content=build_call(Call("r", (EVENT,))), headers=JSON, timeout=120)
             )
 
         thread = threading.Thread(target=call)
@@ -88,7 +88,7 @@ def test_it_serves_until_a_signal_and_drains(tmp_path: Path) -> None:
         os.write(fifo, b"done")
         os.close(fifo)
         thread.join(30)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert [(answer.status_code, answer.json()[0]["data"]) for answer in answers] == [(206, "done")]
     assert (process.returncode, out) == (0, "")
     assert "holding" in err
@@ -101,14 +101,14 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
         def call() -> None:
             with pytest.raises(httpx.HTTPError):
-                httpx.post(f"{url}?fnId=shop-hold", content=build_call(Call("r", (EVENT,))), headers=JSON, timeout=30)
+                httpx.post(f"{url}?fnId=shop-hold", content=build_call(Call("r", (EVENT,))), headers=JSON, timeout=120)
 
         thread = threading.Thread(target=call)
         thread.start()
         fifo = os.open(tmp_path / "fifo", os.O_WRONLY)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         thread.join(30)
         os.close(fifo)
     assert process.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -139,7 +139,7 @@ def test_what_cannot_be_served_is_told_in_one_line(
         env=environment(**more),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert len(ended.stderr.splitlines()) == 1

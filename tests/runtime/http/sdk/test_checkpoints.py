@@ -68,7 +68,7 @@ async def test_steps_are_recorded_while_the_call_goes_on() -> None:
         calls.engine = engine
         await engine.offer(parse_registration(written(registration(URL, sdk="inngest-js:v4.24.0"))))
         (event,) = await engine.send(Event("run/asked"))
-        with trio.fail_after(10):
+        with trio.fail_after(50):
             while not await engine.started(event):
                 await engine.store.wait_changed(0.05)
             run = await done(engine, event)
