@@ -19,9 +19,9 @@ Watcher = Callable[[Transition, Committed], None]
 class Committer:
     """Commits transitions and tells those in this process whom they concern.
 
-    `mail` is called with (app, run) for each message, `due` when a run may be claimed, `accepted` when
-    events are to be routed; `watchers` see every transition that was committed here, and `timers` how many seconds
-    those took that were committed one by one.
+    `mail` is called with (app, run) for each message, `due` when a run may be claimed, `due_at` with the moment from
+    which one may be, `accepted` when events are to be routed; `watchers` see every transition that was committed
+    here, and `timers` how many seconds those took that were committed one by one.
     """
 
     def __init__(self, store: Store, environment: Environment) -> None:
@@ -29,6 +29,7 @@ class Committer:
         self._environment = environment
         self.mail: Callable[[str, str], None] = _nobody
         self.due: Callable[[], None] = _nobody
+        self.due_at: Callable[[int], None] = _nobody
         self.accepted: Callable[[], None] = _nobody
         self.watchers: list[Watcher] = []
         self.timers: list[Callable[[float], None]] = []
@@ -62,17 +63,14 @@ class Committer:
     def _tell(self, transition: Transition, committed: Committed) -> None:
         for message in transition.messages:
             self.mail(message.app, message.run)
-        progress = transition.progress
-        if (
-            transition.messages
-            or (transition.create and any(new.row.owner is None for new in transition.create))
-            or (
-                progress is not None
-                and progress.release
-                and (progress.due_at is not None or committed.mail > progress.drained)
-            )
-        ):
+        if transition.messages or any(new.row.owner is None for new in transition.create):
             self.due()
+        progress = transition.progress
+        if progress is not None and progress.release:
+            if committed.mail > progress.drained:
+                self.due()
+            elif progress.due_at is not None:
+                self.due_at(progress.due_at)
         if transition.accept:
             self.accepted()
             if any(is_delayed(event) for event in transition.accept):

@@ -123,6 +123,7 @@ class Worker:
         self._beginnings = Beginnings(self)
         self._cache: OrderedDict[RunKey, Owned] = OrderedDict()
         self._wake = trio.Event()
+        self._rest: trio.CancelScope | None = None
         self._given_back = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._stopping = False
@@ -130,6 +131,7 @@ class Worker:
         self._told, self._told_at = "", 0.0
         committer.mail = self._mail_came
         committer.due = self.wake
+        committer.due_at = self.wake_at
 
     def offer(self, apps: Mapping[str, App]) -> None:
         """Offer the workflows of these apps, and no others, from the next claim on.
@@ -194,6 +196,14 @@ class Worker:
         """Something may be due."""
         self._wake.set()
 
+    def wake_at(self, due: int) -> None:
+        """Something will be due at this moment of store time: who rests until later rests no longer than that."""
+        ahead = (due - self.environment.now()) / 1_000_000
+        if ahead > 0 and self._rest is not None:
+            self._rest.deadline = min(self._rest.deadline, trio.current_time() + ahead)
+        else:
+            self.wake()
+
     async def drain(self, seconds: float) -> None:
         """Stop claiming, and wait for the runs in hand to be released, at most so long."""
         self._stopping = True
@@ -243,16 +253,11 @@ class Worker:
             if ahead <= _FIRST_PAUSE:
                 ahead, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
             seconds = min(seconds, ahead)
-        with trio.move_on_after(seconds):
+        with trio.move_on_after(seconds) as self._rest:
             await self._wake.wait()
-            return
-        self._committer.accepted()
-
-    async def listen(self) -> None:
-        """Hear of what other processes change."""
-        while True:
-            await self.store.wait_changed(IDLE_SECONDS)
-            self.wake()
+        if self._rest.cancelled_caught:
+            self._committer.accepted()
+        self._rest = None
 
     # -- one run ----------------------------------------------------------------------------------
 

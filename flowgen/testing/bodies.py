@@ -18,7 +18,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import attrs
-import trio
 
 from ..commands.base import changed
 from ..outcome import Outcome, Returned
@@ -123,7 +122,7 @@ class SimulatedExecutor:
         if dice.says("slow"):
             seconds = dice.between("slow", 0.0, 30.0)
             self._world.note(self._life.name, f"its body takes {seconds:.1f} s longer")
-            await trio.sleep(seconds)
+            await self._world.clock.sleep(seconds)
 
     def close(self) -> None:
         """The life is over."""

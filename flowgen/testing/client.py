@@ -92,7 +92,7 @@ class Client:
         """Do all tasks."""
         for task in self._tasks:
             self.next_at = task.at
-            await trio.sleep_until(task.at / 1_000_000)
+            await self._world.clock.sleep(task.at / 1_000_000 - trio.current_time())
             with self._world.working():
                 self.next_at = None
                 await self._until_answered(task.what)
@@ -109,7 +109,7 @@ class Client:
             except (NotFound, WrongState) as refusal:
                 self._world.note("client", f"is refused: {refusal}")
                 return
-            await trio.sleep(_PAUSE_SECONDS)
+            await self._world.clock.sleep(_PAUSE_SECONDS)
         raise FlowgenError(f"the client of the simulation got no answer in {_TRIES} tries: {_text(what)}")
 
     async def _do(self, engine: Engine, what: Event[Any] | Action) -> None:

@@ -6,6 +6,8 @@ year passes in no time, and nothing ever waits for real.
 
 Rules
 -----
+* Who uses its `sleep` while somebody else moves it waits in a queue of its own: a cancel scope for each, as trio
+  makes it, would be a tenth of what a simulation costs.
 * Time never goes back, and never passes while a task can run. What the clock shows to a store may be set wrong.
 * It stands still while somebody works outside of trio: in a thread that trio started, or inside
   `with clock.held():`.
@@ -20,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count
 from math import inf
 
 import trio
@@ -52,6 +56,9 @@ class VirtualClock(trio.abc.Clock):
         self._jumps = jumps
         self._holds = 0
         self._reached = 0.0
+        self._sleepers: list[tuple[int, int, trio.lowlevel.Task]] = []
+        self._awake: set[int] = set()
+        self._numbers = count()
 
     def __call__(self) -> int:
         """The time that it shows: microseconds since the epoch."""
@@ -78,7 +85,13 @@ class VirtualClock(trio.abc.Clock):
 
     def advance(self, duration: str | float | timedelta) -> None:
         """Let so much time pass at once."""
-        self.elapsed += parse_duration(duration, "VirtualClock.advance", maximum=MAX_SPAN)
+        self.pass_to(self.elapsed + parse_duration(duration, "VirtualClock.advance", maximum=MAX_SPAN))
+
+    def pass_to(self, elapsed: int) -> None:
+        """Let time pass until so many microseconds after the start; who sleeps here until then wakes."""
+        self.elapsed = max(self.elapsed, elapsed)
+        while self._sleepers and self._sleepers[0][0] <= self.elapsed:
+            self._rouse()
 
     def set_wrong(self, micros: int) -> None:
         """Set what it shows forward or back, as people and daemons do with clocks. Nobody's sleep is changed by it."""
@@ -87,11 +100,49 @@ class VirtualClock(trio.abc.Clock):
     def run_on(self) -> None:
         """From here on time passes by itself."""
         self._jumps = True
+        while self._sleepers:  # each sleeps on as trio lets it
+            self._rouse()
 
     def jump_to(self, deadline: float) -> None:
         """Go to a trio deadline, at once; one that has passed changes nothing."""
-        self.elapsed = max(self.elapsed, self.micros(deadline))
-        self._reached = max(self._reached, deadline)
+        self.pass_to(self.micros(deadline))
+        self.reach(deadline)
+
+    def reach(self, deadline: float) -> None:
+        """Let trio know of a deadline that it has come, if it has."""
+        if deadline < inf and self.micros(deadline) <= self.elapsed:
+            self._reached = max(self._reached, deadline)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait as `trio.sleep` does. While somebody else moves this clock, it costs a fifth of that."""
+        until = self.current_time() + seconds
+        if not self._jumps:
+            number = next(self._numbers)
+            heappush(self._sleepers, (self.micros(until), number, trio.lowlevel.current_task()))
+
+            def abort(_: object) -> trio.lowlevel.Abort:
+                self._awake.add(number)
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        if self.elapsed < self.micros(until):
+            await trio.sleep_until(until)
+
+    def next_wake(self, deadline: float) -> int | None:
+        """When somebody wakes, in microseconds since the start: at trio's next deadline (infinity if there is none), or
+        who sleeps here. None if nobody ever does."""
+        while self._sleepers and self._sleepers[0][1] in self._awake:
+            self._rouse()
+        times = [] if deadline == inf else [self.micros(deadline)]
+        return min([*times, *(at for at, _, _ in self._sleepers[:1])], default=None)
+
+    def _rouse(self) -> None:
+        """Wake the first sleeper, unless something else has."""
+        _, number, task = heappop(self._sleepers)
+        if number in self._awake:
+            self._awake.remove(number)
+        else:
+            trio.lowlevel.reschedule(task)
 
     def micros(self, deadline: float) -> int:
         """The microsecond since the start at which a trio deadline comes."""

@@ -168,7 +168,7 @@ class Connection:
     async def _deliver_late(self, transition: Transition) -> None:
         """A copy of a commit that got lost on its way, and arrives after all. Whatever comes of it, nobody hears."""
         with self._world.working():
-            await trio.sleep(self._dice.between("duplicate", 0, LATE_COPY_SECONDS))
+            await self._world.clock.sleep(self._dice.between("duplicate", 0, LATE_COPY_SECONDS))
             self._note("a commit is delivered once more")
             try:
                 await self._apply(transition)
@@ -239,7 +239,7 @@ class Connection:
         for _ in range(moments):
             if not self._world.may_fail(self._life):
                 return
-            await trio.sleep(min(1.0, until - trio.current_time()))
+            await self._world.clock.sleep(min(1.0, until - trio.current_time()))
 
     async def register(self, registration: Registration) -> int:
         return await self._ask("register", lambda: self._store.register(registration))
@@ -421,7 +421,7 @@ class Connection:
 
     async def _be_late(self) -> None:
         if self._dice.says("delay"):
-            await trio.sleep(self._dice.between("delay", 0, DELAY_SECONDS))
+            await self._world.clock.sleep(self._dice.between("delay", 0, DELAY_SECONDS))
 
     # -- dying ------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ Refuses to know what is right: see `invariants`.
 from __future__ import annotations
 
 import gc
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -188,7 +187,7 @@ class Simulation:
             except* StoreError as errors:
                 self._world.note(life.name, f"ends: {errors.exceptions[0]}")
             with self._world.working():
-                await trio.sleep(self._world.dice.between("crash", _DOWN_SECONDS, _DOWN_LEASES * self._lease))
+                await self._clock.sleep(self._world.dice.between("crash", _DOWN_SECONDS, _DOWN_LEASES * self._lease))
 
     async def _live(self, life: Life, nursery: trio.Nursery) -> None:
         """One life of an engine."""
@@ -243,7 +242,8 @@ class Simulation:
             if self._stubs.enough(self._clock.elapsed):
                 return False
             deadline = self._next_deadline()
-            at = self._clock.micros(deadline)
+            at = self._clock.next_wake(deadline)
+            assert at is not None, "everybody waits, and nobody for time"
             if self._idle():
                 due = await self._next_due(client)
                 if due is None and not self._heal():
@@ -254,8 +254,8 @@ class Simulation:
             if self._stop_at is not None and at > self._stop_at:
                 self._clock.elapsed = self._stop_at
                 return False
-            self._clock.elapsed = max(self._clock.elapsed, at)
-            self._clock.jump_to(deadline)
+            self._clock.pass_to(at)
+            self._clock.reach(deadline)
         await trio.testing.wait_all_tasks_blocked()
         raise AssertionError(f"the simulation did not come to rest in {TURNS} turns\n{await self._open_runs()}")
 
@@ -270,9 +270,8 @@ class Simulation:
         return True
 
     def _next_deadline(self) -> float:
-        """When the next task wants to be woken, or by what trio's arithmetic loses later."""
+        """When trio has to wake the next task, or by what its arithmetic loses later; infinity if never."""
         seconds = trio.lowlevel.current_statistics().seconds_to_next_deadline
-        assert seconds < math.inf, "everybody waits, and nobody for time"
         return (trio.current_time() + seconds) * (1 + _LOST)
 
     def _idle(self) -> bool:

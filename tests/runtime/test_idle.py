@@ -13,8 +13,10 @@ from flowgen.runtime import open_engine
 from flowgen.runtime.environment import Environment
 from flowgen.runtime.store import RunFilter
 from flowgen.runtime.stores import MemoryStore
+from flowgen.testing import VirtualClock
 
 RUNS = 10_000
+NAPS = 20
 HOUR = 3600
 BEGIN = 1_767_225_600_000_000
 
@@ -38,6 +40,13 @@ class CountingStore:
         return getattr(self._store, name)
 
 
+class AloneStore(CountingStore):
+    """A store that nobody else changes; what its one engine commits is no news to that engine."""
+
+    async def wait_changed(self, seconds: float) -> None:
+        await trio.sleep_forever()
+
+
 async def test_ten_thousand_waiting_runs_cost_nothing(autojump_clock: MockClock) -> None:
     """An hour passes with a handful of looks at the store, however many runs wait (W6's idle CPU)."""
     store: Any = CountingStore(MemoryStore(clock=lambda: BEGIN + int(trio.current_time() * 1_000_000)))
@@ -56,6 +65,31 @@ async def test_ten_thousand_waiting_runs_cost_nothing(autojump_clock: MockClock)
     beats = HOUR / (engine.worker.lease / 4 / 1_000_000)
     assert calls.pop("extend") <= beats + 1
     assert sum(calls.values()) <= 10 * HOUR / 60, calls
+
+
+@app.workflow(on=OnEvent("nap"))
+def napping(ctx: Context[dict[str, Any]]) -> Steps[None]:
+    for number in range(NAPS):
+        yield Sleep(f"nap {number}", "1s")
+
+
+def test_who_falls_asleep_is_an_alarm_and_no_work() -> None:
+    """The worker, which rests for a minute at most, looks when the run is due, and not before."""
+    clock = VirtualClock()
+    store: Any = AloneStore(MemoryStore(clock=clock))
+
+    async def main() -> None:
+        async with open_engine(app, store, environment=Environment(seed=1, threads=False)) as engine:
+            await trio.sleep(5)
+            store.calls.clear()
+            (event,) = await engine.send(Event("nap", {}))
+            (run,) = await engine.started(event)
+            began = trio.current_time()
+            await engine.result(run)
+            assert trio.current_time() < began + NAPS + 0.1
+            assert store.calls["claim"] <= NAPS + 1
+
+    trio.run(main, clock=clock)
 
 
 async def test_who_sleeps_long_leaves_nothing_behind(autojump_clock: MockClock) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -126,6 +128,48 @@ def test_sums_of_floats_lose_no_microsecond() -> None:
 
     trio.run(main, clock=clock)
     assert clock.elapsed == 200_000_000
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.none() | st.integers(0, 50)), max_size=8), st.none() | st.integers(0, 50)
+)
+def test_who_sleeps_on_the_clock_wakes_as_with_trio(
+    sleeps: list[tuple[int, int | None]], by_itself: int | None
+) -> None:
+    """At the same moments, whether somebody moves the clock or from some moment on nobody does; also if cancelled."""
+
+    def moments(sleep: Callable[[VirtualClock, float], Awaitable[None]]) -> list[tuple[int, int]]:
+        clock = VirtualClock(jumps=False)
+        woken: list[tuple[int, int]] = []
+
+        async def one(number: int, seconds: int, limit: int | None) -> None:
+            with trio.CancelScope(deadline=math.inf if limit is None else limit + 0.5):
+                await sleep(clock, seconds)
+            woken.append((number, clock.elapsed))
+
+        async def main() -> None:
+            async with trio.open_nursery() as nursery:
+                for number, (seconds, limit) in enumerate(sleeps):
+                    nursery.start_soon(one, number, seconds, limit)
+                while nursery.child_tasks:
+                    await trio.testing.wait_all_tasks_blocked()
+                    deadline = trio.current_time() + trio.lowlevel.current_statistics().seconds_to_next_deadline
+                    at = clock.next_wake(deadline)
+                    if at is None:
+                        break
+                    if by_itself is not None and at > by_itself * 1_000_000:
+                        clock.run_on()
+                        break
+                    clock.pass_to(at)
+                    clock.reach(deadline)
+
+        trio.run(main, clock=clock)
+        return sorted(woken)
+
+    async def by_trio(clock: VirtualClock, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    assert moments(VirtualClock.sleep) == moments(by_trio)
 
 
 def test_time_does_not_go_back() -> None:

@@ -235,7 +235,8 @@ def test_attempts_fail_and_succeed_one_after_the_other() -> None:
     @FEW
     @check_workflow(fulfil, steps={"charge": st.just(Receipt(1)) | raises(Declined)})
     def check(trace: Trace) -> None:
-        attempts.add(len(trace.executed("charge")))
+        if not trace.faults:  # a crash may cost an attempt its outcome
+            attempts.add(len(trace.executed("charge")))
 
     check()
     assert attempts == {1, 2}
