@@ -238,7 +238,7 @@ class Drive:
 
     def _resume(self, draft: Draft) -> None:
         if self.owned.position == 0:
-            draft.begin(self._worker.digest_of(self.owned.row))
+            draft.begin(self._worker.offers.digest_of(self.owned.row))
         else:
             draft.resume()
 

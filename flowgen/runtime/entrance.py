@@ -168,7 +168,7 @@ class Entrance:
     async def _cancelled_meanwhile(self, loaded: Loaded) -> str | None:
         """Whether an event that cancels the run came between its own event and the opening of its waits."""
         row = loaded.row
-        if not self._worker.workflow_of(row).policies.cancel_on:
+        if not self._worker.offers.workflow_of(row).policies.cancel_on:
             return None
         for wait in await self._worker.patiently(lambda: self._store.open_waits(row.app, row.id)):
             if wait.step == "" and (event := await self._first_match(wait)) is not None:
@@ -206,7 +206,7 @@ class Entrance:
     def revive(self, loaded: Loaded, aloud: bool = False) -> Owned:
         """The run as its owner holds it, from a load. `aloud`: nobody has heard yet what its body logs."""
         row = loaded.row
-        body = _unfed(self._worker.workflow_of(row), loaded)
+        body = _unfed(self._worker.offers.workflow_of(row), loaded)
         body.inherit(row.since)
         try:
             body.replay(loaded.records, aloud)
@@ -222,7 +222,7 @@ class Entrance:
         if row.stored == "parked":  # by other code: two that disagree must not hand it to each other all the time
             await trio.sleep(_PARKED_AGAIN_SECONDS)
         try:
-            await self._worker.commit(park_decision(row, error, self._worker.digest_of(row)))
+            await self._worker.commit(park_decision(row, error, self._worker.offers.digest_of(row)))
         except Refused:
             return
 

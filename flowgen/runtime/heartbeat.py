@@ -33,8 +33,9 @@ from ..fibers import Fibers
 from .beginnings import Beginnings
 from .drive import Drive
 from .executor import Executor
+from .offers import RunKey
 from .store import Extended, Extender, Lease
-from .worker import RunKey, Worker
+from .worker import Worker
 
 log = logging.getLogger("flowgen")
 

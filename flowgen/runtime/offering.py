@@ -37,7 +37,7 @@ ELSEWHERE: Final = "(elsewhere)"
 def registration_of(app: App, worker: Worker) -> Registration:
     """What a worker offers of an app, as the store keeps it."""
     offers = tuple(
-        Offer(workflow.id, worker.offers[app.name, workflow.id], encode_definition(workflow.definition()))
+        Offer(workflow.id, worker.offers.digests[app.name, workflow.id], encode_definition(workflow.definition()))
         for workflow in app.workflows.values()
     )
     return Registration(app.name, worker.id, offers)
@@ -80,7 +80,7 @@ class Offering:
         for name in gone:
             del self._apps[name]
         self._apps.update({name: found[name] for name in changed})
-        self._worker.offer(self._apps)
+        self._worker.offers.renew(self._apps)
         for name in changed:
             self._worker.reregistered(name)
         self._worker.wake()

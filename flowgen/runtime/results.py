@@ -18,8 +18,9 @@ from ..errors import NotFound, RunCancelledError, RunFailed, RunSkipped
 from ..history import End, EndCancelled, EndCompleted, EndFailed, Record
 from ..runs import RunRow
 from ..values import decode, decoder
+from .offers import RunKey
 from .store import TAIL, Loaded, Store
-from .worker import RunKey, Worker
+from .worker import Worker
 
 _POLL_SECONDS = 0.25
 

@@ -1,7 +1,7 @@
 """A worker: claims runs that are due, drives them, and gives them back.
 
-It owns what its drives share: the leases that the heartbeat extends, the cache of live generators of
-released runs, the executor. A run that is claimed again here goes on with its live generator if the
+It owns what its drives share: the leases that the heartbeat extends, the live generators of released
+runs, the executor. A run that is claimed again here goes on with its live generator if the
 claim's fence continues the cached one and nothing was appended meanwhile; otherwise it is replayed.
 
 Refuses to know: what an outcome means (`draft`), how the store keeps it, who sends events.
@@ -10,8 +10,7 @@ Refuses to know: what an outcome means (`draft`), how the store keeps it, who se
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import partial
@@ -20,7 +19,6 @@ from typing import Any, TypeVar
 import msgspec
 import trio
 
-from ..admission import limits_of
 from ..app import App
 from ..context import LogLine
 from ..decisions import ClaimAtOnce
@@ -36,16 +34,15 @@ from ..runs import TERMINAL, Mail, RunRow
 from ..transition import NewRun, Transition
 from ..tree import Step
 from ..waits import where_expression
-from ..workflow import Workflow
 from .beginnings import Beginnings, Begun
 from .committer import Committer
-from .digest import code_digest
 from .drive import Drive, hand_back
-from .driving.functions import is_remote, remote_digest
 from .entrance import Entrance
 from .environment import Environment
 from .executor import Bodies
 from .lookup import answer, load_routes
+from .offers import Offers, RunKey
+from .resting import Resting
 from .store import (
     TAIL,
     Claimed,
@@ -66,8 +63,6 @@ run_log = logging.getLogger("flowgen.run")
 
 CLAIM_BATCH = 100
 CACHED_RUNS = 2_000
-SHARES = 4
-"""An app elsewhere that has one in so many of the runs that a worker may have in hand is given no more."""
 ABANDONED_THREADS = 100
 IDLE_SECONDS = 60.0
 _LONG_SLEEP = 600_000_000
@@ -79,7 +74,6 @@ _FIRST_REPEAT, _LONGEST_REPEAT = 0.01, 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.25
 """How long to wait when something is due that this worker was not given, at first and after a while."""
 
-RunKey = tuple[str, str]
 T = TypeVar("T")
 
 
@@ -107,21 +101,13 @@ class Worker:
         self.leases: dict[RunKey, Lease] = {}
         self.ended: Callable[[RunRow, End], None] = lambda row, end: None
         self.rerouted: Callable[[], None] = lambda: None
-        self._workflows: dict[RunKey, Workflow[Any, Any]] = {}
-        self._digests: dict[RunKey, str] = {}
-        self.offers: dict[RunKey, str] = {}
-        self._limits: dict[RunKey, tuple[int, ...]] = {}
-        self._finish: dict[RunKey, int] = {}
-        self._full: Set[str] = frozenset()
-        self._share = max(1, max_runs // SHARES)
-        self.offer(apps)
+        self.offers = Offers(apps, max_runs)
         self._committer = committer
         self._executor = executor
         self._max_runs = max_runs
-        self._cached_runs = cached_runs
         self._entrance = Entrance(self)
         self._beginnings = Beginnings(self)
-        self._cache: OrderedDict[RunKey, Owned] = OrderedDict()
+        self._resting = Resting(cached_runs)
         self._wake = trio.Event()
         self._rest: trio.CancelScope | None = None
         self._given_back = trio.Event()
@@ -133,30 +119,13 @@ class Worker:
         committer.due = self.wake
         committer.due_at = self.wake_at
 
-    def offer(self, apps: Mapping[str, App]) -> None:
-        """Offer the workflows of these apps, and no others, from the next claim on.
-
-        Those that are not offered any more are still known to whoever drives their runs.
-        """
-        offered = {(app.name, workflow.id): workflow for app in apps.values() for workflow in app.workflows.values()}
-        self._workflows.update(offered)
-        self.offers = {key: _digest(workflow) for key, workflow in offered.items()}
-        self._digests.update(self.offers)
-        self._elsewhere = frozenset(app.name for app in apps.values() if is_remote(app))
-        self._limits = {key: limits_of(workflow.policies) for key, workflow in offered.items()}
-        self._finish = {
-            key: workflow.policies.timeouts.finish
-            for key, workflow in offered.items()
-            if workflow.policies.timeouts is not None and workflow.policies.timeouts.finish is not None
-        }
-
     def reregistered(self, app: str) -> None:
         """An app elsewhere says something else of itself: runs that are in hand hear of it, the others when they are
         claimed."""
         self.evict(lambda key: key[0] == app)
         for (owner, _), drive in self.drives.items():
             if owner == app:
-                drive.owned.interpreter.move(self._workflows[app, drive.owned.row.workflow])
+                drive.owned.interpreter.move(self.offers.workflow_of(drive.owned.row))
 
     # -- the claim loop ---------------------------------------------------------------------------
 
@@ -168,7 +137,7 @@ class Worker:
             try:
                 while True:
                     self._wake = trio.Event()
-                    who = Who(self.id, self._offered(), self._limits)
+                    who = Who(self.id, self._offered(), self.offers.limits)
                     full = not self._stopping and await self._claim(who)
                     if not full:
                         await self._idle(who)
@@ -178,19 +147,7 @@ class Worker:
                     await self._give_all_back()
 
     def _offered(self) -> dict[RunKey, str]:
-        """What this worker takes on at the moment: nothing of workflows that are paused, and of apps that are full."""
-        paused, full = self.routes.paused, self._find_full()
-        if not paused and not full:
-            return self.offers
-        return {key: digest for key, digest in self.offers.items() if key not in paused and key[0] not in full}
-
-    def _find_full(self) -> Set[str]:
-        """The apps elsewhere that have their share of the runs in hand. One that answers slowly, or never, would else
-        have all of them in the end."""
-        if self._full or (self._elsewhere and self.in_hand >= self._share):
-            counts = Counter(app for app, _ in self.leases)
-            self._full = {app for app in self._elsewhere if counts[app] >= self._share}
-        return self._full
+        return self.offers.now(self.routes, self.leases)
 
     def wake(self) -> None:
         """Something may be due."""
@@ -271,14 +228,14 @@ class Worker:
         if self._stopping:
             return 0
         room = self._max_runs - self.in_hand
-        return min(room, self._share) if self._elsewhere else room
+        return min(room, self.offers.share) if self.offers.elsewhere else room
 
     def claim_at_once(self) -> ClaimAtOnce | None:
         """What `engine.send` needs to hand runs to this worker in the commit that creates them."""
         room = self.room()
         if room <= 0 or self._nursery is None:
             return None
-        return ClaimAtOnce(self.id, self._offered(), self.lease, room, self._finish)
+        return ClaimAtOnce(self.id, self._offered(), self.lease, room, self.offers.finish)
 
     def adopt(self, claimed: Sequence[NewRun], positions: Mapping[str, int]) -> None:
         """Begin runs that a commit created in this worker's name. `positions` are those of their events."""
@@ -304,7 +261,7 @@ class Worker:
         row = claimed.row
         try:
             await self._end_earlier(row)
-            built = await self._entrance.enter(claimed, self._cache.pop((row.app, row.id), None))
+            built = await self._entrance.enter(claimed, self._resting.take((row.app, row.id)))
             if built is not None:
                 await self._drive(*built)
         except (LeaseLost, Refused):
@@ -431,12 +388,6 @@ class Worker:
         self.environment.saw(now, asked)
         return now
 
-    def digest_of(self, row: RunRow) -> str:
-        return self._digests[row.app, row.workflow]
-
-    def workflow_of(self, row: RunRow) -> Workflow[Any, Any]:
-        return self._workflows[row.app, row.workflow]
-
     def scope_of(self, owned: Owned, where: str) -> Json:
         """What of the run's trigger event an expression reads."""
         document = event_document(owned.events[-1])
@@ -477,7 +428,7 @@ class Worker:
         if lease is not None and lease.fence == row.fence:
             del self.leases[key]
         self._given_back.set()
-        if self.in_hand == self._max_runs - 1 or row.app in self._full:
+        if self.in_hand == self._max_runs - 1 or row.app in self.offers.full:
             self._wake.set()
 
     def note_rested(self, owned: Owned, decision: Decision) -> None:
@@ -489,8 +440,7 @@ class Worker:
 
     def note_released(self, owned: Owned, decision: Decision) -> None:
         """A run was given back or has ended: keep its generator, or tell those who wait for it."""
-        key = (owned.row.app, owned.row.id)
-        self.leases.pop(key, None)
+        self.leases.pop((owned.row.app, owned.row.id), None)
         if owned.row.slots:
             self.wake()  # whoever stands in line for them is ready now
         if decision.ended:
@@ -499,11 +449,8 @@ class Worker:
             assert decision.transition.progress is not None
             self.ended(owned.row, decision.transition.progress.records[-1])  # type: ignore[arg-type]
             return
-        if self._cached_runs and decision.resumable and not self._sleeps_long(owned, decision):
-            self._cache[key] = owned
-            if len(self._cache) > self._cached_runs:
-                _, evicted = self._cache.popitem(last=False)
-                evicted.interpreter.close()
+        if self._resting.most and decision.resumable and not self._sleeps_long(owned, decision):
+            self._resting.keep(owned)
         else:
             owned.interpreter.close()
 
@@ -558,19 +505,12 @@ class Worker:
 
     def evict(self, chosen: Callable[[RunKey], bool]) -> None:
         """Drop the live generators of these released runs: each is replayed when it is claimed again."""
-        for key in [key for key in self._cache if chosen(key)]:
-            self._cache.pop(key).interpreter.close()
+        self._resting.evict(chosen)
 
     async def _give_all_back(self) -> None:
         for drive in list(self.drives.values()):
             drive.stop()
-        for owned in self._cache.values():
-            owned.interpreter.close()
-        self._cache.clear()
-
-
-def _digest(workflow: Workflow[Any, Any]) -> str:
-    return code_digest(workflow) if workflow.declared is None else remote_digest(workflow)
+        self.evict(lambda key: True)
 
 
 async def _if_possible(look: Callable[[], Awaitable[None]]) -> None:

@@ -37,7 +37,7 @@ from flowgen.duration import DAY, HOUR, MAX_DURATION, MINUTE
 from flowgen.expression import compiled
 from flowgen.flow_control import options as flow_options
 from flowgen.flow_control import policies
-from flowgen.runtime import Engine, LocalClient, RunInfo, engine, executor, opening, worker
+from flowgen.runtime import Engine, LocalClient, RunInfo, engine, executor, offers, opening, worker
 from flowgen.runtime import store as contract
 from flowgen.values import arguments
 
@@ -120,7 +120,7 @@ LIMITS = {
     "text of a condition": (f"{compiled.MAX_TEXT:,}",),
     "runs that one engine has": (f"{inspect.signature(opening.open_engine).parameters['max_runs'].default:,}",),
     "runs of one app elsewhere": (
-        str(inspect.signature(opening.open_engine).parameters["max_runs"].default // worker.SHARES),
+        str(inspect.signature(opening.open_engine).parameters["max_runs"].default // offers.SHARES),
     ),
     "runs that one engine keeps": (f"{worker.CACHED_RUNS:,}",),
     "threads for sync steps": (
