@@ -183,7 +183,7 @@ BUGS = (
         file="flowgen/runtime/stores/memory/commits.py",
         find="if row.fence != progress.fence or (row.owner is None) != progress.reopen:",
         replace="if False:",
-        tests=("tests/conformance/test_stores.py",),
+        tests=("tests/conformance/test_stores.py::test_memory_store[a stale fence changes nothing]",),
     ),
     Bug(
         name="no-fence-sqlite",
@@ -191,7 +191,10 @@ BUGS = (
         file="flowgen/runtime/stores/sqlite/commit.py",
         find="if row.fence != progress.fence or (row.owner is None) != progress.reopen:",
         replace="if False:",
-        tests=("tests/runtime/test_sqlite_conformance.py", "tests/crash/test_processes.py"),
+        tests=(
+            "tests/runtime/test_sqlite_conformance.py::test_sqlite_store[a stale fence changes nothing-inline]",
+            "tests/crash/test_processes.py",
+        ),
     ),
     Bug(
         name="cancel-overlooked",
@@ -199,7 +202,7 @@ BUGS = (
         file="flowgen/runtime/stores/sqlite/commit.py",
         find="if progress.stored in TERMINAL and row.cancel > max(row.drained, progress.drained):",
         replace="if False:",
-        tests=("tests/runtime/test_sqlite_conformance.py",),
+        tests=("tests/runtime/test_sqlite_conformance.py::test_sqlite_store[an unread cancel changes nothing-inline]",),
     ),
     Bug(
         name="lost-wake-up",
@@ -207,7 +210,7 @@ BUGS = (
         file="flowgen/runtime/stores/memory/commits.py",
         find='at_once = progress.stored == "parked" or awaited > row.drained',
         replace='at_once = progress.stored == "parked"',
-        tests=("tests/conformance/test_stores.py",),
+        tests=("tests/conformance/test_stores.py::test_memory_store[a release with unread mail is due now]",),
     ),
     Bug(
         name="not-synced",
@@ -550,7 +553,7 @@ BUGS = (
         file="flowgen/unstarted.py",
         find="    collected.sort(key=lambda body: body.event.position or 0)\n",
         replace="",
-        tests=("tests/flow/test_fan_out.py",),
+        tests=("tests/flow/test_fan_out.py::test_the_last_of_many_is_the_last",),
     ),
     Bug(
         name="collected-and-not-watched",
@@ -622,7 +625,7 @@ BUGS = (
         file="flowgen/schedules.py",
         find='return ([] if missed and schedule.catch_up == "none" else [last]), cron.next_tick(now)',
         replace="return [last], cron.next_tick(now)",
-        tests=("tests/flow/test_ticks.py",),
+        tests=("tests/flow/test_ticks.py::test_what_becomes_of_missed_ticks",),
     ),
     Bug(
         name="deaf-to-cancels",
