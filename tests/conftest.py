@@ -11,15 +11,29 @@ are to hear it.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+from collections.abc import Generator
 
+import pytest
 from hypothesis import settings
 
 from tests.measured import pytest_runtest_protocol
 from tests.twice import place, pytest_generate_tests, pytest_pyfunc_call
 
-__all__ = ["place", "pytest_generate_tests", "pytest_pyfunc_call", "pytest_runtest_protocol"]
+__all__ = ["place", "pytest_collection", "pytest_generate_tests", "pytest_pyfunc_call", "pytest_runtest_protocol"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Ten thousand tests are made and none goes: looking for garbage meanwhile was a third of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
 
 settings.register_profile("developer", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
