@@ -30,17 +30,13 @@ answer it is only closed.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 from enum import Enum
-from typing import Any, ClassVar, Final, cast
-from urllib.parse import unquote
+from typing import Any, ClassVar, Final
 
-import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from .cycle import Cycle
 from .limits import Limits
 from .together import Together
 
@@ -154,54 +150,12 @@ class Connection(HttpToolsProtocol):
             raise _Refused
         self._phase, self._moved = _BODY, True
         self._behind_head = 0
-        self._begin_cycle()
+        super().on_headers_complete()
         self.headers = _Trailers()
-
-    def _begin_cycle(self) -> None:
-        """As uvicorn does it where there are no web sockets, with a cycle of our own."""
-        parser, scope = self.parser, self.scope
-        version = parser.get_http_version()
-        if version != "1.1":
-            scope["http_version"] = version
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
-        scope["method"] = parser.get_method().decode("ascii")
-        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
-        scope["raw_path"] = self.root_path.encode("ascii") + url.path
-        scope["query_string"] = url.query or b""
-        before = self._answering()
-        self.cycle = Cycle(
-            scope,
-            self.transport,
-            self.flow,
-            self.logger,
-            self.access_logger,
-            False,
-            self.server_state.default_headers,
-            asyncio.Event(),
-            self.expect_100_continue,
-            version != "1.0" and parser.should_keep_alive(),
-            self.on_response_complete,
-        )
-        if before is None:
-            self._start_asgi_task(self.cycle, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """As uvicorn does it; that the task has ended is told by itself, which takes no further turn of the loop."""
-        self.tasks.add(self.loop.create_task(self._run(cycle, app)))
-
-    async def _run(self, cycle: RequestResponseCycle, app: Any) -> None:
-        try:
-            await cycle.run_asgi(app)
-        finally:
-            self.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _is_ambiguous(self) -> bool:
         """Whether another server could see the request end elsewhere: what follows might be a request to it."""
-        lengths = [header for header in self.headers if header[0] in _LENGTHS]
+        lengths = [(name, value) for name, value in self.headers if name in _LENGTHS]
         if not lengths:
             return False
         if self.parser.should_upgrade():

@@ -38,14 +38,6 @@ class Together(asyncio.Transport):
         elif len(self._held) == 1:
             self._soon(self._send)
 
-    def write_now(self, data: bytes) -> None:
-        """Send what is held and `data`: nothing comes behind it that could leave with it."""
-        if self._held:
-            self._held.append(data)
-            self._send()
-        else:
-            self._transport.write(data)
-
     def close(self) -> None:
         """Send what is held, and close."""
         self._send()

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from flowgen.runtime.http.connection import Connection, connections_with
@@ -126,43 +124,3 @@ def test_no_timer_is_left_behind_by_a_request() -> None:
         assert made.timeout_keep_alive_task is None
 
     tell(story)
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"GET /held HTTP/1.1\r\nHost: x\r\n",
-        b"POST /a%20b/%C3%A9?c=%20&d HTTP/1.1\r\nHost: x\r\nX-Two: 1\r\nx-two: 2\r\n",
-        b"HEAD /?q HTTP/1.0\r\n",
-        b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n",
-        b"GET http://other:1/path?query HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
-        b"GET /? HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
-    ],
-)
-@pytest.mark.parametrize("root", ["", "/under"])
-def test_a_request_is_what_uvicorn_would_make_of_it(head: bytes, root: str) -> None:
-    """Its scope, whether the connection outlives its answer, and that its task is forgotten when it has ended."""
-
-    async def main() -> None:
-        seen: list[Any] = []
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            seen.append(scope)
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body"})
-
-        config = Config(app, root_path=root, ws="none", log_config=None)
-        kept = []
-        for kind in (Connection, HttpToolsProtocol):
-            made: Any = kind(config, ServerState(), {"state": 1})
-            made.connection_made(Wire())
-            made.data_received(head + b"\r\n")
-            kept.append(made.cycle.keep_alive)
-            await asyncio.gather(*made.tasks)
-            await asyncio.sleep(0)
-            assert not made.tasks
-        ours, theirs = seen
-        assert ours == theirs
-        assert kept[0] == kept[1]
-
-    asyncio.run(main())

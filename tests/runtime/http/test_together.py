@@ -89,25 +89,15 @@ def test_an_abort_sends_nothing() -> None:
     assert (wire.packets, wire.ended) == ([], "aborted")
 
 
-def test_the_last_of_an_answer_leaves_at_once() -> None:
-    """In one piece with what is held."""
-    wire, _, transport = made()
-    transport.write(b"head ")
-    transport.write_now(b"body")
-    transport.write_now(b"next")
-    assert wire.packets == [b"head body", b"next"]
-
-
-@given(st.lists(st.one_of(st.binary(max_size=9), st.just(b"now!"), st.just(b"y" * HELD), st.none()), max_size=30))
+@given(st.lists(st.one_of(st.binary(max_size=9), st.just(b"y" * HELD), st.none()), max_size=30))
 def test_bytes_keep_their_order(writes: list[bytes | None]) -> None:
-    """All that is written arrives once and in order, wherever the turns (None) fall, and what leaves at once (!)."""
+    """All that is written arrives once and in order, wherever the turns (None) fall."""
     wire, loop, transport = made()
     for data in writes:
         if data is None:
             loop.turn()
             assert b"".join(wire.packets) == b"".join(filter(None, writes))[: len(b"".join(wire.packets))]
         else:
-            write = transport.write_now if data.endswith(b"!") else transport.write
-            write(data)
+            transport.write(data)
     loop.turn()
     assert b"".join(wire.packets) == b"".join(filter(None, writes))
