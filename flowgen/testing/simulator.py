@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from hashlib import blake2b
 from random import Random
 from typing import Any
@@ -35,6 +36,7 @@ from ..runtime.digest import code_digest
 from ..runtime.engine import Engine
 from ..runtime.environment import Environment
 from ..runtime.opening import open_engine
+from ..runtime.paging import Pages
 from ..runtime.store import RunFilter, Store, Who
 from ..runtime.stores.memory import MemoryStore
 from .bodies import SimulatedExecutor, Stubbed, Stubs
@@ -294,12 +296,10 @@ class Simulation:
         """Whether schedules are all that will ever be due: no run, and no event of the future."""
         if await self._store.next_due(Who("observer", {})) is not None:
             return False
-        page = await self._store.find_runs(RunFilter(status="open"))
-        while all(row.due_at is None for row in page.items):
-            if page.cursor is None:
-                return True
-            page = await self._store.find_runs(RunFilter(status="open"), page.cursor)
-        return False
+        async for row in Pages(partial(self._store.find_runs, RunFilter(status="open"))).items():
+            if row.due_at is not None:
+                return False
+        return True
 
     # -- the end ----------------------------------------------------------------------------------
 
