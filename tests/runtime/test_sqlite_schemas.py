@@ -17,7 +17,8 @@ import pytest
 
 from flowgen.runtime.store import CODELESS_AFTER, LeaseLost, RunFilter
 from flowgen.runtime.stores import SqliteStore
-from flowgen.runtime.stores.sqlite.schema import MIGRATIONS, NEWEST
+from flowgen.runtime.stores.sqlite.connection import configure_writer, connect
+from flowgen.runtime.stores.sqlite.schema import MIGRATIONS, NEWEST, check, migrate
 from flowgen.testing.conformance.world import SECOND, World, WorldClock, completed, done, encoded
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -119,6 +120,23 @@ async def test_flow_control_works_in_an_old_file(tmp_path: Path) -> None:
         assert [claimed.row.id for claimed in claims.runs] == ["urgent", "a"]
         await world.write(claims.runs[1].row, completed(), stored="completed")
         assert await world.claimed("w2", limits=(1,)) == ["b"]
+
+
+def test_a_new_file_that_another_process_makes_meanwhile_is_not_taken_for_a_stranger(tmp_path: Path) -> None:
+    """It is looked at as it is at one moment: before the other's commit, or after it."""
+    path = tmp_path / "shared.db"
+    mine, theirs = (connect(path, create=True) for _ in range(2))
+    configure_writer(theirs, path, 0)
+
+    def meanwhile(cursor: apsw.Cursor, sql: str, bindings: apsw.Bindings | None) -> bool:
+        if "user_version" in sql:
+            mine.exec_trace = None
+            migrate(theirs, path, 0)
+        return True
+
+    mine.exec_trace = meanwhile
+    assert check(mine, path) == 0
+    assert check(mine, path) == NEWEST
 
 
 def test_a_file_that_was_migrated_is_like_a_new_one(tmp_path: Path) -> None:

@@ -294,9 +294,10 @@ NEWEST: Final = len(MIGRATIONS)
 
 def check(connection: apsw.Connection, path: Path) -> int:
     """The schema version of the file, 0 if it is new; `StoreUnusable` if it is not for us."""
-    application = connection.pragma("application_id")
-    version = int(connection.pragma("user_version"))
-    (tables,) = connection.execute("select count(*) from sqlite_schema").fetchall()[0]
+    with connection:  # all of it at one moment: another process may just be making the file
+        application = connection.pragma("application_id")
+        version = int(connection.pragma("user_version"))
+        (tables,) = connection.execute("select count(*) from sqlite_schema").fetchall()[0]
     if application == 0 and version == 0 and tables == 0:
         return 0
     if application != APPLICATION_ID:
