@@ -327,7 +327,7 @@ BUGS = (
         file="flowgen/testing/scheduling.py",
         find="    _run._r = Random(seed)\n",
         replace="    _run._r = Random()\n",
-        tests=("tests/testing/test_simulator.py",),
+        tests=("tests/testing/test_simulator.py::test_the_hash_seed_does_not_matter",),
     ),
     Bug(
         name="dead-engines-write",

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from flowgen import (
@@ -108,7 +108,7 @@ def timeline(seed: int) -> str:
 
 
 @given(st.integers(0, 2**64))
-@settings(max_examples=10)
+@settings(max_examples=10, phases=(Phase.explicit, Phase.generate))
 def test_an_equal_seed_gives_an_equal_timeline(seed: int) -> None:
     """Byte for byte, with every fault there is."""
     assert timeline(seed) == timeline(seed)
