@@ -140,9 +140,9 @@ class Draft:
                 if step is not None and isinstance(step.terms, WaitTerms):
                     self._owned.looked[step_id] = looked_to
                     self._pen.effect.looked.append((step.terms.wait, looked_to))
-            case TimePassed():
+            case TimePassed(at):
                 if not self._owned.unlooked:
-                    self._time_passed()
+                    self._time_passed(self._pen.at if at is None else at)
 
     def _take_mail(self, message: Message) -> None:
         pending = self._interpreter.pending
@@ -229,15 +229,16 @@ class Draft:
             )
         )
 
-    def _time_passed(self) -> None:
+    def _time_passed(self, now: int) -> None:
+        self._pen.at = max(self._pen.at, now)  # an estimate may be behind, too: nothing is over before it is due
         interpreter = self._interpreter
         row = self._owned.row
-        if row.deadline is not None and row.deadline <= self._pen.at and interpreter.end is None:
+        if row.deadline is not None and row.deadline <= now and interpreter.end is None:
             self._cancel(overdue(row))
         for scope, until in sorted(interpreter.cleaning.items(), key=lambda item: (item[1], item[0])):
-            if until <= self._pen.at and scope in interpreter.cleaning:
+            if until <= now and scope in interpreter.cleaning:
                 self._pen.record(CleanupExpired(self._pen.at, scope))
-        for step in interpreter.take_due(self._pen.at):
+        for step in interpreter.take_due(now):
             if step.id in interpreter.pending:
                 self._step_due(step)
 

@@ -123,7 +123,10 @@ class LookedBack:
 
 @attrs.frozen
 class TimePassed:
-    """Look at the deadlines: the draft's `now` is store time."""
+    """Look at the deadlines. `at` is store time, as it was answered: the draft's `now` may be an estimate of it, and
+    what is due only by that comes too early. None: `now` is no estimate."""
+
+    at: int | None = None
 
 
 Input = BodyEnded | EventFound | LookedBack | TimePassed | Mail

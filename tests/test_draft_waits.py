@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from flowgen import Race, Sleep, WaitFor, event_type
+from flowgen import All, Context, Race, Sleep, Steps, WaitFor, event_type
 from flowgen.duration import moment
 from flowgen.history import StepSucceeded, WaitTerms
 from flowgen.owned import LookedBack, TimePassed
@@ -154,3 +154,20 @@ def test_losing_waits_are_closed_in_the_same_commit() -> None:
     owner.pass_time()
     assert owner.world.waits == {}
     assert owner.decide(LookedBack("w", 170)).transition is None
+
+
+def test_what_is_due_by_an_estimate_only_is_not_due_yet() -> None:
+    """The draft's time may be ahead of the store's, or behind it: nothing is over early, nor is it recorded so."""
+
+    def workflow(ctx: Context[Any]) -> Steps[Any]:
+        return (yield All(Sleep("first", "1s"), Sleep("second", "2s")))
+
+    owner = Owner(workflow)
+    due = owner.owned.interpreter.next_deadline()
+    assert due is not None
+    owner.decide(TimePassed(due), at=due + 2 * SECOND)
+    assert [record.step for record in owner.history if isinstance(record, StepSucceeded)] == ["first"]
+    owner = Owner(workflow)
+    owner.decide(TimePassed(due + SECOND), at=due)
+    over = [(record.step, record.at) for record in owner.history if isinstance(record, StepSucceeded)]
+    assert over == [("first", due + SECOND), ("second", due + SECOND)]

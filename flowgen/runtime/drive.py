@@ -370,9 +370,10 @@ class Drive:
         given back, and be due again at once.
         """
         deadline = self.owned.next_deadline() if self.owned.position else None
-        if deadline is None or deadline > self._environment.now() or await self._worker.store_now() < deadline:
+        if deadline is None or deadline > self._environment.now():
             return []
-        return [TimePassed()]
+        now = await self._worker.store_now()
+        return [TimePassed(now)] if now >= deadline else []
 
     async def _read_mail(self) -> list[Input]:
         self._fresh_mail = False
