@@ -140,7 +140,9 @@ class Builder:
         if row.stored == "collecting" and operation.opens is not None:
             progress.opening = await self._opening(row, operation, side)
             progress.release = progress.release or operation.opens > 0
-        elif operation.stay and operation.stored == "open" and row.stored in ("collecting", "schedule"):
+        elif operation.stored == "open" and (
+            row.stored == "collecting" or (operation.stay and row.stored == "schedule")  # by an opening or not at all
+        ):
             progress.stored = row.stored
         transition = Transition(f"{id}/{progress.fence}/{position}/{now}", progress)
         if operation.wait is not None:
