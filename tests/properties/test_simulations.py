@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flowgen import App, Context, Event, OnEvent, Run, Steps, WaitFor
@@ -108,9 +108,18 @@ def collect(ctx: Context) -> Steps[list[int]]:
     seed=SEEDS,
     times=st.lists(st.integers(0, 200), max_size=12),
     faults=st.sampled_from(
-        [Faults(), Faults(delay=0.3), Faults(crash=0.05, duplicate=0.2, store_error=0.05, evict=0.5)]
+        [
+            Faults(),
+            Faults(delay=0.3),
+            Faults(delay=0.6, crash=0.1),
+            Faults(crash=0.05, duplicate=0.2, store_error=0.05, evict=0.5),
+        ]
     ),
 )
+@example(seed=9338, times=[5, 5, 50], faults=Faults(delay=0.6, crash=0.1))
+@example(seed=1893, times=[0, 0, 0, 100, 100], faults=Faults(delay=0.3, crash=0.1))
+@example(seed=9359, times=[0, 0, 0, 1, 5], faults=Faults(delay=1.0, crash=0.1))
+@example(seed=7364, times=[0, 0, 5, 100, 1000], faults=Faults(delay=0.6, duplicate=0.3, crash=0.1))
 @settings(max_examples=60)
 def test_a_loop_of_waits_sees_each_event_once_and_in_order(seed: int, times: list[int], faults: Faults) -> None:
     """Events that come before, while and after a wait registers are all seen, by position, and none twice."""
