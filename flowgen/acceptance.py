@@ -95,10 +95,9 @@ def is_delayed(event: AcceptedEvent) -> bool:
 
 def starts_of(event: AcceptedEvent, table: RouteTable) -> list[Start]:
     """What an event is to start: run ids derive from the event, so routing again changes nothing."""
-    routes = table.triggered(event)
-    if not routes:
-        return []
-    return [Start(route, event, derived_id(event.id, route.app, route.definition.id)) for route in routes]
+    return [
+        Start(route, event, derived_id(event.id, route.app, route.definition.id)) for route in table.triggered(event)
+    ]
 
 
 def _questions(batch: list[AcceptedEvent], facts: Facts, now: int) -> Questions:

@@ -84,12 +84,9 @@ class RouteTable:
 
     def triggered(self, event: AcceptedEvent) -> list[Route]:
         """The workflows that `event` starts, each once, in the order of their registration."""
-        waiting = self._waiting_for(event.name)
-        if not waiting:
-            return []
         started: dict[tuple[str, str], Route] = {}
         document = None
-        for route, where in waiting:
+        for route, where in self._waiting_for(event.name):
             key = (route.app, route.definition.id)
             if key in started:
                 continue

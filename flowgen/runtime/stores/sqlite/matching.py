@@ -75,8 +75,6 @@ def add_values(tx: Transaction, event: AcceptedEvent, position: int) -> None:
     if paths is None:
         found = tx.execute("select path from match_paths where event = ?", (event.name,))
         paths = tx.paths[event.name] = tuple([path for (path,) in found])
-    if not paths:
-        return
     for path, value in values_of(event, paths):
         _add(tx, event.name, path, value, position)
 

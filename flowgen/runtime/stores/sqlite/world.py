@@ -181,9 +181,7 @@ def accept(tx: Transaction, transition: Transition) -> None:
 
 def _heard(tx: Transaction, event: AcceptedEvent, transition: Transition) -> bool:
     """Whether anybody waits for events called so, or will with this very transition."""
-    if is_awaited(tx, event.name):
-        return True
-    return bool(transition.open_waits) and any(wait.event == event.name for wait in transition.open_waits)
+    return is_awaited(tx, event.name) or any(wait.event == event.name for wait in transition.open_waits)
 
 
 def mark_routed(tx: Transaction, events: Iterable[str]) -> None:
