@@ -6,8 +6,8 @@ year passes in no time, and nothing ever waits for real.
 
 Rules
 -----
-* Who uses its `sleep` while somebody else moves it waits in a queue of its own: a cancel scope for each, as trio
-  makes it, would be a tenth of what a simulation costs.
+* Who uses its `sleep` while somebody else moves it waits in a queue of the clock's: a cancel scope for each, as trio
+  makes it, would be a twelfth of what a simulation costs.
 * Time never goes back, and never passes while a task can run. What the clock shows to a store may be set wrong.
 * It stands still while somebody works outside of trio: in a thread that trio started, or inside
   `with clock.held():`.
@@ -114,7 +114,7 @@ class VirtualClock(trio.abc.Clock):
             self._reached = max(self._reached, deadline)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait as `trio.sleep` does. While somebody else moves this clock, it costs a fifth of that."""
+        """Wait as `trio.sleep` does, but without a cancel scope of its own while somebody else moves this clock."""
         until = self.current_time() + seconds
         if not self._jumps:
             number = next(self._numbers)
