@@ -2,7 +2,9 @@
 
 Tracing each line makes a simulation three times as slow, and what the ten-thousandth line of it says was said by the
 hundredth. So the measuring stops when a test has computed for `YOUNG_SECONDS`, and goes on with the next test. A line
-that is reached late in long tests only is missing from the report; nothing else depends on it.
+that is reached late in long tests only is missing from the report; nothing else depends on it. Where tests run side by
+side each process is measured twice, as a test's and as somebody's child: when one measure stops the one below it goes
+on, so all of them are stopped.
 
 It knows nothing of tests without `--cov`: there is nothing to stop.
 """
@@ -10,7 +12,7 @@ It knows nothing of tests without `--cov`: there is nothing to stop.
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -35,22 +37,22 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
     from coverage import Coverage
 
-    measure = Coverage.current()
-    if measure is None:
-        return (yield)
-    with while_young(measure, YOUNG_SECONDS):
+    with while_young(Coverage.current, YOUNG_SECONDS):
         return (yield)
 
 
 @contextmanager
-def while_young(measure: Measure, seconds: float) -> Iterator[None]:
-    """Inside, the measuring stops when this process has computed for so long. Afterwards it goes on."""
-    stopped = False
+def while_young(current: Callable[[], Measure | None], seconds: float) -> Iterator[None]:
+    """Inside, all measuring stops when this process has computed for so long. Afterwards it goes on.
+
+    `current` is the measure that was begun last and has not stopped.
+    """
+    stopped: list[Measure] = []
 
     def stop(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
-        measure.stop()
+        while (measure := current()) is not None:
+            measure.stop()
+            stopped.append(measure)
 
     before = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -59,5 +61,5 @@ def while_young(measure: Measure, seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
-        if stopped:
+        for measure in reversed(stopped):
             measure.start()

@@ -13,21 +13,33 @@ from tests.measured import while_young
 
 @attrs.define
 class Told:
-    """A measure that knows what it was told."""
+    """Measures, one begun after the other: the names of those that are at work, and what they were told."""
 
+    at_work: list[str]
     words: list[str] = attrs.Factory(list)
 
+    def current(self) -> _Measure | None:
+        return _Measure(self, self.at_work[-1]) if self.at_work else None
+
+
+@attrs.frozen
+class _Measure:
+    told: Told
+    name: str
+
     def start(self) -> None:
-        self.words.append("start")
+        self.told.at_work.append(self.name)
+        self.told.words.append(f"start {self.name}")
 
     def stop(self) -> None:
-        self.words.append("stop")
+        assert self.told.at_work.pop() == self.name
+        self.told.words.append(f"stop {self.name}")
 
 
 def computed(seconds: float, told: Told) -> None:
-    """Compute until it was told something, or for so long."""
+    """Compute until nothing is measured any more, or for so long."""
     until = time.process_time() + seconds
-    while not told.words and time.process_time() < until:
+    while told.at_work and time.process_time() < until:
         pass
 
 
@@ -38,25 +50,34 @@ def fail_late(told: Told) -> None:
 
 def test_an_old_test_is_measured_no_longer_and_the_next_one_is() -> None:
     """It stops once, in the midst of the test, and goes on after it."""
-    told = Told()
-    with while_young(told, 0.01):
+    told = Told(["one"])
+    with while_young(told.current, 0.01):
         computed(20, told)
-        inside = list(told.words)
-    assert (inside, told.words) == (["stop"], ["stop", "start"])
+        assert told.words == ["stop one"]
+    assert told.words == ["stop one", "start one"]
+
+
+def test_no_measure_goes_on_below_another_one() -> None:
+    """All of them stop, the last one first, and afterwards they are as they were."""
+    told = Told(["child", "test"])
+    with while_young(told.current, 0.01):
+        computed(20, told)
+        assert told.at_work == []
+    assert told.words == ["stop test", "stop child", "start child", "start test"]
 
 
 def test_a_test_that_fails_is_followed_by_one_that_is_measured() -> None:
     """However it ends."""
-    told = Told()
-    with pytest.raises(ZeroDivisionError), while_young(told, 0.01):
+    told = Told(["one"])
+    with pytest.raises(ZeroDivisionError), while_young(told.current, 0.01):
         fail_late(told)
-    assert told.words == ["stop", "start"]
+    assert told.words == ["stop one", "start one"]
 
 
 def test_a_young_test_is_measured_to_its_end() -> None:
     """Nothing is stopped, not after it either, and the signal means what it meant."""
-    told, before = Told(), signal.getsignal(signal.SIGPROF)
-    with while_young(told, 100):
+    told, before = Told(["one"]), signal.getsignal(signal.SIGPROF)
+    with while_young(told.current, 100):
         computed(0.001, told)
     assert told.words == []
     assert signal.getsignal(signal.SIGPROF) == before
