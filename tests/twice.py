@@ -24,8 +24,14 @@ import pytest
 HERE, THERE = "here", "over-http"
 
 SUITES = (
-    "tests/flow/",
+    "tests/crash/test_kill9.py",
+    "tests/examples/test_crash_points.py",
     "tests/examples/test_patterns.py",
+    "tests/examples/test_properties.py",
+    "tests/examples/test_shop.py::test_a_charge_that_never_gets_an_answer_is_undone",
+    "tests/examples/test_shop.py::test_all_orders_are_carried_out",
+    "tests/flow/",
+    "tests/properties/test_simulations.py",
     "tests/runtime/test_bodies.py",
     "tests/runtime/test_drain.py",
     "tests/runtime/test_engine.py",
@@ -33,13 +39,17 @@ SUITES = (
     "tests/runtime/test_operations.py",
     "tests/runtime/test_turns.py",
 )
-"""The paths of what runs twice: directories and files."""
+"""What runs twice: the paths of directories and files, and single tests."""
 
 ONLY_HERE: dict[str, str] = {
+    "tests/examples/test_crash_points.py::test_a_file_is_no_different": "the same points are explored in memory",
+    "tests/examples/test_crash_points.py::test_there_are_twelve": "it runs no workflow",
     "tests/examples/test_patterns.py::test_every_program_has_a_check": "it runs no workflow",
     "tests/examples/test_patterns.py::test_so_many_at_a_time": "it runs no workflow",
     "tests/examples/test_patterns.py::test_the_index_names_every_program": "it runs no workflow",
     "tests/runtime/test_bodies.py::test_the_digest_covers_loose_modules_beside_the_workflow": "it runs no workflow",
+    "tests/examples/test_properties.py::test_every_example_is_checked": "it runs no workflow",
+    "tests/examples/test_properties.py::test_large_orders_are_among_those_drawn": "it runs no workflow",
     "tests/examples/test_patterns.py::test_the_story_ends_as_well_on_a_file": (
         "a story that is told over HTTP by another test"
     ),
@@ -65,8 +75,8 @@ ONLY_HERE: dict[str, str] = {
 }
 """The tests that run here only, by their path and name, and why."""
 
-COMPARED = ("tests/flow/", "tests/examples/")
-"""The suites that simulate: their timelines are compared."""
+COMPARED = ("tests/flow/", "tests/examples/test_patterns.py")
+"""The suites that simulate, and play as much elsewhere as here: their timelines are compared."""
 
 OTHER_DICE = {
     "tests/examples/test_patterns.py::test_the_story_ends_well[over-http-debounced_reindex]": (
@@ -109,9 +119,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         if name.startswith(COMPARED) and not {name, pyfuncitem.nodeid} & OTHER_DICE.keys()
         else []
     )
+    from tests.crash import harness
     from tests.elsewhere import elsewhere
 
-    with elsewhere(pyfuncitem.module), _few_examples(pyfuncitem.function), _recorded() as there:
+    with elsewhere(pyfuncitem.module, harness), _few_examples(pyfuncitem.function), _recorded() as there:
         result = yield
     for one, other in zip(here, there, strict=bool(here)):
         assert one == other, "a simulation over HTTP is not what it is here"
