@@ -6,8 +6,8 @@
     make prove ARGS=--ci                those of a change, in minutes; of the planted bugs a third, by turns
     make prove ARGS="stores power"      some sections
 
-Each section runs in a process of its own, as many at once as there are processors. A section that fails says
-why; the table names it, and the exit code is 1.
+Each section runs in a process of its own, as many at once as there are processors; a long one in many shares. What
+has come of one is said when it ends. A section that fails says why; the table names it, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,11 +30,13 @@ import attrs  # noqa: E402
 from tests.prove.sections import CI, FULL, SECTIONS, SHARED, Budget, Row  # noqa: E402  (run as a script, the path comes first)
 
 PARTS = 3
+SHARE = 500
+"""A share of a section has so many scenarios: some minutes of work."""
 
 
 @attrs.frozen
 class Result:
-    """What came of a section: its rows, how long it took, and what was wrong."""
+    """What came of a section: its rows, how many seconds its processes took together, and what was wrong."""
 
     name: str
     rows: tuple[Row, ...]
@@ -45,7 +47,7 @@ class Result:
         """The result of two shares of a section."""
         rows = [mine.joined(yours) for mine, yours in zip(self.rows, other.rows, strict=False)]
         trouble = self.trouble or other.trouble
-        return Result(self.name, tuple(rows), max(self.seconds, other.seconds), trouble)
+        return Result(self.name, tuple(rows), self.seconds + other.seconds, trouble)
 
     def judged(self) -> Result:
         """The result of a whole section: too little of something is trouble, too, and so is what was never met."""
@@ -67,8 +69,8 @@ def prove(name: str, budget: Budget) -> Result:
 
 
 def shares_of(name: str, budget: Budget, processors: int) -> list[tuple[str, Budget]]:
-    """A section, or the shares of one that is shared."""
-    turns = processors if name in SHARED else 1
+    """A section, or the shares of one that is shared: one for each processor at least."""
+    turns = max(processors, budget.scenarios // SHARE) if name in SHARED else 1
     return [(name, attrs.evolve(budget, turn=turn, turns=turns)) for turn in range(turns)]
 
 
@@ -81,12 +83,19 @@ def joined(results: Iterable[Result]) -> list[Result]:
     return [result.judged() for result in whole.values()]
 
 
+def news(result: Result, share: Budget) -> str:
+    """What has come of a section, or of a share of one, in a line."""
+    which = f" {share.turn + 1} of {share.turns}" if share.turns > 1 else ""
+    figures = ", ".join(f"{row.figure:,} {row.what.strip()}" for row in result.rows)
+    return f"{result.name}{which}, {result.seconds:.0f} s: {result.trouble or figures or 'nothing to do'}"
+
+
 def table(results: Sequence[Result]) -> str:
     """The figures, a line each; then what was wrong."""
     rows = [row for result in results for row in result.rows]
     width = max((len(row.what) for row in rows), default=0)
     lines = [f"{row.what:<{width}}  {row}" for row in rows]
-    lines += [f"{result.name}: {result.seconds:.0f} s" for result in results]
+    lines += [f"{result.name}: {result.seconds:.0f} s of a processor" for result in results]
     lines += [f"\nFAILED {result.name}\n{result.trouble}" for result in results if result.trouble]
     return "\n".join(lines)
 
@@ -115,7 +124,10 @@ def main() -> int:
     with ProcessPoolExecutor(processors) as pool:
         chosen = [name for name in names if not arguments.sections or name in arguments.sections]
         shares = [share for name in chosen for share in shares_of(name, budget, processors)]
-        results = joined(pool.map(prove, *zip(*shares, strict=True)))
+        doing = {pool.submit(prove, *share): share for share in shares}
+        for done in as_completed(doing):
+            print(news(done.result(), doing[done][1]), file=sys.stderr, flush=True)
+        results = joined(done.result() for done in doing)
     print(table(results))
     return 1 if any(result.trouble for result in results) else 0
 

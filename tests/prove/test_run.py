@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from . import run
-from .run import PARTS, Result, joined, prove, shares_of, table, turn
+from .run import PARTS, Result, joined, news, prove, shares_of, table, turn
 from .sections import CI, FULL, SECTIONS, Budget, Row
 
 
@@ -55,6 +55,7 @@ def test_shares_are_added_up() -> None:
     assert sorted(share.turn + n * share.turns for share in shares for n in range(4)) == list(range(12))
     assert sum(share.share(share.scenarios) for share in shares) >= CI.scenarios
     assert shares_of("few", CI, 3) == [("few", CI)]
+    assert len(shares_of("simulations", FULL, 3)) == 40
 
 
 def test_what_goes_wrong_is_told() -> None:
@@ -67,7 +68,20 @@ def test_what_goes_wrong_is_told() -> None:
 def test_the_table() -> None:
     """A line for each figure, and at the end what failed."""
     text = table([Result("few", (Row("images", 2614, 2000, "all kinds"),), 3.2), Result("broken", (), 0.1, "no")])
-    assert text == "images      2,614  of     2,000  all kinds\nfew: 3 s\nbroken: 0 s\n\nFAILED broken\nno"
+    assert text == (
+        "images      2,614  of     2,000  all kinds\n"
+        "few: 3 s of a processor\nbroken: 0 s of a processor\n\nFAILED broken\nno"
+    )
+
+
+def test_what_has_come_of_a_share_is_said() -> None:
+    """A proof that takes hours says on the way what it has done; what went wrong is known at once."""
+    whole, share = Budget(1, 1, 1, 1, 1, 1, 1), Budget(1, 1, 1, 1, 1, 1, 1, turn=2, turns=40)
+    assert news(Result("few", (Row("images", 2614, 2000), Row("  torn", 7, 1)), 3.2), whole) == (
+        "few, 3 s: 2,614 images, 7 torn"
+    )
+    assert news(Result("few", (), 0.0), share) == "few 3 of 40, 0 s: nothing to do"
+    assert news(Result("few", (), 0.1, "no"), share) == "few 3 of 40, 0 s: no"
 
 
 def test_budgets_and_turns() -> None:
