@@ -252,6 +252,18 @@ async def a_run_may_go_on_from_its_opening(world: World) -> None:
     await world.write(row, done())
 
 
+@case
+async def a_started_run_is_not_held_back_by_its_opening(world: World) -> None:
+    """`start_at` is for a run that is not started: one that was while it collected may have its slot when it opens."""
+    row = await world.own(stored="collecting")
+    now = await world.now()
+    await world.write(row, started(), started_at=now, stored="collecting")
+    opening = Opening((), start_at=now + SECOND, wants=True)
+    await world.write(row, release=True, due_at=now + SECOND, opening=opening)
+    world.expect("started", (await world.fresh(row)).started_at, now)
+    world.expect("ready", await world.claimed(), ["r1"])
+
+
 # -- schedules --------------------------------------------------------------------------------------
 
 

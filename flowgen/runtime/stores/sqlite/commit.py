@@ -210,7 +210,9 @@ def _control_after(tx: Transaction, progress: Progress, row: Row, released: bool
     opening = progress.opening
     if not row.controlled and opening is None and not progress.wants and progress.deadline is None:
         return None
-    control = control_of(tx, row) if opening is None else control_of_new(opening, tx.now)
+    control = control_of(tx, row)
+    if opening is not None:
+        control = control_of_new(opening, tx.now, control.started_at)
     if progress.started_at is not None:
         control.started_at, control.deadline = progress.started_at, progress.deadline
     if progress.lifts_deadline or (progress.reopen and not row.ended):

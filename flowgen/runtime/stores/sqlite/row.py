@@ -118,10 +118,10 @@ def control_of(tx: Transaction, row: Row) -> Control:
     return Control(*tx.one(_CONTROL, (row.key,)))
 
 
-def control_of_new(row: RunRow | Opening, now: int) -> Control:
-    """What flow control says of a run that is created, or opened, now."""
+def control_of_new(row: RunRow | Opening, now: int, started_at: int | None = None) -> Control:
+    """What flow control says of a run that is created, or opened, now; one that is opened may have been started."""
     wanted_at = now if row.wants else None
-    return Control(row.priority, texts_to_column(row.slots), row.start_at, None, row.deadline, wanted_at)
+    return Control(row.priority, texts_to_column(row.slots), row.start_at, started_at, row.deadline, wanted_at)
 
 
 def is_controlled(row: RunRow) -> bool:
