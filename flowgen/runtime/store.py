@@ -305,9 +305,10 @@ class Store(Protocol):
         each run that names it and is owned under a live lease, unless it was claimed slotless, codeless or
         while it was still collecting: it is derived, never counted up and down. When a slot is held by as
         many others as the limit of the claim says, the run is given slotless if there is something to do
-        without it: unread mail, a dead owner's work, a `deadline` that has come, or a `due_at`, except for
-        one that `wants` and is not started (it could only start). Otherwise it is *blocked*: it stands in
-        the queue of the first of its slots that is full (`blocked_on`), and only these make it ready again.
+        without it: unread mail, a dead owner's work, other code for a parked run, a `deadline` that has come,
+        or a `due_at`, except for one that `wants` and is not started (it could only start). Otherwise it is
+        *blocked*: it stands in the queue of the first of its slots that is full (`blocked_on`), and only these
+        make it ready again.
 
         A slot has a queue for each workflow, so that no run stands behind one that this worker does not
         offer. The head of a queue (lowest rank, then id) is also ready when the first lease of a holder

@@ -143,6 +143,17 @@ async def a_parked_run_is_tried_without_a_slot(world: World) -> None:
 
 
 @case
+async def a_parked_run_that_never_started_is_tried_without_a_slot(world: World) -> None:
+    """Whether other code can go on with it is found out first; it wants its slot then."""
+    row = await world.own("parked", slots=("k",))
+    await world.write(row, stored="parked", digest="code-0", wants=True)
+    await line_up(world, "holder", priority=1)
+    claims = await world.claim(limits=(1,))
+    given = [(claimed.row.id, claimed.slotless) for claimed in claims.runs]
+    world.expect("both", given, [("holder", False), ("parked", True)])
+
+
+@case
 async def a_codeless_end_needs_no_slot(world: World) -> None:
     """A run that is ended without its code takes no slots, and is not blocked by any."""
     await line_up(world, "holder", "a")

@@ -116,11 +116,13 @@ def ready_at(row: RunRow, wanted_at: int) -> int | None:
 def chores_at(row: RunRow) -> int | None:
     """When there is something to do for a run that needs no slot: mail to drain, a time out, a dead owner's work.
 
-    One that waits for its first slot has nothing to do at its `due_at`: it would only start.
+    One that waits for its first slot has nothing to do at its `due_at`: it would only start. If it is parked it is
+    tried with other code first.
     """
-    if row.owner is not None or row.mail > row.drained or not row.wants or row.started_at is not None:
-        return earliest(row.due_at, row.deadline)
-    return row.deadline
+    only_starts = row.wants and row.started_at is None
+    if only_starts and row.owner is None and row.mail <= row.drained and row.stored != "parked":
+        return row.deadline
+    return earliest(row.due_at, row.deadline)
 
 
 def may_not_start_before(row: RunRow) -> int | None:
