@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
+import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -112,6 +115,27 @@ def timeline(seed: int) -> str:
 def test_an_equal_seed_gives_an_equal_timeline(seed: int) -> None:
     """Byte for byte, with every fault there is."""
     assert timeline(seed) == timeline(seed)
+
+
+def test_signals_do_not_matter() -> None:
+    """A profiler, a time limit or a child that ends may interrupt a simulation anywhere."""
+    undisturbed, came = timeline(0), []
+    with interrupted(0.001, came):
+        disturbed = [timeline(0) for _ in range(5)]
+    assert disturbed == [undisturbed] * 5
+    assert came
+
+
+@contextlib.contextmanager
+def interrupted(seconds: float, came: list[int]) -> Iterator[None]:
+    """Inside, a signal comes whenever so much time was spent computing."""
+    before = signal.signal(signal.SIGVTALRM, lambda number, frame: came.append(number))
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def test_seeds_differ() -> None:
