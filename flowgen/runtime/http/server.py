@@ -162,6 +162,9 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):  # the grace is over: uvicorn would leave them open
+            connection.transport.abort()
+        await asyncio.sleep(0)
         if self.force_exit:  # uvicorn would leave the app's lifespan hanging
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.lifespan.shutdown(), _LAST_SECONDS / 2)
@@ -172,6 +175,8 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             assert isinstance(connection, Connection)
             connection.sweep(now)
+            if self.should_exit:  # it may have come when the others were told
+                connection.shutdown()
         self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def _close(self) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
 import socket
 import threading
+import time
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -32,6 +35,7 @@ IMPATIENT = Limits(
     stalled_seconds=0.2,
 )
 HUGE = 256 * 1024 * 1024
+LARGE = 32 * 1024 * 1024
 
 
 @attrs.define
@@ -55,6 +59,8 @@ class Site:
                     await _asyncio_pause()
             if path == "/waits":
                 await scope["state"]["closing"].wait()
+            if path == "/blocks":
+                _block()
             if path == "/echo":
                 await self._echo(receive, send)
             elif path == "/stream":
@@ -63,6 +69,9 @@ class Site:
                 await send({"type": "http.response.start", "status": 200, "headers": []})
                 for _ in range(HUGE // 65_536):
                     await send({"type": "http.response.body", "body": bytes(65_536), "more_body": True})
+                self.gone.set()
+            elif path == "/large":
+                await _answer(send, bytes(LARGE))
                 self.gone.set()
             else:
                 await _answer(send, path.encode())
@@ -91,6 +100,11 @@ async def _asyncio_pause() -> None:
     import asyncio
 
     await asyncio.sleep(0.01)
+
+
+def _block() -> None:
+    """Nobody else has a turn; meanwhile the server is to stop, and another client is there."""
+    time.sleep(0.5)
 
 
 async def _answer(send: Send, body: bytes) -> None:
@@ -250,6 +264,35 @@ async def test_streams_and_long_polls_end_when_the_server_stops() -> None:
     assert (first + await to_the_end(stream)).endswith(b"one\r\n")
     assert (await to_the_end(poll)).endswith(b"/waits")
     assert sorted(site.left) == ["/stream", "/waits"]
+
+
+async def test_an_answer_that_nobody_reads_is_dropped_with_the_server() -> None:
+    """It was given whole, and the system has taken only a part of it: nothing of it outlives the grace."""
+    async with served(grace=0.2) as (site, port):
+        client = await saying(port, get("/large"))
+        assert await client.receive_some(1) == b"H"
+    assert site.left == ["/large"]
+    assert unclosed() == []
+    assert len(await to_the_end(client)) < LARGE
+
+
+async def test_who_comes_as_the_server_stops_is_not_waited_for() -> None:
+    """It was accepted already, and is told to go when the server looks for such."""
+    async with served(attrs.evolve(IMPATIENT, header_seconds=1_000), grace=1_000) as (site, port):
+        client = await saying(port, get("/blocks"))
+        await site.begun.wait()
+        late = await trio.open_tcp_stream("127.0.0.1", port)
+    assert (await to_the_end(client)).endswith(b"/blocks")
+    assert await to_the_end(late) == b""
+    assert unclosed() == []
+
+
+def unclosed() -> list[str]:
+    """What is left behind open, and found only now."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        gc.collect()
+    return [str(warning.message) for warning in told]
 
 
 async def test_cancelling_does_not_wait() -> None:
