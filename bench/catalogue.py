@@ -91,6 +91,7 @@ _PRIORITY = (Measure("claim", "µs"), _ratio("growth", 1.5))
 _LATE = (Measure("p99", "s late", 1), Measure("worst", "s late"))
 _LATE_AT_ONCE = (Measure("p99", "s late"), Measure("worst", "s late"))
 _BROWSING = (Measure("worst", "ms", 100),)
+_WATCHING = (Measure("told", "ms, p99", 100), Measure("shown", "ms, p99", 100))
 _REMOTE = (Measure("p50", "ms", 15, ratio="time"), Measure("p99", "ms", ratio="time"))
 _TICKING = "10,000 schedules due"
 
@@ -187,6 +188,8 @@ CATALOGUE: tuple[Workload, ...] = (
     Workload("W13", "sqlite", "browsing", "pages of the web UI beside 1,000,000 runs, SQLite", _BROWSING),
     Workload("W14", "many", "remote", f"{_MANY} of an app served elsewhere, a call each, SQLite", _rate(1_000)),
     Workload("W14", "latency", "remote", "event sent → 1 step elsewhere → result known, SQLite", _REMOTE),
+    Workload("W15", "alone", "watching", "a run's end → the stream told of it, its page shows it, SQLite", _WATCHING),
+    Workload("W15", "beside", "watching", "the same beside fifty runs a second", _WATCHING),
 )
 
 
