@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import trio
@@ -42,19 +42,17 @@ from .environment import Environment
 from .executor import Bodies
 from .lookup import answer, load_routes
 from .offers import Offers, RunKey
+from .patience import Patience
 from .resting import Resting
 from .store import (
     TAIL,
     Claimed,
-    Committed,
-    DamagedRun,
     Extended,
     Lease,
     LeaseLost,
     Loaded,
     Refused,
     Store,
-    StoreUnusable,
     Who,
 )
 
@@ -67,14 +65,8 @@ ABANDONED_THREADS = 100
 IDLE_SECONDS = 60.0
 _LONG_SLEEP = 600_000_000
 """Microseconds: who sleeps longer is replayed when it wakes."""
-_PARKED_AGAIN_SECONDS = 30.0
-_TELL_AGAIN_SECONDS = 10.0
-_FIRST_REPEAT, _LONGEST_REPEAT = 0.01, 2.0
-"""How long to wait before the store is asked again after an error, at first and after a while."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.25
 """How long to wait when something is due that this worker was not given, at first and after a while."""
-
-T = TypeVar("T")
 
 
 class Worker:
@@ -102,6 +94,7 @@ class Worker:
         self.ended: Callable[[RunRow, End], None] = lambda row, end: None
         self.rerouted: Callable[[], None] = lambda: None
         self.offers = Offers(apps, max_runs)
+        self.patience = Patience(committer)
         self._committer = committer
         self._executor = executor
         self._max_runs = max_runs
@@ -114,7 +107,6 @@ class Worker:
         self._nursery: trio.Nursery | None = None
         self._stopping = False
         self._pause = _FIRST_PAUSE
-        self._told, self._told_at = "", 0.0
         committer.mail = self._mail_came
         committer.due = self.wake
         committer.due_at = self.wake_at
@@ -181,7 +173,7 @@ class Worker:
         try:
             claims = await self.store.claim(who, room, self.lease)
         except StoreError as error:
-            self.store_failed(error)
+            self.patience.failed(error)
             await trio.sleep(0.1)
             return True
         self.environment.saw(claims.now, asked)
@@ -203,7 +195,7 @@ class Worker:
         try:
             due = None if self._stopping else await self.store.next_due(who)
         except StoreError as error:
-            self.store_failed(error)
+            self.patience.failed(error)
             due = None
         if due is not None and self.in_hand < self._max_runs:
             ahead = (due - self.environment.now()) / 1_000_000
@@ -305,40 +297,6 @@ class Worker:
 
     # -- what drives need -------------------------------------------------------------------------
 
-    async def patiently(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Ask the store until it answers: what an owner has in hand must not be lost to a request that failed.
-
-        A commit is the same transition each time, so it takes effect once whatever happened to it before.
-        """
-        pause = _FIRST_REPEAT
-        while True:
-            try:
-                return await request()
-            except (Refused, DamagedRun, StoreUnusable):
-                raise
-            except StoreError as error:
-                self.store_failed(error)
-                await trio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_REPEAT)
-
-    async def commit(self, transition: Transition) -> Committed:
-        """Commit, until it is answered."""
-        try:
-            return await self._committer.commit(transition)
-        except (Refused, DamagedRun, StoreUnusable):
-            raise
-        except StoreError as error:
-            self.store_failed(error)
-            return await self.patiently(lambda: self._committer.commit(transition))
-
-    async def commit_many(self, transitions: Sequence[Transition]) -> Sequence[Committed | None]:
-        """Commit several at once; None for each that was refused, or not answered."""
-        try:
-            return await self._committer.commit_many(transitions)
-        except StoreError as error:
-            self.store_failed(error)
-            return [None] * len(transitions)
-
     async def execute(self, owned: Owned, step: Step) -> Outcome | Answered:
         """One attempt of a step's body."""
         return await self._executor.run(step, owned.row.id, owned.interpreter.workflow.loop)
@@ -346,7 +304,7 @@ class Worker:
     async def inform(self, draft: Draft, facts: Facts) -> None:
         """Let a draft know what it asks for, until it asks no more."""
         while (questions := draft.missing()) is not None:
-            await self.patiently(partial(answer, self.store, questions, facts))
+            await self.patience.ask(partial(answer, self.store, questions, facts))
 
     def spawn(self, function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Do something in a task of its own, for as long as this worker runs."""
@@ -359,7 +317,7 @@ class Worker:
 
     async def fresh_routes(self) -> RouteTable:
         """Read the registrations again."""
-        self.routes = await self.patiently(lambda: load_routes(self.store))
+        self.routes = await self.patience.ask(lambda: load_routes(self.store))
         self.rerouted()
         return self.routes
 
@@ -370,7 +328,7 @@ class Worker:
 
         `earlier` is the body whose place it takes, and `under_way` are the steps whose bodies have begun.
         """
-        loaded = await self.patiently(lambda: self.store.load(row.app, row.id))
+        loaded = await self.patience.ask(lambda: self.store.load(row.app, row.id))
         if loaded is None or loaded.row.fence != row.fence or loaded.row.owner != self.id:
             return None
         owned = self._entrance.revive(loaded)
@@ -384,7 +342,7 @@ class Worker:
     async def store_now(self) -> int:
         """Store time, asked: nothing may fire on an estimate."""
         asked = self.environment.asks()
-        now = await self.patiently(self.store.now)
+        now = await self.patience.ask(self.store.now)
         self.environment.saw(now, asked)
         return now
 
@@ -404,13 +362,6 @@ class Worker:
         for line in lines:
             extra = {"flowgen": {"run": row.id, "workflow": row.workflow, **line.extra}}
             run_log.log(line.level, "%s", line.message, extra=extra)
-
-    def store_failed(self, error: StoreError) -> None:
-        """Say so, but each message once in a while: everyone who waits for the store gets the same one."""
-        now = trio.current_time()
-        if self._told != str(error) or now > self._told_at + _TELL_AGAIN_SECONDS:
-            self._told, self._told_at = str(error), now
-            log.warning("the store failed, trying again: %s", error)
 
     # -- bookkeeping ------------------------------------------------------------------------------
 
@@ -496,7 +447,7 @@ class Worker:
         They must, too, when others have ended the run or given it back since: nobody owns it, and not by our doing.
         """
         row = drive.owned.row
-        loaded = await self.patiently(lambda: self.store.load(row.app, row.id, TAIL))
+        loaded = await self.patience.ask(lambda: self.store.load(row.app, row.id, TAIL))
         if drive.released or self.drives.get((row.app, row.id)) is not drive:
             return
         if loaded is None or loaded.row.owner is not None or loaded.row.fence != row.fence:

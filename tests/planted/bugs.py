@@ -308,7 +308,7 @@ BUGS = (
     Bug(
         name="impatient-reads",
         promise="what a run has in hand survives a store that fails",
-        file="flowgen/runtime/worker.py",
+        file="flowgen/runtime/patience.py",
         find="            except (Refused, DamagedRun, StoreUnusable):\n",
         replace="            except StoreError:\n",
         tests=("tests/properties/test_found.py",),
