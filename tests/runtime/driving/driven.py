@@ -17,7 +17,7 @@ from flowgen.runtime.stores.memory import MemoryStore
 from flowgen.testing.clock import VirtualClock
 from flowgen.values import decode
 
-from .fake_app import FakeApp
+from .fake_app import FakeApp, Function
 
 T = TypeVar("T")
 
@@ -57,6 +57,17 @@ class World:
                 return await story(engine)
 
         return trio.run(main, clock=self.clock)
+
+
+def app_of(body: Any, **options: Any) -> FakeApp:
+    """An app with one function, `fn`, that `go` starts."""
+    app = FakeApp(**options)
+    app.functions["fn"] = Function("fn", body, "go")
+    return app
+
+
+def boom() -> None:
+    raise ValueError("boom")
 
 
 def run_once(app: FakeApp, data: dict[str, Any] | None = None) -> tuple[Any, list[Record]]:
