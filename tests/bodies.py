@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+import msgspec
+
 from flowgen import App, Context, Event
 from flowgen.ends import BodyCancelled, BodyEnd, BodyRaised, BodyRestarted, BodyReturned
+from flowgen.events import AcceptedEvent
 from flowgen.fibers import CLEANUP_TIMEOUT
 from flowgen.history import (
     AttemptFailed,
@@ -195,3 +198,9 @@ def replay(body: Body | Workflow[Any, Any], history: Sequence[Record], **options
     interpreter = interpreter_of(body, **options)
     interpreter.replay(history)
     return interpreter
+
+
+def occurrence(data: str, position: int = 5) -> Json:
+    """What a matched wait records."""
+    event = AcceptedEvent("01H", "order/approved", Json(data.encode()), START, START, position=position)
+    return Json(msgspec.json.encode(event))

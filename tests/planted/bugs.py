@@ -142,7 +142,7 @@ BUGS = (
         file="flowgen/history.py",
         find="if p <= entry.upto and",
         replace="if",
-        tests=("tests/test_history.py", "tests/test_interpreter.py"),
+        tests=("tests/test_history.py", "tests/test_interpreter_ends.py"),
     ),
     Bug(
         name="eternal-attempts",
