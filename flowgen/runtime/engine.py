@@ -16,7 +16,7 @@ from typing import Any
 import trio
 
 from ..app import App
-from ..decisions import Accepted, accept_events
+from ..decisions import accept_events
 from ..duration import MAX_SPAN, parse_duration
 from ..edits import Edits
 from ..errors import DefinitionError, FlowgenError, InvalidInput, NotFound, WrongState
@@ -105,7 +105,8 @@ class Engine:
             now = self._environment.now()
             decision = await informed(self.store, facts, partial(accept_events, accepted, facts, now, claim))
             try:
-                await self._commit_accepted(decision, claim.claimed if claim is not None else [])
+                if decision.transition is not None:
+                    await self._commit_created(decision.transition, claim.claimed if claim is not None else [])
             except Refused:
                 await trio.sleep(self._environment.luck() * 0.01)
                 continue
@@ -464,16 +465,14 @@ class Engine:
             raise InvalidInput("; ".join(flaws[:10]) + (f"; and {len(flaws) - 10} more" if len(flaws) > 10 else ""))
         return accepted
 
-    async def _commit_accepted(self, decision: Accepted, claimed: list[NewRun]) -> None:
-        if decision.transition is not None:
-            await self._commit_created(decision.transition, claimed)
-
     async def _commit_created(self, transition: Transition, claimed: list[NewRun]) -> None:
         """Commit; then the runs that were claimed for this worker with it are driven."""
-        committed = await self._committer.commit(transition)
-        if claimed and self.worker is not None:
-            positions = {e.id: p for e, p in zip(transition.accept, committed.positions, strict=True)}
-            self.worker.adopt(claimed, positions)
+        if not claimed or self.worker is None:
+            await self._committer.commit(transition)
+        else:
+            with self.worker.expecting(len(claimed)):
+                committed = await self._committer.commit(transition)
+            self.worker.adopt(claimed, dict(zip([e.id for e in transition.accept], committed.positions, strict=True)))
         if transition.accept:
             self._started.note(transition)
 

@@ -10,8 +10,8 @@ Refuses to know: what an outcome means (`draft`), how the store keeps it, who se
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import partial
 from typing import Any
@@ -106,6 +106,7 @@ class Worker:
         self._given_back = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._stopping = False
+        self._entering = self._expected = 0
         self._pause = _FIRST_PAUSE
         committer.mail = self._mail_came
         committer.due = self.wake
@@ -171,7 +172,8 @@ class Worker:
             return False
         asked = self.environment.asks()
         try:
-            claims = await self.store.claim(who, room, self.lease)
+            with self.expecting(room):
+                claims = await self.store.claim(who, room, self.lease)
         except StoreError as error:
             self.patience.failed(error)
             await trio.sleep(0.1)
@@ -182,6 +184,7 @@ class Worker:
         assert self._nursery is not None
         if claims.runs:
             self._pause = _FIRST_PAUSE
+        self._entering += len(claims.runs)
         for claimed in claims.runs:
             self._hold(claimed.row)
             self._nursery.start_soon(self._contained, claimed)
@@ -213,14 +216,23 @@ class Worker:
     @property
     def in_hand(self) -> int:
         """How many runs this worker drives, or is about to."""
-        return len(self.drives) + len(self._beginnings)
+        return len(self.drives) + len(self._beginnings) + self._entering
 
     def room(self) -> int:
         """How many more runs this worker may take on at once."""
         if self._stopping:
             return 0
-        room = self._max_runs - self.in_hand
+        room = self._max_runs - self.in_hand - self._expected
         return min(room, self.offers.share) if self.offers.elsewhere else room
+
+    @contextmanager
+    def expecting(self, runs: int) -> Iterator[None]:
+        """Keep room for so many runs, which may be this worker's when the store has answered."""
+        self._expected += runs
+        try:
+            yield
+        finally:
+            self._expected -= runs
 
     def claim_at_once(self) -> ClaimAtOnce | None:
         """What `engine.send` needs to hand runs to this worker in the commit that creates them."""
@@ -252,8 +264,7 @@ class Worker:
         """Drive a claimed run; an error of the engine costs this run its lease, and no other run."""
         row = claimed.row
         try:
-            await self._end_earlier(row)
-            built = await self._entrance.enter(claimed, self._resting.take((row.app, row.id)))
+            built = await self._enter(claimed)
             if built is not None:
                 await self._drive(*built)
         except (LeaseLost, Refused):
@@ -262,6 +273,15 @@ class Worker:
             log.exception("run %s: the engine failed to drive it; its lease will run out", row.id)
         finally:
             self._let_go(row)
+
+    async def _enter(self, claimed: Claimed) -> tuple[Owned, Sequence[Mail]] | None:
+        """A claimed run, ready to be driven; None if there is nothing to drive."""
+        row = claimed.row
+        try:
+            await self._end_earlier(row)
+            return await self._entrance.enter(claimed, self._resting.take((row.app, row.id)))
+        finally:
+            self._entering -= 1
 
     async def _end_earlier(self, row: RunRow) -> None:
         """This worker's own lease had expired when it was given the run again: what it does under the old one ends."""

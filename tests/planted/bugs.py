@@ -306,6 +306,14 @@ BUGS = (
         tests=("tests/properties/test_found.py",),
     ),
     Bug(
+        name="room-given-twice",
+        promise="an engine has at most max_runs runs in hand",
+        file="flowgen/runtime/worker.py",
+        find=" - self.in_hand - self._expected\n",
+        replace=" - self.in_hand\n",
+        tests=("tests/runtime/test_room.py",),
+    ),
+    Bug(
         name="impatient-reads",
         promise="what a run has in hand survives a store that fails",
         file="flowgen/runtime/patience.py",
