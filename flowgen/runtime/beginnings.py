@@ -115,7 +115,7 @@ class Beginnings:
                 transitions.append(decision.transition)
             else:
                 going.append(begun)
-        answers = await self._worker.patience.commit_many(transitions) if resting else ()
+        answers = await self._worker.patient.commit_many(transitions) if resting else ()
         for (begun, decision), answer in zip(resting, answers, strict=True):
             if answer is None:
                 going.append(begun)

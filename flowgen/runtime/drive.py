@@ -205,7 +205,7 @@ class Drive:
                     self._emit(decision)
                 return decision
             try:
-                committed = await self._worker.patience.commit(decision.transition)
+                committed = await self._worker.patient.commit(decision.transition)
             except LeaseLost:
                 raise
             except Refused:
@@ -382,7 +382,7 @@ class Drive:
 
     async def _load(self) -> Loaded | None:
         """The run with its unread mail, and with what was appended to it."""
-        return await self._worker.patience.ask(lambda: self._store.load(self._app, self._id, self.owned.position))
+        return await self._worker.patient.ask(lambda: self._store.load(self._app, self._id, self.owned.position))
 
     async def _translate(self, mail: Sequence[Mail]) -> list[Input]:
         """Mail as inputs: a matched event is preceded by the earliest one that the wait must take."""
@@ -404,7 +404,7 @@ class Drive:
         """For each wait that was just opened: the earliest event that it has missed, or how far it looked."""
         inputs: list[Input] = []
         for step in steps:
-            looked_to = await self._worker.patience.ask(self._store.last_position)
+            looked_to = await self._worker.patient.ask(self._store.last_position)
             event = await self._first_match(step, until=None)
             if event is not None:
                 inputs.append(EventFound(step.id, event))
@@ -434,7 +434,7 @@ class Drive:
             since = last
 
     async def _events(self, terms: WaitTerms, since: int, until: int | None) -> Sequence[AcceptedEvent]:
-        return await self._worker.patience.ask(
+        return await self._worker.patient.ask(
             lambda: self._store.events(terms.event, since, terms.path, terms.value, until)
         )
 

@@ -116,7 +116,7 @@ class Entrance:
             if isinstance(decision, Begin):
                 return True
             try:
-                await self._worker.patience.commit(decision)
+                await self._worker.patient.commit(decision)
             except LeaseLost:
                 raise
             except Refused as refused:
@@ -140,7 +140,7 @@ class Entrance:
         """
         facts = Facts(self._worker.routes)
         while isinstance(decision := decide(loaded, facts), Questions):
-            await self._worker.patience.ask(partial(answer, self._store, decision, facts))
+            await self._worker.patient.ask(partial(answer, self._store, decision, facts))
             again = await self._load(loaded.row) if loaded.row.stored == "collecting" else loaded
             if again is None:
                 return None
@@ -149,7 +149,7 @@ class Entrance:
 
     async def _load(self, row: RunRow) -> Loaded | None:
         """A run that is still ours, whole; None if it is not."""
-        loaded = await self._worker.patience.ask(lambda: self._store.load(row.app, row.id))
+        loaded = await self._worker.patient.ask(lambda: self._store.load(row.app, row.id))
         return loaded if loaded is not None and loaded.row.fence == row.fence else None
 
     async def _unread_mail(self, owned: Owned) -> Sequence[Mail]:
@@ -157,7 +157,7 @@ class Entrance:
         if row.mail == row.drained:
             return ()
         try:
-            loaded = await self._worker.patience.ask(lambda: self._store.load(row.app, row.id, row.length))
+            loaded = await self._worker.patient.ask(lambda: self._store.load(row.app, row.id, row.length))
         except BaseException:
             owned.interpreter.close()
             raise
@@ -170,7 +170,7 @@ class Entrance:
         row = loaded.row
         if not self._worker.offers.workflow_of(row).policies.cancel_on:
             return None
-        for wait in await self._worker.patience.ask(lambda: self._store.open_waits(row.app, row.id)):
+        for wait in await self._worker.patient.ask(lambda: self._store.open_waits(row.app, row.id)):
             if wait.step == "" and (event := await self._first_match(wait)) is not None:
                 return cancelled_by(event)
         return None
@@ -179,9 +179,7 @@ class Entrance:
         scope = decode(wait.scope) if wait.scope is not None else None
         since = wait.after or 0
         while True:
-            page = await self._worker.patience.ask(
-                partial(self._store.events, wait.event, since, wait.path, wait.value)
-            )
+            page = await self._worker.patient.ask(partial(self._store.events, wait.event, since, wait.path, wait.value))
             for event in page:
                 if cancels_in_time(wait, event) and matches(wait.where, scope, event):
                     return event
@@ -224,7 +222,7 @@ class Entrance:
         if row.stored == "parked":  # by other code: two that disagree must not hand it to each other all the time
             await trio.sleep(_PARKED_AGAIN_SECONDS)
         try:
-            await self._worker.patience.commit(park_decision(row, error, self._worker.offers.digest_of(row)))
+            await self._worker.patient.commit(park_decision(row, error, self._worker.offers.digest_of(row)))
         except Refused:
             return
 

@@ -204,7 +204,7 @@ async def _beat(store: Store, worker: Worker) -> None:
         try:
             extended = await store.extend(worker.id, leases, worker.lease)
         except StoreError as error:
-            worker.patience.failed(error)
+            worker.patient.failed(error)
         else:
             worker.extended(leases, extended, asked)
 

@@ -42,7 +42,7 @@ from .environment import Environment
 from .executor import Bodies
 from .lookup import answer, load_routes
 from .offers import Offers, RunKey
-from .patience import Patience
+from .patient_store import PatientStore
 from .resting import Resting
 from .store import (
     TAIL,
@@ -94,7 +94,7 @@ class Worker:
         self.ended: Callable[[RunRow, End], None] = lambda row, end: None
         self.rerouted: Callable[[], None] = lambda: None
         self.offers = Offers(apps, max_runs)
-        self.patience = Patience(committer)
+        self.patient = PatientStore(committer)
         self._committer = committer
         self._executor = executor
         self._max_runs = max_runs
@@ -175,7 +175,7 @@ class Worker:
             with self.expecting(room):
                 claims = await self.store.claim(who, room, self.lease)
         except StoreError as error:
-            self.patience.failed(error)
+            self.patient.failed(error)
             await trio.sleep(0.1)
             return True
         self.environment.saw(claims.now, asked)
@@ -198,7 +198,7 @@ class Worker:
         try:
             due = None if self._stopping else await self.store.next_due(who)
         except StoreError as error:
-            self.patience.failed(error)
+            self.patient.failed(error)
             due = None
         if due is not None and self.in_hand < self._max_runs:
             ahead = (due - self.environment.now()) / 1_000_000
@@ -324,7 +324,7 @@ class Worker:
     async def inform(self, draft: Draft, facts: Facts) -> None:
         """Let a draft know what it asks for, until it asks no more."""
         while (questions := draft.missing()) is not None:
-            await self.patience.ask(partial(answer, self.store, questions, facts))
+            await self.patient.ask(partial(answer, self.store, questions, facts))
 
     def spawn(self, function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Do something in a task of its own, for as long as this worker runs."""
@@ -337,7 +337,7 @@ class Worker:
 
     async def fresh_routes(self) -> RouteTable:
         """Read the registrations again."""
-        self.routes = await self.patience.ask(lambda: load_routes(self.store))
+        self.routes = await self.patient.ask(lambda: load_routes(self.store))
         self.rerouted()
         return self.routes
 
@@ -348,7 +348,7 @@ class Worker:
 
         `earlier` is the body whose place it takes, and `under_way` are the steps whose bodies have begun.
         """
-        loaded = await self.patience.ask(lambda: self.store.load(row.app, row.id))
+        loaded = await self.patient.ask(lambda: self.store.load(row.app, row.id))
         if loaded is None or loaded.row.fence != row.fence or loaded.row.owner != self.id:
             return None
         owned = self._entrance.revive(loaded)
@@ -362,7 +362,7 @@ class Worker:
     async def store_now(self) -> int:
         """Store time, asked: nothing may fire on an estimate."""
         asked = self.environment.asks()
-        now = await self.patience.ask(self.store.now)
+        now = await self.patient.ask(self.store.now)
         self.environment.saw(now, asked)
         return now
 
@@ -467,7 +467,7 @@ class Worker:
         They must, too, when others have ended the run or given it back since: nobody owns it, and not by our doing.
         """
         row = drive.owned.row
-        loaded = await self.patience.ask(lambda: self.store.load(row.app, row.id, TAIL))
+        loaded = await self.patient.ask(lambda: self.store.load(row.app, row.id, TAIL))
         if drive.released or self.drives.get((row.app, row.id)) is not drive:
             return
         if loaded is None or loaded.row.owner is not None or loaded.row.fence != row.fence:

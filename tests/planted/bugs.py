@@ -316,7 +316,7 @@ BUGS = (
     Bug(
         name="impatient-reads",
         promise="what a run has in hand survives a store that fails",
-        file="flowgen/runtime/patience.py",
+        file="flowgen/runtime/patient_store.py",
         find="            except (Refused, DamagedRun, StoreUnusable):\n",
         replace="            except StoreError:\n",
         tests=("tests/properties/test_found.py",),

@@ -1,4 +1,4 @@
-"""`Patience`: a store that is asked until it answers.
+"""`PatientStore`: a store that is asked until it answers.
 
 What an owner of runs has in hand must not be lost to a request that failed. So a request that the store could not carry
 out is made again, after pauses that grow; what it *refuses*, or can never do, is raised as it is. A commit is the same
@@ -31,7 +31,7 @@ _TELL_AGAIN_SECONDS = 10.0
 T = TypeVar("T")
 
 
-class Patience:
+class PatientStore:
     """Asks the store, and commits, for those who can only go on with an answer."""
 
     def __init__(self, committer: Committer) -> None:

@@ -1,4 +1,4 @@
-"""`Patience`: what is asked again and what is not, and what is said about it."""
+"""`PatientStore`: what is asked again and what is not, and what is said about it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flowgen.errors import StoreError
 from flowgen.runtime.committer import Committer
 from flowgen.runtime.environment import Environment
-from flowgen.runtime.patience import Patience
+from flowgen.runtime.patient_store import PatientStore
 from flowgen.runtime.store import Committed, DamagedRun, LeaseLost, Refused, StoreUnusable
 from flowgen.runtime.stores import MemoryStore
 from flowgen.testing import VirtualClock
@@ -60,13 +60,13 @@ class Failing(MemoryStore):
         raise StoreError("out of order")
 
 
-def patiently(check: Callable[[Patience, Failing], Awaitable[None]], failures: int = 0) -> None:
+def patiently(check: Callable[[PatientStore, Failing], Awaitable[None]], failures: int = 0) -> None:
     """Run `check` in virtual time."""
     clock = VirtualClock()
 
     async def main() -> None:
         store = Failing(clock, failures)
-        await check(Patience(Committer(store, Environment(1, threads=False))), store)
+        await check(PatientStore(Committer(store, Environment(1, threads=False))), store)
 
     trio.run(main, clock=clock)
 
@@ -75,8 +75,8 @@ def patiently(check: Callable[[Patience, Failing], Awaitable[None]], failures: i
 def test_it_asks_until_there_is_an_answer(failures: int) -> None:
     """The pauses grow from 10 ms to 2 s, and no further."""
 
-    async def check(patience: Patience, store: Failing) -> None:
-        assert await patience.ask(requests) == "yes"
+    async def check(patient: PatientStore, store: Failing) -> None:
+        assert await patient.ask(requests) == "yes"
 
     requests = Requests([StoreError("out of order")] * failures)
     patiently(check)
@@ -88,9 +88,9 @@ def test_it_asks_until_there_is_an_answer(failures: int) -> None:
 def test_what_would_not_change_is_raised(error: Exception) -> None:
     """Also after the store has failed; it is asked no more. A bug is not waited for either."""
 
-    async def check(patience: Patience, store: Failing) -> None:
+    async def check(patient: PatientStore, store: Failing) -> None:
         with pytest.raises(type(error)):
-            await patience.ask(requests)
+            await patient.ask(requests)
 
     requests = Requests([StoreError("out of order"), error])
     patiently(check)
@@ -101,8 +101,8 @@ def test_what_would_not_change_is_raised(error: Exception) -> None:
 def test_a_commit_is_the_same_transition_each_time(failures: int) -> None:
     """Whether it took effect is not known, so nothing else may be asked for."""
 
-    async def check(patience: Patience, store: Failing) -> None:
-        await patience.commit(Transition("t1"))
+    async def check(patient: PatientStore, store: Failing) -> None:
+        await patient.commit(Transition("t1"))
         assert store.asked == ["t1"] * (failures + 1)
 
     patiently(check, failures)
@@ -111,8 +111,8 @@ def test_a_commit_is_the_same_transition_each_time(failures: int) -> None:
 def test_several_commits_are_not_repeated() -> None:
     """Who committed them has each of them as it was, and decides what becomes of it."""
 
-    async def check(patience: Patience, store: Failing) -> None:
-        assert await patience.commit_many([Transition("t1"), Transition("t2")]) == [None, None]
+    async def check(patient: PatientStore, store: Failing) -> None:
+        assert await patient.commit_many([Transition("t1"), Transition("t2")]) == [None, None]
 
     patiently(check)
 
@@ -120,11 +120,11 @@ def test_several_commits_are_not_repeated() -> None:
 def test_each_trouble_is_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
     """All who wait for the store meet the same error: one line for all, and one more every ten seconds."""
 
-    async def check(patience: Patience, store: Failing) -> None:
+    async def check(patient: PatientStore, store: Failing) -> None:
         for seconds in (0, 1, 8, 2, 0):
             await trio.sleep(seconds)
-            patience.failed(StoreError("disk"))
-        patience.failed(StoreError("network"))
+            patient.failed(StoreError("disk"))
+        patient.failed(StoreError("network"))
 
     patiently(check)
     assert [record.getMessage().rpartition(" ")[2] for record in caplog.records] == ["disk", "disk", "network"]
