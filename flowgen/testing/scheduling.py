@@ -39,6 +39,8 @@ class _Dice(Random):
 
     def shuffle(self, x: Any) -> None:
         """Shuffle tasks in place. What a signal woke is put before them, and costs no throw."""
+        if len(x) < 2:  # as most are
+            return None
         woken = [task for task in x if task.name == _WOKEN_BY_SIGNALS and _has_begun(task)]
         if not woken:
             return super().shuffle(x)

@@ -62,6 +62,7 @@ _COLLECTION = 20_000
 _DOWN_SECONDS, _DOWN_LEASES = 0.1, 2
 """How long a dead engine is down: from so many seconds to so many leases."""
 _BLINK_SECONDS = 0.001
+_NO_FAULTS = Faults()
 
 
 def simulate(
@@ -92,7 +93,7 @@ def simulate(
                          workers=2, faults=Faults(crash=0.05, duplicate=0.05))
         assert trace.run("fulfil-order").result == "done"
     """
-    faults = faults or Faults()
+    faults = faults or _NO_FAULTS
     apps = [app] if isinstance(app, App) else list(app)
     if workers < 1:
         raise InvalidInput(f"workers={workers!r}: a simulation has at least one engine")
