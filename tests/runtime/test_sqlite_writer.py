@@ -250,6 +250,28 @@ async def test_small_commits_are_done_by_the_loop(tmp_path: Path) -> None:
         assert faulty.syncs - before <= 2
 
 
+@pytest.mark.parametrize("late", [0, 1, 2, 3], ids="{} turns late".format)
+async def test_who_writes_all_the_time_gets_into_step(tmp_path: Path, late: int) -> None:
+    """A few that write one thing after another, and rest for a few turns now and then, share nearly all syncs."""
+    rounds = 40
+    async with faulty_world(tmp_path) as (world, faulty):
+        rows = await owned(world, 4)
+        world.raw._writer._changes.pace = -1.0  # type: ignore[attr-defined]  # fast, whatever the next syncs take
+
+        async def write_on(row: RunRow, place: int) -> None:
+            for number in range(rounds):
+                for _ in range(late * (number % 10 == place)):
+                    await trio.lowlevel.checkpoint()
+                await world.store.commit(world.progress(row, done(f"step-{number}")))
+                row.length += 1
+
+        before = faulty.syncs
+        async with trio.open_nursery() as nursery:
+            for number, row in enumerate(rows):
+                nursery.start_soon(write_on, row, number)
+        assert faulty.syncs - before <= rounds + 2 * len(rows)
+
+
 async def test_the_loop_does_nothing_large(tmp_path: Path) -> None:
     """A large transition is done by the thread, even alone."""
     async with faulty_world(tmp_path) as (world, faulty):

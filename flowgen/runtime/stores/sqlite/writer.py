@@ -4,11 +4,14 @@ Jobs that wait at the same time are done in one transaction (`batch`), so one sy
 When it is committed, and not before, one call wakes every task whose job was among them.
 
 The thread and the loop compete for the interpreter's lock, which each statement of SQLite drops and retakes:
-two threads that both have work lose a switch interval a statement. So small jobs of one turn of the loop are
-done together on the loop's own thread, and the other one has only to COMMIT; on a disk that syncs fast not
-even that, because to hand it over would cost more. What comes while a COMMIT is in flight goes into the next.
-One that has no company is done at once. If another process holds the lock, or the jobs are not small, the thread
-does it all. A job that was begun is waited for, whether its task is cancelled or not.
+two threads that both have work lose a switch interval a statement. So small jobs are done together on the loop's
+own thread, and the other one has only to COMMIT; on a disk that syncs fast not even that, because to hand it over
+would cost more. What comes while a COMMIT is in flight goes into the next. If another process holds the lock, or the
+jobs are not small, the thread does it all. A job that was begun is waited for, whether its task is cancelled or not.
+
+A COMMIT costs the same whatever is in it, so jobs wait for company: until a turn of the loop has brought no more, for a
+few turns at most. A few runs that go on step by step get into step with each other by that, and stay so. One job that
+has had no company for some turns is not likely to get any, and is done at once.
 
 Inline, the same is done on the calling thread at once, a batch a job: for simulations and tests.
 """
@@ -39,6 +42,12 @@ it would take as long while the loop has work too, and cost half as much again."
 
 FAST: Final = 0.0005
 """Commits that take less than so many seconds, on the average, may be done by the loop."""
+
+_GATHERING: Final = 4
+"""For so many turns at most the first job of a batch waits for others."""
+
+_REMEMBERED: Final = 8
+"""For so many turns those who write are expected to have company again."""
 
 
 class InlineWriter:
@@ -104,7 +113,7 @@ class ThreadWriter:
         self._in_flight = False
         self._asked = False
         self._turns = _Turns()
-        self._turn = self._writes = 0
+        self._turn = self._company_until = -1
         self._quiet = trio.Event()
         self._closed = False
         self._resting: trio.lowlevel.Task | None = None
@@ -140,15 +149,14 @@ class ThreadWriter:
         return self._changes.others
 
     def _without_company(self) -> bool:
-        """Whether this write is the only one around, as far as one can tell."""
-        if self._turns.number == self._turn:
-            self._writes += 1
-            return False
-        alone = self._writes <= 1 and not self._in_flight and not self._collected
-        self._turn, self._writes = self._turns.number, 1
-        return alone
+        """Whether this write is the only one around, as far as one can tell: in its turn, and in those before it."""
+        turn = self._turns.number
+        if turn == self._turn or self._in_flight or self._collected:
+            self._company_until = turn + _REMEMBERED
+        self._turn = turn
+        return turn > self._company_until
 
-    # -- at the end of a turn -----------------------------------------------------------------------
+    # -- together ---------------------------------------------------------------------------------
 
     def _call(self) -> None:
         """Let the jobs that are collected be done in the next turn."""
@@ -157,13 +165,22 @@ class ThreadWriter:
             trio.lowlevel.reschedule(task)
 
     async def _serve(self) -> None:
-        """Hand over what the tasks of one turn want written, when they have all run."""
+        """Hand over what the tasks want written."""
         while not self._closed:
             if self._in_flight or not self._collected:
                 self._resting = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._ended)
             if self._collected and not self._in_flight:
+                await self._gather()
                 self._hand_over()
+
+    async def _gather(self) -> None:
+        """Wait until all tasks of a turn have run, and none of them has brought more to be written."""
+        for _ in range(_GATHERING):
+            before = len(self._collected)
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            if len(self._collected) == before:
+                return
 
     def _ended(self, _: Any) -> trio.lowlevel.Abort:
         self._resting = None
