@@ -64,12 +64,6 @@ def high_water(connection: apsw.Connection) -> int:
 # -- runs -------------------------------------------------------------------------------------------
 
 
-def length(connection: apsw.Connection, app: str, run: str) -> int | None:
-    """How many records a run has; None if there is no such run."""
-    records: int | None = connection.execute("select length from runs where app = ? and id = ?", (app, run)).get
-    return records
-
-
 def opened(
     connection: apsw.Connection, app: str, run: str, start: int, clock: StoreClock
 ) -> tuple[Loaded, Iterator[Record]] | None:
@@ -90,13 +84,13 @@ def opened(
     return Loaded(row, inputs_of(row.id, key, seal, body), (), mail, now), records_of(row.id, key, rows)
 
 
-def load(connection: apsw.Connection, app: str, run: str, start: int, clock: StoreClock) -> Loaded | None:
-    """A run with its records from `start` on, and its unread mail."""
+def load(connection: apsw.Connection, app: str, run: str, start: int, clock: StoreClock, most: int) -> Loaded | None:
+    """A run with its records from `start` on, and its unread mail; without records if there are more than `most`."""
     found = opened(connection, app, run, start, clock)
     if found is None:
         return None
     loaded, records = found
-    return attrs.evolve(loaded, records=tuple(records))
+    return attrs.evolve(loaded, records=tuple(records)) if loaded.row.length - start <= most else loaded
 
 
 def _app_and_id(columns: Columns) -> tuple[str, str]:

@@ -227,12 +227,10 @@ class SqliteStore:
 
     async def load(self, app: str, run: str, start: int = 0) -> Loaded | None:
         await trio.lowlevel.checkpoint()
-        length = self._read(lambda connection: reads.length(connection, app, run))
-        if length is None:
-            return None
-        if length - start > _LARGE:
+        loaded = self._read(lambda connection: reads.load(connection, app, run, start, self._clock, _LARGE))
+        if loaded is not None and loaded.row.length - start > _LARGE:
             return await self._load_in_bits(app, run, start)
-        return self._read(lambda connection: reads.load(connection, app, run, start, self._clock))
+        return loaded
 
     async def _load_in_bits(self, app: str, run: str, start: int) -> Loaded | None:
         """One read transaction too, but on a connection of its own, because other tasks run meanwhile."""
