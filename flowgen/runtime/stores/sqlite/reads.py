@@ -47,12 +47,13 @@ STATUSES: Final = (*_OPEN, "completed", "failed", "cancelled", "skipped")
 
 
 def snapshot(connection: apsw.Connection, read: Callable[[apsw.Connection], T]) -> T:
-    """Do `read` in one read transaction."""
+    """Do `read` in one read transaction. (An error of the disk may have ended it.)"""
     connection.execute("begin")
     try:
         return read(connection)
     finally:
-        connection.execute("rollback")
+        if connection.in_transaction:
+            connection.execute("rollback")
 
 
 def high_water(connection: apsw.Connection) -> int:
