@@ -135,16 +135,19 @@ def start_run(
     now: int,
     request: str,
     claim: ClaimAtOnce | None = None,
+    name: str | None = None,
 ) -> tuple[str, Transition] | Questions:
     """Start one run directly: the run that handles its data, and what is to be committed.
 
-    `request` is the id of this request: another one for the same run id is not it.
+    `request` is the id of this request: another one for the same run id is not it. `name` is that of the run's event,
+    if something else than its start has made it.
     """
     route = facts.table.find(app, workflow)
     if route is None:
         raise NotFound(f"no workflow {workflow!r} is registered in app {app!r}")
     gate = Gate(facts, now)
-    admitted = gate.admit(Start(route, direct_event(run_id, data, now), run_id))
+    event = direct_event(run_id, data, now)
+    admitted = gate.admit(Start(route, event if name is None else attrs.evolve(event, name=name), run_id))
     return gate.questions or (admitted.run, _admitting(request, gate, now, claim))
 
 
