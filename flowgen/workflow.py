@@ -72,7 +72,7 @@ class Remote:
     """A function that is not written here: its app is called over HTTP, once a step.
 
     `url` is where it is called, and `slug` and `name` are what it is called there; `retries` are those of its steps, of
-    which it has at most `max_steps`.
+    which it has at most `max_steps`. An `endpoint` answers HTTP requests, and each of its runs says where it is called.
     The rest is what its app said of itself: its SDK, version, framework, URL, and the fingerprint of all it said.
     """
 
@@ -86,6 +86,7 @@ class Remote:
     framework: str = ""
     app_url: str = ""
     fingerprint: str = ""
+    endpoint: bool = False
 
 
 @attrs.frozen

@@ -52,6 +52,7 @@ def remote_app_of(app: App) -> RemoteApp:
                 attrs.evolve(definition, remote=None),
                 remote.max_steps,
                 workflow.changes,
+                remote.endpoint,
             )
         )
     said = _remote(next(iter(app.workflows.values())).definition())
@@ -80,6 +81,7 @@ def _definition(app: RemoteApp, function: RemoteFunction) -> Definition:
         framework=app.framework,
         app_url=app.url,
         fingerprint=app.fingerprint,
+        endpoint=function.endpoint,
     )
     return attrs.evolve(function.definition, remote=remote)
 

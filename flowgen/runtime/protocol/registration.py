@@ -63,6 +63,7 @@ class RemoteFunction:
     """A function of an app: the workflow `id`, `slug` on the wire, called at `url`.
 
     `retries` counts the tries after the first one. `own` is what a function of a flowgen app says beyond the protocol.
+    An `endpoint` is called where each of its runs says.
     """
 
     id: str
@@ -73,6 +74,7 @@ class RemoteFunction:
     definition: Definition
     max_steps: int = DEFAULT_MAX_STEPS
     changes: Changes = "strict"
+    endpoint: bool = False
 
 
 @attrs.frozen
