@@ -11,7 +11,8 @@ Sleep, WaitForEvent, …      the step is open, with a command of ours
 DeferAdd, DeferAbort        a function begins when the run has ended, or not
 Gateway, AIGateway          the step is open: its body is a request that is made here
 RunComplete, status 200     the body has returned
-an error                    one try of the call failed; the last one is the failure of the function
+an error; StepError and     one try of the call failed; the last one is the failure of the function
+StepFailed of `complete`
 DiscoveryRequest,           there is a discovery
 StepNotFound
 ==========================  ==================================================================================
@@ -66,8 +67,15 @@ FRUITLESS: Final = 10
 """So many answers in a row may tell nothing that is recorded."""
 
 _SETTLES: Final = frozenset({Opcode.STEP, Opcode.STEP_RUN, Opcode.STEP_FAILED})
+_FAILS: Final = frozenset({Opcode.STEP_ERROR, Opcode.STEP_FAILED})
+_FUNCTION: Final = step_hash("complete")
+"""What SDKs say for a step where they mean the function as a whole; a step that a user calls so says its name, too."""
+
 _DISCOVERS: Final = frozenset({Opcode.DISCOVERY_REQUEST, Opcode.STEP_NOT_FOUND})
 _ENDS: Final = frozenset({Opcode.RUN_COMPLETE, Opcode.SYNC_RUN_COMPLETE})
+
+
+_SILENT: Final = "the step failed, and did not say why"
 
 
 def record_answer(answer: Answer, step_id: str, luck: float, pen: Pen, *, partly: bool = False) -> None:
@@ -147,14 +155,14 @@ class _Reading:
                 raise NondeterminismError(diverged.step, diverged.recorded, diverged.yields, diverged.where)
         self.fail_try(wire_errors.failure_of(erred.error))
 
-    def fail_try(self, failure: Failure) -> None:
-        """One try of the call failed: there is another, or the function has failed."""
+    def fail_try(self, failure: Failure, final: bool = False) -> None:
+        """One try of the call failed: there is another, unless it is `final`, or the function has failed."""
         body, pen, step = self._body, self._pen, self._step
         if body.is_ending:
             return
         counted = body.counted(step) + 1
         workflow = body.workflow
-        if not self._answer.no_retry and counted <= workflow.retries:
+        if not (final or self._answer.no_retry) and counted <= workflow.retries:
             delay = self._answer.retry_after
             delay = workflow.backoff.delay(counted, self._luck) if delay is None else delay
             self.try_again(_of_theirs(failure), delay)
@@ -210,6 +218,9 @@ class _Reading:
             self._stand(op)
         elif op.op in _DISCOVERS:
             self._body.wanted = True
+        elif op.op in _FAILS and op.id == _FUNCTION and op.userland is None:
+            failure, _ = _outcome(op, None)
+            self.fail_try(failure or Failure("Error", _SILENT), final=op.op is Opcode.STEP_FAILED)
         elif op.op in _SETTLES:
             self._settled(op, asked)
         elif op.op is Opcode.STEP_ERROR:
@@ -272,7 +283,7 @@ class _Reading:
         if body.is_over(step_id) or self._is_ours(step_id):
             return
         failure, _ = _outcome(op, asked)
-        failure = failure or Failure("Error", "the step failed, and did not say why")
+        failure = failure or Failure("Error", _SILENT)
         digest, arguments = _fingerprint(op, asked)
         attempt = self._attempt(step_id) if asked is None else max(asked.attempts, self._tries(step_id) + 1)
         counted = attempt - body.absence.tries(step_id)
