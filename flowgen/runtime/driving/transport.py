@@ -78,7 +78,7 @@ class HttpCalls:
         self._idle: dict[str, list[_Connection]] = {}
         self._limits: dict[str, trio.CapacityLimiter] = {}
 
-    async def send(self, url: str, headers: Headers, body: bytes) -> Reply:
+    async def send(self, url: str, headers: Headers, body: bytes, method: str = "POST") -> Reply:
         """Send a request and give the answer. Raises `CallFailed`, which is `AppAway` if nothing was sent, or
         `UrlRefused` for a URL that is not called."""
         place, origin = _parsed(url)
@@ -91,7 +91,7 @@ class HttpCalls:
             await limit.acquire()
         try:
             with trio.move_on_after(self._seconds):
-                reply = await self._exchange(place, origin, self._request(place, headers, body))
+                reply = await self._exchange(place, origin, self._request(method, place, headers, body))
                 if self._key is not None:
                     reply.check, reply.signs = self._check, self._kind != _DEV
                 return reply
@@ -161,19 +161,20 @@ class HttpCalls:
         except CannotDial as error:
             raise AppAway(str(error)) from error
 
-    def _request(self, place: AppUrl, headers: Headers, body: bytes) -> bytes:
+    def _request(self, method: str, place: AppUrl, headers: Headers, body: bytes) -> bytes:
+        said = dict(headers)
+        if self._key is not None:
+            said[names.SIGNATURE] = sign(self._key, body, int(self._clock()))
         lines = [
-            f"POST {place.target} HTTP/1.1",
+            f"{method} {place.target} HTTP/1.1",
             f"Host: {place.authority}",
             "User-Agent: flowgen",
             "Accept: application/json",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
             f"{names.SERVER_KIND}: {self._kind}",
-            *(f"{name}: {value}" for name, value in headers),
+            *(f"{name}: {value}" for name, value in said.items()),
         ]
-        if self._key is not None:
-            lines.append(f"{names.SIGNATURE}: {sign(self._key, body, int(self._clock()))}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
 
 
