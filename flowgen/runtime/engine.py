@@ -26,6 +26,7 @@ from ..history import Record
 from ..routing import RouteTable
 from ..runs import status_of
 from ..transition import NewRun, Transition
+from .arrivals import Arrivals
 from .bulk import Bulk, BulkResult, Verb, check_span, select
 from .committer import Committer
 from .counting import MOST_BUCKETS, Bucket, count, edges_of
@@ -76,8 +77,13 @@ class Engine:
         self._apps = apps
         self._caller = bodies if isinstance(bodies, Caller) else None
         self.offering: Offering | None = None
+        self.arrivals: Arrivals | None = None
         if worker is not None and self._caller is not None:
             self.offering = Offering(apps, store, environment, committer, worker)
+            self.arrivals = Arrivals(
+                apps, store, environment, worker, self.offering, self._caller, self._commit_created
+            )
+            committer.watchers.append(self._caller.committed)
         self._environment = environment
         self._committer = committer
         self._results = Results(apps, store, worker)
@@ -493,6 +499,4 @@ class Engine:
 
     async def _routes(self) -> RouteTable:
         """The registrations in force: kept up to date by the worker, read again without one."""
-        if self.worker is not None:
-            return self.worker.routes
-        return await load_routes(self.store)
+        return self.worker.routes if self.worker is not None else await load_routes(self.store)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+import attrs
 import trio
 
 from ..app import App
@@ -32,6 +33,10 @@ log = logging.getLogger("flowgen.apps")
 
 ELSEWHERE: Final = "(elsewhere)"
 """The worker in whose name an app that is elsewhere is registered: none."""
+
+
+MOST_ENDPOINTS: Final = 200
+"""So many endpoints of an app are known by their paths."""
 
 
 def registration_of(app: App, worker: Worker) -> Registration:
@@ -88,19 +93,45 @@ class Offering:
     async def offer(self, remote: RemoteApp) -> bool:
         """Offer an app, in the place of what it said of itself before. Whether that changes anything."""
         async with self._turn:
+            return await self._offer(remote)
+
+    def has_room(self, remote: RemoteApp) -> bool:
+        """Whether an app may have these endpoints: it has them already, or not too many."""
+        here = self._apps.get(remote.name)
+        return here is None or all(
+            function.id in here.workflows or len(here.workflows) < MOST_ENDPOINTS for function in remote.functions
+        )
+
+    async def add(self, remote: RemoteApp) -> None:
+        """Offer endpoints of an app beside those that it has: of each one hears when it is asked something.
+
+        Nothing is written for what is known already. Raises `InvalidInput` if the app has functions of another kind.
+        """
+        async with self._turn:
             here = self._apps.get(remote.name)
-            if here is not None and not is_remote(here):
-                raise InvalidInput(
-                    f"an app {remote.name!r} is written here: an app that is elsewhere takes another name"
-                )
-            app = app_of(remote)
-            if here is not None and _is_same(here, app):
-                return False
-            if here is not None:
-                self._tell_of_move(remote_app_of(here), remote)
-            await self._register(Registration(app.name, ELSEWHERE, _offers(app)))
-            await begin_schedules(self._store, self._environment, self._committer, self._worker.routes, [app.name])
-            return True
+            if here is None or not is_remote(here):
+                await self._offer(remote)
+                return
+            known = {function.id: function for function in remote_app_of(here).functions}
+            if all(known.get(function.id) == function for function in remote.functions):
+                return
+            functions = (known | {function.id: function for function in remote.functions}).values()
+            if not all(function.endpoint for function in functions):
+                raise InvalidInput(f"an app {remote.name!r} has registered functions, so it can have no endpoints")
+            await self._offer(attrs.evolve(remote, functions=tuple(functions)))
+
+    async def _offer(self, remote: RemoteApp) -> bool:
+        here = self._apps.get(remote.name)
+        if here is not None and not is_remote(here):
+            raise InvalidInput(f"an app {remote.name!r} is written here: an app that is elsewhere takes another name")
+        app = app_of(remote)
+        if here is not None and _is_same(here, app):
+            return False
+        if here is not None:
+            self._tell_of_move(remote_app_of(here), remote)
+        await self._register(Registration(app.name, ELSEWHERE, _offers(app)))
+        await begin_schedules(self._store, self._environment, self._committer, self._worker.routes, [app.name])
+        return True
 
     async def withdraw(self, name: str) -> bool:
         """Offer an app no longer: nothing starts its functions, and open runs of them wait. Whether it was offered."""

@@ -49,6 +49,7 @@ async def open_engine(
     spin_limit: str | float | timedelta = "60s",
     retention: str | float | timedelta | None = None,
     calls: Calls | None = None,
+    silence: str | float | timedelta = "5m",
     environment: Environment | None = None,
     executor: Callable[[Environment], Bodies] = Executor,
 ) -> AsyncIterator[Engine]:
@@ -59,7 +60,8 @@ async def open_engine(
     a body may hold the event loop. With a `retention` such as `"30d"`, runs that ended longer ago are deleted,
     and the events that nobody needs any more; without, all are kept. `work=False` gives a client that drives
     nothing. `calls` is how apps that are elsewhere are called (`flowgen.runtime.driving`); without, none are, and
-    `engine.offer` is refused. `environment` and `executor` are for simulations: where time and chance come from,
+    `engine.offer` is refused. `silence` is how long such an app may tell nothing of a request that it answers by
+    itself, before it is called. `environment` and `executor` are for simulations: where time and chance come from,
     and what runs the bodies.
 
     ::
@@ -81,7 +83,7 @@ async def open_engine(
             return
         bodies = executor(environment)
         if calls is not None:
-            bodies = Caller(bodies, calls, environment)
+            bodies = Caller(bodies, calls, environment, parse_duration(silence, "silence of open_engine") / 1_000_000)
         async with _working(apps, opened, environment, committer, bodies, bounds) as worker:
             with _until_closed(Engine(apps, opened, environment, committer, worker, bodies)) as engine:
                 if engine.offering is not None:

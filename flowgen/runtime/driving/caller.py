@@ -5,12 +5,17 @@ asked, comes back as `Answered`; nothing is raised but a cancellation. An app ma
 under way (`report`): then the call comes back with that, and goes on when it is awaited again, which is after the
 commit that holds it.
 
+A call may also be one that we have not made: an app that was asked something by others *leads* the run of that by
+itself at first (`lead`), and tells what it does (`hear`). It does so until it says how the run ends, or what it leaves
+to the server; or until it has told nothing for so long that it must have died. Then it is called like any other.
+
 Refuses to know what an answer means (`answers`), and how a request travels (`transport`).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache, partial
 from typing import Final, Protocol
@@ -20,21 +25,29 @@ import trio
 
 from ...errors import InvalidInput, UnserializableError
 from ...outcome import Answered, Failure, Outcome, Raised, failure_of
+from ...pen import Pen
+from ...transition import Transition
 from ...tree import Step
 from ..environment import Environment
 from ..executor import Bodies
 from ..protocol import headers as names
-from ..protocol.calls import MAX_CALL, Answer, Call, Check, Erred, Ops, build_call, call_url, parse_answer
+from ..protocol.calls import MAX_CALL, VERSION, Answer, Call, Check, Erred, Ops, build_call, call_url, parse_answer
 from ..protocol.errors import APP_UNREACHABLE, UserError
-from ..protocol.ops import Op
+from ..protocol.ops import Op, Opcode
 from ..protocol.reading import BadResponse, ProtocolError
+from ..store import Committed
 from .answers import record_absence, record_answer
 from .calling import Calling, call_of
 from .fetching import Fetching, Incoming, Outgoing, came_to
+from .reentry import reentry
 
 Headers = Sequence[tuple[str, str]]
 
 log = logging.getLogger("flowgen")
+
+
+SILENCE_SECONDS: Final = 300.0
+"""How long an app that leads a run may tell nothing: as long as a step of it may take."""
 
 
 class CallFailed(Exception):
@@ -59,7 +72,7 @@ class Reply:
 class Calls(Protocol):
     """How calls travel."""
 
-    async def send(self, url: str, headers: Headers, body: bytes) -> Reply:
+    async def send(self, url: str, headers: Headers, body: bytes, method: str = "POST") -> Reply:
         """Send a request and give the answer. Raises `CallFailed`, which is `AppAway` if nothing was sent, or
         `InvalidInput` for a URL that is not called."""
 
@@ -93,11 +106,18 @@ class _Told:
 
 @attrs.define(eq=False)
 class _UnderWay:
-    """A call of which the app may tell before it answers: what was `told`, and is `taken` but not committed yet."""
+    """A call of which the app may tell before it answers: what was `told`, and is `taken` but not committed yet.
+
+    One that the app leads ends when it has `told_all`, and that is in the records of its run once it is `recorded`. Its
+    app may tell nothing for `silence` seconds.
+    """
 
     request: str
     function: str
     generation: int
+    silence: float = math.inf
+    told_all: bool = False
+    recorded: bool = False
     answer: Answer | _Nobody | None = None
     told: list[_Told] = attrs.Factory(list)
     taken: list[_Told] = attrs.Factory(list)
@@ -111,6 +131,12 @@ class _UnderWay:
             and function in (None, "", self.function)
             and generation in (None, self.generation)
         )
+
+    async def news(self) -> None:
+        """Return when the app has told something, or the answer is there."""
+        while self.answer is None and not self.told:
+            await self.changed.wait()
+            self.changed = trio.Event()
 
     def take(self) -> tuple[Op, ...]:
         """All that was told."""
@@ -127,11 +153,17 @@ class _UnderWay:
 class Caller:
     """Makes the calls of one engine; `bodies` runs all that is none.
 
-    `nursery` is where calls go on of which an app may tell before it answers.
+    `nursery` is where calls go on of which an app may tell before it answers. An app that leads a run may tell nothing
+    for `silence` seconds.
     """
 
-    def __init__(self, bodies: Bodies, calls: Calls, environment: Environment) -> None:
+    def __init__(
+        self, bodies: Bodies, calls: Calls, environment: Environment, silence: float = SILENCE_SECONDS
+    ) -> None:
         self.nursery: trio.Nursery | None = None
+        self._silence = silence
+        self._led: dict[str, _UnderWay] = {}
+        self._ending: dict[str, _UnderWay] = {}
         self._bodies = bodies
         self._calls = calls
         self._environment = environment
@@ -145,6 +177,8 @@ class Caller:
 
     def run(self, step: Step, run_id: str, default_loop: str) -> Awaitable[Outcome | Answered]:
         """One attempt of a body, or one call."""
+        if (ending := self._ending.get(run_id)) is not None:
+            ending.settle(committed=True)  # what begins now follows from what was committed
         if type(step.command) is Calling:
             return self._call(step, step.command)
         if type(step.command) is Fetching:
@@ -180,6 +214,49 @@ class Caller:
         call.scope.cancel()
         return False
 
+    def lead(self, run: str, function: str) -> bool:
+        """The first call of a run that is about to be created is not made: its app is at it. False if one is led."""
+        if run in self._led or run in self._ending:
+            return False
+        self._led[run] = _UnderWay(self._environment.new_id(), function, 0, self._silence)
+        return True
+
+    def follow(self, run: str) -> None:
+        """Nobody leads a run (any more): it was not created, or has ended, or what its app told was not committed."""
+        self._led.pop(run, None)
+
+    async def hear(self, run: str, function: str, ops: Sequence[Op]) -> bool:
+        """Take what an app tells of a run that it leads; that is committed when this returns.
+
+        False if it does not lead it: it has said that it is over, or was silent for too long; or another engine has it.
+        """
+        call = self._led.get(run)
+        if call is None or call.told_all or call.function != function:
+            return False
+        told = _Told(tuple(ops))
+        call.told.append(told)
+        if not all(op.op in _GOES_ON for op in ops):
+            call.told_all = True
+            self._ending[run] = call
+        call.changed.set()
+        try:
+            with trio.move_on_after(_COMMIT_SECONDS):
+                await told.settled.wait()
+            if not told.committed:
+                self.follow(run)
+            return told.committed
+        finally:
+            if call.told_all and self._ending.get(run) is call:
+                del self._ending[run]
+
+    def committed(self, transition: Transition, committed: Committed) -> None:
+        """A watcher of commits: what an app has told of the end of its lead is durable with that of its run."""
+        if not self._ending or transition.progress is None:
+            return
+        call = self._ending.get(transition.progress.run)
+        if call is not None and call.recorded:
+            call.settle(committed=True)
+
     async def _fetch(self, fetching: Fetching) -> Outcome:
         """One try of a request that an app asks for."""
         try:
@@ -193,34 +270,45 @@ class Caller:
             return Raised(Failure("FetchBroke", f"{type(error).__name__}: {error}"))
 
     async def _call(self, step: Step, calling: Calling) -> Answered:
-        if self.nursery is not None and calling.body.remote.sdk.startswith(_TELLS_BEFORE):
+        led = calling.body.row.id in self._led
+        if led or (self.nursery is not None and calling.body.remote.sdk.startswith(_TELLS_BEFORE)):
             return await self._call_that_tells(step, calling)
         answer = await self._answer(step, calling, self._environment.new_id())
         return _answered(answer)
 
     async def _call_that_tells(self, step: Step, calling: Calling) -> Answered:
         """A call, or the rest of one: what was told of it before is committed if it is awaited again."""
-        assert self.nursery is not None
         key = (calling.body.row.id, step.id)
         call = self._under_way.get(key)
         if call is None:
-            body = calling.body
-            call = self._under_way[key] = _UnderWay(self._environment.new_id(), body.remote.slug, body.row.fence)
-            self.nursery.start_soon(self._carry, step, calling, call)
+            call = self._under_way[key] = self._begun(step, calling)
         else:
             call.settle(committed=True)
         try:
-            while call.answer is None and not call.told:
-                await call.changed.wait()
-                call.changed = trio.Event()
+            with trio.move_on_after(call.silence):
+                await call.news()
         except BaseException:
             self._end(key, call)
             raise
+        if call.told_all:
+            answer = Answer(Ops(call.take()), VERSION)
+            self._end(key, call)
+            return Answered(partial(_record_last, call, answer))
         if call.told:
             return Answered(partial(record_answer, Answer(Ops(call.take())), partly=True))
-        assert call.answer is not None
         self._end(key, call)
-        return _answered(call.answer)
+        return _answered(call.answer or _nothing_told(calling.body.row.id, call))
+
+    def _begun(self, step: Step, calling: Calling) -> _UnderWay:
+        """The call of a step, under way: its app leads it, or it is carried there."""
+        body = calling.body
+        led = self._led.get(body.row.id)
+        if led is not None:
+            return led
+        assert self.nursery is not None
+        call = _UnderWay(self._environment.new_id(), body.remote.slug, body.row.fence)
+        self.nursery.start_soon(self._carry, step, calling, call)
+        return call
 
     async def _carry(self, step: Step, calling: Calling, call: _UnderWay) -> None:
         """Carry a call that goes on while what was told of it is committed."""
@@ -231,9 +319,12 @@ class Caller:
         call.changed.set()
 
     def _end(self, key: tuple[str, str], call: _UnderWay) -> None:
-        """A call is over, or nobody waits for it any more."""
+        """A call is over, or nobody waits for it any more. What ends a lead is settled when it is committed."""
         del self._under_way[key]
-        call.settle(committed=False)
+        if self._led.get(key[0]) is call:
+            del self._led[key[0]]
+        if not call.told_all or call.told:
+            call.settle(committed=False)
         if call.answer is None:
             call.scope.cancel()
 
@@ -245,13 +336,20 @@ class Caller:
         limit = self._readers.setdefault(app, trio.CapacityLimiter(1))
         return await trio.to_thread.run_sync(read, limiter=limit, abandon_on_cancel=True)
 
+    async def _send(self, call: Call, calling: Calling) -> Reply:
+        """Make the request of a call; that of an endpoint is the one by which it was asked first."""
+        remote, headers = calling.body.remote, _headers(call, calling)
+        if not remote.endpoint:
+            return await self._calls.send(_url(remote.url, remote.slug, calling.target), headers, _body(call))
+        again = reentry(calling)
+        return await self._calls.send(again.url, [*headers, *again.headers], again.body, again.method)
+
     async def _answer(self, step: Step, calling: Calling, request: str) -> Answer | _Nobody:
         """What the app answers; whatever keeps it from answering is an error of the call."""
         remote = calling.body.remote
         call = call_of(calling, calling.body.counted(step), request)
-        url = _url(remote.url, remote.slug, calling.target)
         try:
-            reply = await self._calls.send(url, _headers(call, calling), _body(call))
+            reply = await self._send(call, calling)
             answer = await self._read(reply, calling.body.row.app)
             return _believed(answer) if reply.signs and calling.body.native and not answer.signed else answer
         except AppAway as error:
@@ -266,6 +364,9 @@ class Caller:
             log.exception("run %s: a call of %s broke", call.run_id, remote.slug)
             return Answer(Erred(UserError("CallBroke", f"{type(error).__name__}: {error}")))
 
+
+_GOES_ON: Final = frozenset({Opcode.STEP, Opcode.STEP_RUN, Opcode.DEFER_ADD, Opcode.DEFER_ABORT})
+"""What an app tells while it goes on by itself. With anything else it leaves the run to the server, or ends it."""
 
 _TELLS_BEFORE: Final = ("inngest-js:", "inngest-go:", "js:", "go:")
 """What the names of SDKs begin with that tell of steps before they answer."""
@@ -284,6 +385,18 @@ def _believed(answer: Answer) -> Answer:
             "the answer", "is not signed: either its app has not the key of this server, or it is not its"
         )
     return Answer(Erred(answer.outcome.error), retry_after=answer.retry_after)
+
+
+def _record_last(call: _UnderWay, answer: Answer, step_id: str, luck: float, pen: Pen) -> None:
+    """Take what an app has told last of a run that it led."""
+    record_answer(answer, step_id, luck, pen)
+    call.recorded = True
+
+
+def _nothing_told(run: str, call: _UnderWay) -> Answer:
+    """The app is silent: it is asked what there is to do."""
+    log.warning("run %s: its app has told nothing for %g s, and is called now", run, call.silence)
+    return Answer(Ops((Op(Opcode.DISCOVERY_REQUEST, ""),)))
 
 
 def _answered(answer: Answer | _Nobody) -> Answered:
