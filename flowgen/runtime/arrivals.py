@@ -88,20 +88,20 @@ class Arrivals:
             await self._offering.add(known.app)
             await self._start(known)
         if arrival.ops:
-            await self.tell(arrival.app.name, arrival.run, arrival.ops)
+            await self.tell(f"{arrival.app.name}/{arrival.run}", arrival.ops)
 
-    async def tell(self, app: str, run: str, ops: Sequence[Op]) -> None:
-        """Record what an app has done of a run that it leads. It is durable when this returns.
+    async def tell(self, run: str, ops: Sequence[Op]) -> None:
+        """Record what an app has done of a run that it leads (`app/id`). It is durable when this returns.
 
         Raises `NotFound`, or `WrongState` if the app leads it no more: it is to stop.
         """
-        row = (await self._names.run(f"{app}/{run}")).row
-        if await self._caller.hear(run, f"{app}-{row.workflow}", ops):
+        row = (await self._names.run(run)).row
+        if await self._caller.hear(row.id, f"{row.app}-{row.workflow}", ops):
             return
-        loaded = await self._names.run(f"{app}/{run}", 0)
+        loaded = await self._names.run(f"{row.app}/{row.id}", 0)
         if not _is_recorded(loaded.row, loaded.records, ops):
             status = status_of(loaded.row)
-            raise WrongState(run, status, f"run {run} is not its app's to lead any more; it is {status}")
+            raise WrongState(row.id, status, f"run {row.id} is not its app's to lead any more; it is {status}")
 
     async def _is_there(self, arrival: Arrival) -> bool:
         """Whether the run is there already: then this was told before, and its answer was lost."""

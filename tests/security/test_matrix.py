@@ -96,7 +96,8 @@ async def ask(client: httpx.AsyncClient, method: str, path: str, **more: Any) ->
 def test_the_table_says_of_each_route_who_may_use_it() -> None:
     """What is open is listed here once more: a route that becomes public is noticed."""
     public = {(route.method, route.path) for route in ROUTES if route.access is Access.PUBLIC}
-    assert public == OPEN | {("GET", "/v1/endpoints/results/{result}")}
+    outputs = {("GET", f"/v1/{place}/{{id}}/output") for place in ("checkpoint", "http/runs")}
+    assert public == OPEN | {("GET", "/v1/endpoints/results/{result}")} | outputs
     assert {(route.method, route.path) for route in ROUTES if route.access is Access.SEND} == {("POST", "/e/{key}")}
     assert all(isinstance(route.access, Access) for route in ROUTES)
 

@@ -24,6 +24,7 @@ import trio
 
 from ...app import App
 from ...duration import parse_duration
+from ..driving.caller import SILENCE_SECONDS
 from ..engine import Engine
 from ..opening import open_engine
 from .faults import DONE
@@ -81,7 +82,7 @@ async def serve(plan: Plan) -> int:
             with stop.scope:
                 async with (
                     _calls_of(plan.door) as calls,
-                    open_engine(apps, plan.db, grace=GRACE, calls=calls) as engine,
+                    open_engine(apps, plan.db, grace=GRACE, calls=calls, silence=_silence(plan.door)) as engine,
                     _door_opened(engine, plan) as url,
                 ):
                     if plan.narrated:
@@ -135,6 +136,10 @@ async def _calls_of(door: Door | None) -> AsyncIterator[HttpCalls | None]:
         yield calls
     finally:
         await calls.aclose()
+
+
+def _silence(door: Door | None) -> float:
+    return SILENCE_SECONDS if door is None else door.settings.silence
 
 
 def _syncing(engine: Engine, plan: Plan, url: str | None) -> Syncing | None:

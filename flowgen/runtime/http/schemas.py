@@ -123,6 +123,17 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "generation_id": nullable(NUMBER),
         }
     ),
+    "Arrival": _loose(
+        {
+            "run_id": _text(26),
+            "event": OBJECT,
+            "steps": nullable(many(OBJECT)),
+            "retries": nullable(NUMBER),
+            "idempotency": nullable(TEXT),
+        },
+        *("run_id", "event"),
+    ),
+    "Steps": _loose({"app_id": nullable(TEXT), "fn_id": nullable(TEXT), "steps": nullable(many(OBJECT))}),
     "Cancellation": _loose(
         {
             "function_id": _text(1_000),
@@ -207,6 +218,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     # -- answers for SDKs
     "SdkError": {"anyOf": [answer({"error": TEXT, "status": NUMBER, "code": TEXT, "path": TEXT}), ref("Error")]},
     "Ok": answer({"status": {"const": 200}}),
+    "Output": ANYTHING,
+    "Begun": answer({"data": OBJECT, "metadata": OBJECT}),
     "Registered": answer({"ok": {"const": True}, "modified": TRUTH, "app_id": TEXT, "status": {"const": 200}}),
     "Removed": answer({"ok": {"const": True}, "removed": many(TEXT)}),
     "Dev": answer({"version": TEXT, "kind": {"enum": ["dev", "cloud"]}, "functions": many(OBJECT)}),

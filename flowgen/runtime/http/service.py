@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from secrets import token_bytes
 from typing import Any, TypeVar
 
 from ...app import App
@@ -21,7 +22,10 @@ T = TypeVar("T")
 
 
 class Service:
-    """One engine behind one server. `apps` are those whose workflows it may describe, by name."""
+    """One engine behind one server. `apps` are those whose workflows it may describe, by name.
+
+    With its `secret` it signs what it gives out.
+    """
 
     def __init__(self, engine: Engine, apps: dict[str, App], settings: Settings) -> None:
         self.engine = engine
@@ -34,6 +38,7 @@ class Service:
         self.nonces = Nonces()
         self.tries = Tries()
         self.dialer = Dialer(settings.reach)
+        self.secret = settings.app_keys[0].encode() if settings.app_keys else token_bytes(32)
         engine.watch(self.meter.committed)
         engine.time_commits(self.meter.took)
         self._bridge = Bridge(engine.token)

@@ -14,8 +14,10 @@ from typing import Final
 
 import attrs
 
-from ...errors import InvalidInput
+from ...duration import SECOND, parse_duration
+from ...errors import DefinitionError, InvalidInput
 from ..addresses import Reach
+from ..driving.caller import SILENCE_SECONDS
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes that the body of a request may have, unless a server is set up otherwise."""
@@ -47,6 +49,14 @@ def _check_hosts(settings: Settings, attribute: attrs.Attribute[tuple[str, ...]]
     Reach.server(hosts)
 
 
+def _seconds(name: str, text: str) -> float:
+    """What a variable says, as a duration."""
+    try:
+        return parse_duration(text, name) / SECOND if text else SILENCE_SECONDS
+    except DefinitionError as error:
+        raise InvalidInput(str(error)) from None
+
+
 @attrs.frozen
 class Settings:
     """Who may call a server, and how much it takes.
@@ -59,8 +69,8 @@ class Settings:
     `max_unrouted` accepted events wait to be routed, no more are accepted (503).
 
     Apps that are driven over HTTP are called at public addresses, and at those that `app_hosts` allow: networks,
-    addresses and names. A server for development (`dev`) calls this machine alone, and lets apps register without a
-    key.
+    addresses and names. They may tell nothing for `silence` seconds of a request that they answer by themselves. A
+    server for development (`dev`) calls this machine alone, and lets apps register without a key.
     """
 
     auth_tokens: tuple[str, ...] = attrs.field(default=(), converter=_keys, validator=_check_keys, repr=False)
@@ -72,6 +82,7 @@ class Settings:
     max_open_bytes: int = 16 * MAX_BODY
     max_unrouted: int = 100_000
     app_hosts: tuple[str, ...] = attrs.field(default=(), converter=_keys, validator=_check_hosts)
+    silence: float = SILENCE_SECONDS
     dev: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -84,7 +95,7 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """As `FLOWGEN_AUTH_TOKEN`, `FLOWGEN_EVENT_KEY`, `FLOWGEN_SIGNING_KEY`, `FLOWGEN_HOSTS` and `FLOWGEN_APP_HOSTS`
-        say, with commas."""
+        say, with commas, and `FLOWGEN_SILENCE`, a duration."""
 
         def several(name: str) -> list[str]:
             return [part.strip() for part in environment.get(name, "").split(",") if part.strip()]
@@ -95,6 +106,7 @@ class Settings:
             several("FLOWGEN_SIGNING_KEY"),
             several("FLOWGEN_HOSTS"),
             app_hosts=several("FLOWGEN_APP_HOSTS"),
+            silence=_seconds("FLOWGEN_SILENCE", environment.get("FLOWGEN_SILENCE", "").strip()),
         )
 
     @property

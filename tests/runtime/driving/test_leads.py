@@ -51,9 +51,9 @@ def test_a_request_is_one_run_that_nobody_calls() -> None:
         arrivals = arrivals_of(engine)
         await arrivals.begin(arrival(ran("a", 1)))
         seen.append(await history(engine))
-        await arrivals.tell(APP, RUN, [ran("b", 2)])
+        await arrivals.tell(f"{APP}/{RUN}", [ran("b", 2)])
         seen.append(await history(engine))
-        await arrivals.tell(APP, RUN, [complete()])
+        await arrivals.tell(f"{APP}/{RUN}", [complete()])
         info = await engine.run(f"{APP}/{RUN}")
         return seen, await history(engine), info
 
@@ -83,7 +83,7 @@ def test_a_sleep_is_left_to_the_server() -> None:
 
     async def story(engine: Engine) -> Any:
         await arrivals_of(engine).begin(arrival(ran("a", 1)))
-        await arrivals_of(engine).tell(APP, RUN, [nap()])
+        await arrivals_of(engine).tell(f"{APP}/{RUN}", [nap()])
         seen = await history(engine)
         await ended(engine, f"{APP}/{RUN}")
         return seen, await history(engine)
@@ -169,7 +169,7 @@ def test_a_function_that_failed_is_tried_again_as_a_whole() -> None:
     async def story(engine: Engine) -> Any:
         whole = Op(Opcode.STEP_ERROR, step_hash("complete"), error=BOOM)
         await arrivals_of(engine).begin(arrival(ran("a", 1)))
-        await arrivals_of(engine).tell(APP, RUN, [whole])
+        await arrivals_of(engine).tell(f"{APP}/{RUN}", [whole])
         await ended(engine, f"{APP}/{RUN}")
         return await history(engine)
 
@@ -218,7 +218,7 @@ def test_an_app_that_died_is_entered_again_after_its_silence() -> None:
     async def story(engine: Engine) -> Any:
         await arrivals_of(engine).begin(arrival(ran("a", 1)))
         await trio.sleep(250)
-        await arrivals_of(engine).tell(APP, RUN, [ran("b", 2)])
+        await arrivals_of(engine).tell(f"{APP}/{RUN}", [ran("b", 2)])
         await trio.sleep(290)
         before = len(place.app.asked)
         await trio.sleep(20)
@@ -256,7 +256,7 @@ def test_what_comes_late_changes_nothing_and_is_refused() -> None:
         await trio.sleep(400)
         for late in (ran("b", 2), complete(), failed("c", BOOM)):
             with pytest.raises(WrongState):
-                await arrivals_of(engine).tell(APP, RUN, [late])
+                await arrivals_of(engine).tell(f"{APP}/{RUN}", [late])
         return await history(engine)
 
     assert place.run(story) == ["Started", "a = 1", "nap asks sleep"]
@@ -271,11 +271,11 @@ def test_what_is_told_twice_is_told_once() -> None:
         for _ in range(2):
             await arrivals.begin(arrival(ran("a", 1)))
         for _ in range(2):
-            await arrivals.tell(APP, RUN, [ran("a", "another")])
+            await arrivals.tell(f"{APP}/{RUN}", [ran("a", "another")])
         for _ in range(2):
-            await arrivals.tell(APP, RUN, [nap()])
+            await arrivals.tell(f"{APP}/{RUN}", [nap()])
         await ended(engine, f"{APP}/{RUN}")
-        await arrivals.tell(APP, RUN, [complete({"another": 1})])
+        await arrivals.tell(f"{APP}/{RUN}", [complete({"another": 1})])
         info = await engine.run(f"{APP}/{RUN}")
         return await history(engine), info.result
 
@@ -291,7 +291,7 @@ def test_a_cancelled_run_is_its_apps_no_more() -> None:
         await engine.cancel(f"{APP}/{RUN}")
         await ended(engine, f"{APP}/{RUN}")
         with pytest.raises(WrongState, match="cancelled"):
-            await arrivals_of(engine).tell(APP, RUN, [ran("b", 2)])
+            await arrivals_of(engine).tell(f"{APP}/{RUN}", [ran("b", 2)])
         return await history(engine)
 
     assert place.run(story) == ["Started", "a = 1", "CancelAccepted", "EndCancelled"]
@@ -318,10 +318,10 @@ def test_a_run_that_nobody_knows_cannot_be_told_of() -> None:
 
     async def story(engine: Engine) -> None:
         with pytest.raises(NotFound):
-            await arrivals_of(engine).tell(APP, RUN, [ran("a", 1)])
+            await arrivals_of(engine).tell(f"{APP}/{RUN}", [ran("a", 1)])
         await arrivals_of(engine).begin(arrival(ran("a", 1)))
         with pytest.raises(NotFound):
-            await arrivals_of(engine).tell("127.0.0.1-4000", RUN, [ran("b", 2)])
+            await arrivals_of(engine).tell(f"127.0.0.1-4000/{RUN}", [ran("b", 2)])
 
     Place().run(story)
 
@@ -338,7 +338,7 @@ def test_the_id_of_a_run_is_nobody_elses(event: dict[str, Any]) -> None:
         await arrivals.begin(arrival(ran("a", 1)))
         with pytest.raises(WrongState):
             await arrivals.begin(arrival(ran("b", 1), event=event))
-        await arrivals.tell(APP, RUN, [complete()])
+        await arrivals.tell(f"{APP}/{RUN}", [complete()])
         return await history(engine)
 
     assert place.run(story) == ["Started", "a = 1", "EndCompleted"]
@@ -369,7 +369,7 @@ def test_an_engine_that_cannot_own_it_makes_no_run() -> None:
         await arrivals.begin(arrival(ran("a", 1)))
         with pytest.raises(NotNow):
             await arrivals.begin(arrival(ran("a", 1), run=OTHER))
-        await arrivals.tell(APP, RUN, [complete()])
+        await arrivals.tell(f"{APP}/{RUN}", [complete()])
         assert len((await engine.runs(app=APP)).items) == 1
 
     Place().run(story, max_runs=1)
@@ -401,7 +401,7 @@ def test_paths_without_end_are_few_functions() -> None:
             await arrivals.begin(arrival(complete(), run=f"{OTHER[:-4]}{number:04d}", event=event))
         await arrivals.begin(arrival(ran("a", 1), event=request(path="/one/more")))
         await arrivals.begin(arrival(ran("a", 1), event=request(path="/one/more")))
-        await arrivals.tell(APP, RUN, [nap()])
+        await arrivals.tell(f"{APP}/{RUN}", [nap()])
         info = await ended(engine, f"{APP}/{RUN}")
         (app,) = await engine.remote_apps()
         return info.workflow_id, info.status, len(app.functions)

@@ -41,7 +41,7 @@ async def register(call: Call) -> Response:
     body = await read_body(call.request, settings.max_body)
     parse(body, depth=MAX_DEPTH)
     app = await run_in_threadpool(parse_registration, body) if len(body) > _LARGE else parse_registration(body)
-    _check_kind(call, settings)
+    check_kind(call, settings)
     await call.service.ask(check_urls, call.service.dialer, app)
     modified = await call.service.ask(engine.offer, app)
     return answer({"ok": True, "modified": modified, "app_id": app.name, "status": 200})
@@ -120,7 +120,8 @@ async def _look_up(dialer: Dialer, url: AppUrl) -> None:
     raise CannotDial(f"{url.host} was not found within {dialer.seconds:g} s")
 
 
-def _check_kind(call: Call, settings: Settings) -> None:
+def check_kind(call: Call, settings: Settings) -> None:
+    """Raise the problem of an app that means a server of another kind, or that this server could not call."""
     kind, expected = KINDS[settings.dev], call.request.headers.get(EXPECTED_SERVER_KIND, "")
     if expected and expected != kind:
         raise Problem(400, "wrong_server_kind", f"the app expects a server of kind {expected!r:.50}; this is {kind!r}")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..access import Access
 from ..routes import LIMIT_PARAMETER, PAGED, Handler, Parameter, Route
-from . import checkpoints, graph, looking, realtime, registering, sending, state, steering
+from . import arrivals, checkpoints, graph, looking, realtime, registering, sending, state, steering
 from .envelope import refused_as_sdk
 
 _TIME: Final = {"type": "string", "format": "date-time"}
@@ -19,6 +19,41 @@ _WINDOW: Final = (
 
 def _route(method: str, path: str, handler: Handler, about: str, gives: Mapping[int, str], **more: Any) -> Route:
     return Route(method, path, handler, Access.SDK, about, answers=gives, refused=refused_as_sdk, **more)
+
+
+_CHECKPOINTS: Final = ("/v1/checkpoint", "/v1/http/runs")
+"""Where checkpoints are, and where they once were: SDKs still send people there for an output."""
+
+
+def _of_endpoints(place: str) -> tuple[Route, ...]:
+    return (
+        _route(
+            "POST",
+            place,
+            arrivals.begin,
+            "Make a run of a request that an app has got from elsewhere.",
+            {200: "Begun", 404: "SdkError", 409: "SdkError"},
+            body="Arrival",
+        ),
+        _route(
+            "POST",
+            f"{place}/{{id}}/steps",
+            arrivals.tell,
+            "What an app has done of such a run.",
+            {200: "Ok", 404: "SdkError", 409: "SdkError"},
+            body="Steps?",
+        ),
+        Route(
+            "GET",
+            f"{place}/{{id}}/output",
+            arrivals.show_output,
+            Access.PUBLIC,
+            "What such a request was answered in the end; waits up to five minutes for it.",
+            (Parameter("token", "What the server gave the app for this run."),),
+            answers={200: "Output", 404: "Error", 409: "Output", 500: "Output"},
+            any_answer=True,
+        ),
+    )
 
 
 SDK: Final[tuple[Route, ...]] = (
@@ -74,6 +109,7 @@ SDK: Final[tuple[Route, ...]] = (
         {200: "Ok", 404: "SdkError", 409: "SdkError"},
         body="Checkpoint?",
     ),
+    *(route for place in _CHECKPOINTS for route in _of_endpoints(place)),
     _route(
         "POST",
         "/v1/realtime/publish",

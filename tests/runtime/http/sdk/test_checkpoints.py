@@ -98,10 +98,3 @@ async def test_what_is_no_checkpoint_is_refused(body: Any, status: int) -> None:
     """With the place of what is wrong; one for a run that there is not is 404."""
     async with serving(DEV, JS) as (_, client):
         refusal_of(await client.post("/v1/checkpoint/nothing/async", json=body), status)
-
-
-@pytest.mark.parametrize("path", ["/v1/checkpoint", "/v1/checkpoint/x/steps", "/v1/checkpoint/x/output"])
-async def test_the_checkpoints_of_foreign_requests_are_not_spoken(path: str) -> None:
-    """The SDK then says so."""
-    async with serving(DEV, JS) as (_, client):
-        assert (await client.post(path, json={})).status_code == 404
