@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 
+from flowgen import Event
 from flowgen.errors import NotFound, WrongState
 from flowgen.runtime import Engine
 from flowgen.runtime.arrivals import NotNow
@@ -130,6 +131,20 @@ def test_what_only_looked_is_made_again_as_get() -> None:
 
     place.run(story)
     assert [asked.method for asked in place.app.asked] == ["GET"]
+
+
+def test_a_rerun_is_the_request_made_again() -> None:
+    """By the server alone; at the place of its app, whatever the event says now."""
+    place = Place()
+
+    async def story(engine: Engine) -> str:
+        await arrivals_of(engine).begin(arrival(complete()))
+        edited = request(domain="http://127.0.0.1:9999", path="/carts/8")
+        run = await engine.rerun(f"{APP}/{RUN}", event=Event("http/request", edited["data"]))
+        return str((await ended(engine, f"{APP}/{run}")).status)
+
+    assert place.run(story) == "completed"
+    assert [asked.url for asked in place.app.asked] == ["http://127.0.0.1:3000/carts/8?who=ada"]
 
 
 def test_a_step_that_failed_is_tried_again_by_the_server() -> None:
