@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from tests.sdk.stage import APPS, PATIENCE, Json, Kind, Stage
 
 ENDPOINTS = Kind("endpoints", "endpoints", ("node", str(APPS / "node" / "endpoints.cjs")))
 KEY = "signkey-test-" + "ab" * 32
+AWAY = 15.0
+"""Seconds after which a killed server comes back, by its own clock: more than a lease has."""
+
 SILENCE = "2s"
 """How long this server waits for an app that tells nothing: less than anybody's would."""
 
@@ -50,11 +54,15 @@ class Endpoints:
 
 
 @contextmanager
-def endpoints_at(directory: Any, server: str = "dev", **environment: str) -> Iterator[Endpoints]:
-    """An app with endpoints, and a server."""
+def endpoints_at(
+    directory: Any, server: str = "dev", *, ahead: bool = False, **environment: str
+) -> Iterator[Endpoints]:
+    """An app with endpoints, and a server; `ahead`: its clock can be set."""
     need("ts")
     stage = Stage(ENDPOINTS, directory, server=(server,), FLOWGEN_SILENCE=SILENCE, **environment)
     try:
+        if ahead:
+            stage.set_clock(time.time())
         if "INNGEST_SIGNING_KEY" in environment:
             stage.environment["INNGEST_BASE_URL"] = stage.origin
         stage.start_app()
@@ -172,6 +180,22 @@ def test_an_app_that_is_killed_in_the_middle(endpoints: Endpoints) -> None:
         assert run["status"] == "completed", stage.told()
         assert watch.bodies() == ["before slow", "slow", "slow"]
     assert endpoints.steps(run) == ["before slow succeeded", "slow succeeded"]
+
+
+def test_a_server_that_is_killed_in_the_middle(tmp_path: Any) -> None:
+    """What it was told before is not executed again; the step that the app could not tell of is."""
+    with endpoints_at(tmp_path, ahead=True) as endpoints:
+        stage = endpoints.stage
+        with stage.watching() as watch:
+            with pytest.raises(httpx.TransportError), httpx.Client(trust_env=False, timeout=0.5) as impatient:
+                impatient.get(f"http://127.0.0.1:{stage.app_port}/slow")
+            stage.patiently("the slow step has begun", lambda: "slow" in watch.bodies())
+            stage.kill_server()
+            (stage.gates / "slow").touch()
+            stage.set_clock(stage.clock + AWAY)
+            stage.start_server()
+            assert endpoints.ended("/slow")["status"] == "completed"
+            assert watch.bodies() == ["before slow", "slow", "slow"]
 
 
 def test_a_client_that_is_given_a_token(tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from flowgen import Event
-from flowgen.errors import NotFound, WrongState
+from flowgen.errors import InvalidInput, NotFound, WrongState
 from flowgen.runtime import Engine
 from flowgen.runtime.arrivals import NotNow
 from flowgen.runtime.driving.caller import AppAway, Reply
@@ -18,6 +18,7 @@ from flowgen.runtime.protocol.ops import Op, Opcode
 from flowgen.runtime.protocol.steps import step_hash
 
 from .driven import ended, told
+from .fake_app import FakeApp
 from .leading import (
     APP,
     OTHER,
@@ -436,3 +437,33 @@ def test_an_app_with_a_name_for_its_endpoint_has_one_function() -> None:
         return [function.id for function in app.functions]
 
     assert Place().run(story) == ["cart"]
+
+
+def test_another_engine_is_told_of_no_run_that_this_one_has() -> None:
+    """It refuses, and changes nothing: the app goes on where it began, and what is recorded is known to both."""
+    place = Place()
+
+    async def main() -> Any:
+        async with place.open() as one, place.open() as other:
+            await arrivals_of(one).begin(arrival(ran("a", 1)))
+            with pytest.raises(WrongState, match="running"):
+                await arrivals_of(other).tell(f"{APP}/{RUN}", [ran("b", 2)])
+            await arrivals_of(other).tell(f"{APP}/{RUN}", [ran("a", 1)])
+            await arrivals_of(one).tell(f"{APP}/{RUN}", [complete()])
+            return await history(one)
+
+    assert trio.run(main, clock=place.clock) == ["Started", "a = 1", "EndCompleted"]
+
+
+def test_an_app_that_has_registered_functions_has_no_endpoints() -> None:
+    """Neither takes the place of the other."""
+
+    async def story(engine: Engine) -> None:
+        registered = FakeApp(APP)
+        registered.function("fn")(lambda event: iter(()))
+        await engine.offer(registered.registered())
+        with pytest.raises(InvalidInput, match="registered"):
+            await arrivals_of(engine).begin(arrival(complete()))
+        assert not (await engine.runs()).items
+
+    Place().run(story)
