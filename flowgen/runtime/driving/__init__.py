@@ -13,6 +13,7 @@ retries, flow control, waits that look back, cancel, retry and rerun are the sam
 `answers`     what an answer means: records, open steps, an end (pure)
 `asked`       the commands for what an app asks for (pure)
 `calling`     a `Calling`, the command of a call; and the request that it is (pure)
+`reentry`     the request that takes a call's place where the app has endpoints (pure)
 `fetching`    a `Fetching`, the command of a request that is made here for an app (pure)
 `functions`   an app's functions as workflows that a worker offers (pure)
 `caller`      makes calls: what a worker's executor is for bodies, for calls

@@ -395,7 +395,7 @@ def _record_last(call: _UnderWay, answer: Answer, step_id: str, luck: float, pen
 
 def _nothing_told(run: str, call: _UnderWay) -> Answer:
     """The app is silent: it is asked what there is to do."""
-    log.warning("run %s: its app has told nothing for %g s, and is called now", run, call.silence)
+    log.info("run %s: its app has told nothing for %g s, and is called now", run, call.silence)
     return Answer(Ops((Op(Opcode.DISCOVERY_REQUEST, ""),)))
 
 

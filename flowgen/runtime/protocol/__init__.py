@@ -11,6 +11,7 @@ Both ends need the same nouns, and each has a module:
 `errors`            an error on the wire (`UserError`), and our `Failure`
 `events`            events as they are on the wire, and ours
 `registration`      what an app says of itself and its functions, read: `flow_options` reads and writes their options
+`arrivals`          what an app says of a request that it got from others, and makes a run of
 `announcement`      what our own apps say; `own` what they say beyond the protocol
 `introspection`     what an app says when it is asked
 `signatures`        who has signed a request; `canonical`: the bytes that are signed

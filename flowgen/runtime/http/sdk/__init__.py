@@ -9,6 +9,7 @@
 `registering`      `/fn/register`, `/fn/remove`, `/dev`: apps come and go
 `state`            what a run remembers, for calls that are too large to carry it
 `checkpoints`      steps that ended while a call is still going on
+`arrivals`         requests that apps got from others, and made runs of; their outputs
 `realtime`         what functions publish while they run
 `graph`, `query`   `/v0/gql`: the few questions in GraphQL that tools ask
 `asking`           one small request to an app
