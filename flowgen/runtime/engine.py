@@ -83,7 +83,6 @@ class Engine:
             self.arrivals = Arrivals(
                 apps, store, environment, worker, self.offering, self._caller, self._commit_created
             )
-            committer.watchers.append(self._caller.committed)
         self._environment = environment
         self._committer = committer
         self._results = Results(apps, store, worker)
@@ -187,8 +186,7 @@ class Engine:
         Raises `WrongState` with the reason if it cannot: compensations ran, the run is not failed, or another
         open run has its singleton key.
         """
-        row = (await self._names.run(run)).row
-        await self._steering.retry(row.app, row.id)
+        await self._steering.retry(*await self._place(run))
 
     async def rerun(
         self,
@@ -205,9 +203,8 @@ class Engine:
         by step id; that of a `WaitFor` is the data of its event, or None if it is to have timed out. Singleton,
         throttle, priority, concurrency and timeouts hold for it as for any run; so it may be `skipped`.
         """
-        row = (await self._names.run(run)).row
         edits = Edits(None if event is None else as_event(event), dict(results or {}))
-        return await self._steering.rerun(row.app, row.id, from_step=from_step, edits=edits)
+        return await self._steering.rerun(*await self._place(run), from_step=from_step, edits=edits)
 
     async def cancel_all(
         self,

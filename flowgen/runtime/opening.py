@@ -83,7 +83,9 @@ async def open_engine(
             return
         bodies = executor(environment)
         if calls is not None:
-            bodies = Caller(bodies, calls, environment, parse_duration(silence, "silence of open_engine") / 1_000_000)
+            seconds = parse_duration(silence, "silence of open_engine") / 1_000_000
+            bodies = caller = Caller(bodies, calls, environment, seconds)
+            committer.watchers.append(caller.committed)
         async with _working(apps, opened, environment, committer, bodies, bounds) as worker:
             with _until_closed(Engine(apps, opened, environment, committer, worker, bodies)) as engine:
                 if engine.offering is not None:
