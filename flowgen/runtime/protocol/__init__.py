@@ -14,6 +14,7 @@ Both ends need the same nouns, and each has a module:
 `arrivals`          what an app says of a request that it got from others, and makes a run of
 `announcement`      what our own apps say; `own` what they say beyond the protocol
 `introspection`     what an app says when it is asked
+`realtime`          messages that functions publish, and the tokens that let a program listen to them
 `signatures`        who has signed a request; `canonical`: the bytes that are signed
 `native`            what both ends add where both are flowgen
 `headers`           the names of headers
