@@ -221,7 +221,7 @@ def _run(
         import jinja2  # noqa: F401
         import rfc8785  # noqa: F401
         import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
+        import uvicorn.protocols.websockets.websockets_sansio_impl  # noqa: F401
     except ImportError as error:
         raise Fault("extra", f"{error.name} is not installed: pip install 'flowgen-workflows[server]'") from None
     try:

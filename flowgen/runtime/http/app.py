@@ -2,7 +2,8 @@
 
 The router is made from the tables of routes. Around each handler stand, in this order: the signature of the request
 if it has one, who may use the route, its query parameters, and what its errors are for the caller. Whatever is in no
-table is 404, or 405 with the methods that the path has; these answers tell nothing else.
+table is 404, or 405 with the methods that the path has; these answers tell nothing else. The handshake of a web socket
+is a `GET` with all of this.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ...app import App
 from ...errors import InvalidInput
@@ -91,6 +94,7 @@ def _served(apps: list[App], engine: Engine, settings: Settings) -> ASGIApp:
     service = Service(engine, {each.name: each for each in apps}, settings)
     made = Starlette(routes=_router(service), exception_handlers={HTTPException: _unknown})
     made.router.redirect_slashes = False
+    made.router.default = _nowhere
     return Guard(Shortcut(made, service), settings, service.meter)
 
 
@@ -98,12 +102,13 @@ def _engine_of(engine: Engine | LocalClient) -> Engine:
     return engine if isinstance(engine, Engine) else engine.engine
 
 
-def _router(service: Service) -> list[StarletteRoute]:
+def _router(service: Service) -> list[BaseRoute]:
     """One Starlette route for each path: so one that is called with another method knows all that it has."""
     paths: dict[str, dict[str, Route]] = {}
     for route in (*TABLE, *UI, *endpoint_routes(service.apps.values(), (*TABLE, *UI))):
         paths.setdefault(route.path, {})[route.method] = route
-    return [_path(path, routes, service) for path, routes in paths.items()]
+    sockets = [_web_socket(route, service) for route in TABLE if route.talk is not None]
+    return [*(_path(path, routes, service) for path, routes in paths.items()), *sockets]
 
 
 def _path(path: str, routes: dict[str, Route], service: Service) -> StarletteRoute:
@@ -115,11 +120,7 @@ def _path(path: str, routes: dict[str, Route], service: Service) -> StarletteRou
         call = Call(request, service, route)
         request.scope[ROUTE] = path
         try:
-            signed = await read_signed(request, service)
-            if signed is not None:
-                call = attrs.evolve(call, request=signed, signed=True)
-            check_access(route.access, call.request, service.settings, call.signed)
-            check_query(call)
+            call = await _checked(call)
             return await route.handler(call)
         except Exception as error:
             return route.refused(call, problem_of(error))
@@ -127,9 +128,52 @@ def _path(path: str, routes: dict[str, Route], service: Service) -> StarletteRou
     return StarletteRoute(path, serve, methods=list(routes), name=path)
 
 
+def _web_socket(route: Route, service: Service) -> WebSocketRoute:
+    async def serve(socket: WebSocket) -> None:
+        call = Call(Request({**socket.scope, "type": "http", "method": "GET"}, _no_body), service, route)
+        socket.scope[ROUTE] = route.path
+        assert route.talk is not None
+        try:
+            await route.talk(await _checked(call), socket)
+        except WebSocketDisconnect:
+            """It is gone."""
+        except Exception as error:
+            problem = problem_of(error)
+            if socket.application_state is WebSocketState.CONNECTING:
+                await socket.send_denial_response(route.refused(call, problem))
+            else:
+                await socket.close(1011, problem.code)
+
+    return WebSocketRoute(route.path, serve)
+
+
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _checked(call: Call) -> Call:
+    """The call, if it may be made as it is; with its signature, if that is good."""
+    service = call.service
+    signed = await read_signed(call.request, service)
+    if signed is not None:
+        call = attrs.evolve(call, request=signed, signed=True)
+    check_access(call.route.access, call.request, service.settings, call.signed)
+    check_query(call)
+    return call
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """Where no path of the table leads, with a request or with the handshake of a web socket."""
+    await _not_found().response()(scope, receive, send)
+
+
 async def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = dict(error.headers or {})
         return Problem(405, "method_not_allowed", f"{request.method} is not for this path", headers=allowed).response()
-    return Problem(404, "not_found", "nothing is served here").response()
+    return _not_found().response()
+
+
+def _not_found() -> Problem:
+    return Problem(404, "not_found", "nothing is served here")

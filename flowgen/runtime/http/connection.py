@@ -26,6 +26,9 @@ them is not read, and the answer to the last of them ends the connection.
 
 What cannot be read as HTTP is answered like any refusal, as JSON, and the connection closed; within another
 answer it is only closed.
+
+A request for a web socket hands the connection over (`web_sockets`), unless it comes before the answer to another: that
+and whatever is no whole handshake is a plain request like others.
 """
 
 from __future__ import annotations
@@ -93,6 +96,7 @@ class Connection(HttpToolsProtocol):
         self._head = 0
         self._ended = False
         self._behind_head = 0
+        self._opens_web_socket = False
         self._refusal = _MALFORMED
 
     # -- phases -------------------------------------------------------------------------------------
@@ -150,6 +154,7 @@ class Connection(HttpToolsProtocol):
             raise _Refused
         self._phase, self._moved = _BODY, True
         self._behind_head = 0
+        self._opens_web_socket = self.parser.should_upgrade() and self._is_handshake()
         super().on_headers_complete()
         self.headers = _Trailers()
 
@@ -162,6 +167,17 @@ class Connection(HttpToolsProtocol):
             return lengths != [(b"content-length", b"0")]
         codings = [value.lower() for name, value in lengths if name == b"transfer-encoding"]
         return bool(codings) and (codings != [b"chunked"] or self.parser.get_http_version() == "1.0")
+
+    def _should_upgrade(self) -> bool:
+        return self._opens_web_socket
+
+    def _is_handshake(self) -> bool:
+        """Whether the request whose head is there opens a web socket, and may."""
+        if not super()._should_upgrade() or self._answering() is not None or self.pipeline:
+            return False
+        said = dict(self.headers)
+        whole = said.get(b"sec-websocket-version") == b"13" and b"sec-websocket-key" in said
+        return whole and (self.parser.get_method(), self.parser.get_http_version()) == (b"GET", "1.1")
 
     def on_body(self, body: bytes) -> None:
         self._behind_head += len(body)

@@ -11,6 +11,8 @@ In this order, each with the reason in its refusal:
 3. **Origin.** What a browser sends on behalf of another site is refused (403), be it a form, a fetch or an image.
 4. **Headers** that say how to read an answer safely go with every response.
 
+The handshake of a web socket is a request like any other: so it passes the same, and is refused with the same.
+
 Who may do what is asked of each route (`access`); how large a body may be when it is read (`bodies`).
 """
 
@@ -48,6 +50,7 @@ _ALWAYS: Final = (
     (b"cache-control", b"no-store"),
 )
 
+_ANSWERS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
 _KIND: Final = b"x-inngest-server-kind"
 _NAMES: Final = frozenset((_KIND, *(name for name, _ in _ALWAYS)))
 _TOLD: Final = frozenset(
@@ -74,19 +77,21 @@ class Guard:
         self._always = (*_ALWAYS, (_KIND, b"dev" if settings.dev else b"cloud"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
 
         async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _ANSWERS:
                 headers = message["headers"]
                 said = [name for name, _ in headers]
                 missing: Iterable[tuple[bytes, bytes]] = self._always
                 if not _NAMES.isdisjoint(said):
                     missing = [header for header in missing if header[0] not in said]
                 message["headers"] = [*headers, *missing]
-                self._meter.answered(scope["method"], scope.get(ROUTE, ""), message["status"])
+                self._meter.answered(scope.get("method", "GET"), scope.get(ROUTE, ""), message["status"])
+            elif message["type"] == "websocket.accept":
+                self._meter.answered("GET", scope.get(ROUTE, ""), 101)
             await send(message)
 
         said: dict[bytes, str] = {}
@@ -148,7 +153,7 @@ def _size(said: Mapping[bytes, str], scope: Scope, most: int) -> int:
         return most
     length = said.get(b"content-length")
     if length is None:
-        return 0 if scope["http_version"][:1] == "1" or scope["method"] in ("GET", "HEAD") else most
+        return 0 if scope["http_version"][:1] == "1" or scope.get("method", "GET") in ("GET", "HEAD") else most
     return min(int(length.lstrip("0")[:20] or 0), most) if length.isascii() and length.isdigit() else most
 
 
@@ -175,7 +180,7 @@ def _same_site(origin: str, host: str) -> bool:
 def _is_visit(said: Mapping[bytes, str], scope: Scope) -> bool:
     """Whether a person follows a link to a page: that changes nothing and shows nothing to whoever linked."""
     return (
-        scope["method"] == "GET"
+        scope.get("method") == "GET"
         and said.get(b"sec-fetch-mode") == "navigate"
         and said.get(b"sec-fetch-dest") in ("document", None)
     )

@@ -15,6 +15,7 @@ import attrs
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from ...duration import MINUTE, parse_duration
 from ...errors import DefinitionError
@@ -81,6 +82,7 @@ class Call:
 
 Handler = Callable[[Call], Awaitable[Response]]
 Refused = Callable[[Call, Problem], Response]
+Talk = Callable[[Call, WebSocket], Awaitable[None]]
 
 
 @attrs.frozen
@@ -104,6 +106,7 @@ class Route:
 
     `refused` makes the answer of a request that is refused: pages for people have their own. With `any_query` it reads
     its query by itself, whatever that has. With `any_answer` a workflow makes the answer: its status and its shape.
+    With `talk` it can be opened as a web socket, too: that accepts the handshake, or raises what it is refused with.
     """
 
     method: str
@@ -117,6 +120,7 @@ class Route:
     refused: Refused = refused_as_json
     any_query: bool = False
     any_answer: bool = False
+    talk: Talk | None = None
 
 
 LIMIT_PARAMETER: Final = Parameter(

@@ -28,6 +28,7 @@ from .connection import Connection, connections_with
 from .limits import Limits
 from .patience import CLOSING
 from .sockets import bind, url_of
+from .web_sockets import MAX_MESSAGE, WebSocketConnection, web_sockets_with
 
 _SWEEP_SECONDS: Final = 1.0
 _LAST_SECONDS: Final = 1.0
@@ -95,7 +96,9 @@ class _Server(uvicorn.Server):
                 asgi,
                 http=connections_with(limits),
                 loop="asyncio",
-                ws="none",
+                ws=web_sockets_with(limits),
+                ws_max_size=MAX_MESSAGE,
+                ws_per_message_deflate=False,
                 lifespan="auto",
                 log_config=None,
                 log_level="error",
@@ -173,7 +176,7 @@ class _Server(uvicorn.Server):
         assert self._loop is not None
         now = self._loop.time()
         for connection in list(self.server_state.connections):
-            assert isinstance(connection, Connection)
+            assert isinstance(connection, Connection | WebSocketConnection)
             connection.sweep(now)
             if self.should_exit:  # it may have come when the others were told
                 connection.shutdown()
