@@ -9,13 +9,15 @@ guard may do everything: then that is this machine alone.
 `READ`     who has a token: looking changes nothing
 `OPERATE`  who has a token
 `SDK`      who has a token or a signing key of apps, which says its hash as a bearer
+`LISTEN`   who has a token for what it listens to: the handler reads it
 =========  ==========================================================================================
 
 A server for development asks apps for no key: they have none there. One that is not, and has signing keys for apps,
 asks all callers of their routes for one, also where it has no token.
 
 The token comes as `Authorization: Bearer`, or in the cookie that the login of the pages sets. It is never read from
-the address, where logs and histories would keep it. A request that is signed needs none (`signed`).
+the address, where logs and histories would keep it; but for `LISTEN`, whose callers can say it nowhere else, and whose
+tokens are good for a minute (`protocol.realtime`). A request that is signed needs none (`signed`).
 """
 
 from __future__ import annotations
@@ -40,12 +42,13 @@ class Access(Enum):
     READ = "read"
     OPERATE = "operate"
     SDK = "sdk"
+    LISTEN = "listen"
 
 
 def check_access(access: Access, request: Request, settings: Settings, signed: bool = False) -> None:
     """Raise the problem (401) of a request that may not use its route. `signed`: it has a signature that is good."""
     match access:
-        case Access.PUBLIC:
+        case Access.PUBLIC | Access.LISTEN:
             return
         case Access.SEND:
             check_event_key(str(request.path_params.get("key", "")), settings)

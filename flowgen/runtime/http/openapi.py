@@ -18,6 +18,7 @@ from .routes import Parameter, Route
 from .schemas import SCHEMAS, TEXTS, ref
 
 _MEANS: Final = {
+    101: "It is a web socket from here on: each message of it is one text.",
     200: "Done.",
     201: "Done: this is what came of it.",
     202: "Accepted: it goes on, and this is as far as it is.",
@@ -30,6 +31,7 @@ _MEANS: Final = {
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8, or is not said to be.",
     421: "The server is not known under this Host.",
+    426: "This is for web sockets.",
     429: "Too many of this kind: again later, and with a new key.",
     431: "The request line and the headers are too large, or too many.",
     500: "The run of this request has failed.",

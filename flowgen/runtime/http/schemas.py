@@ -13,6 +13,7 @@ from ...events import MAX_ID, MAX_NAME
 from ..bulk import ENDED, OPEN
 from ..counting import STATES
 from ..engine import MAX_BATCH
+from ..protocol.realtime import LONGEST_NAME, MOST_TOPICS
 from .events import ERA
 from .runs import STATUSES
 
@@ -144,6 +145,16 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         },
         "function_id",
     ),
+    "RealtimeTopics": {
+        "type": "array",
+        "items": _loose(
+            {"channel": _text(LONGEST_NAME), "name": _text(LONGEST_NAME), "kind": nullable({"const": "run"})},
+            "channel",
+            "name",
+        ),
+        "minItems": 1,
+        "maxItems": MOST_TOPICS,
+    },
     # -- answers
     "Error": answer({"error": answer({**_FLAW, "errors": many(answer(_FLAW))}, "errors")}),
     "Health": answer({"status": {"const": "ok"}}),
@@ -220,6 +231,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Ok": answer({"status": {"const": 200}}),
     "Output": ANYTHING,
     "Begun": answer({"data": OBJECT, "metadata": OBJECT}),
+    "RealtimeToken": answer({"jwt": TEXT}),
     "Registered": answer({"ok": {"const": True}, "modified": TRUTH, "app_id": TEXT, "status": {"const": 200}}),
     "Removed": answer({"ok": {"const": True}, "removed": many(TEXT)}),
     "Dev": answer({"version": TEXT, "kind": {"enum": ["dev", "cloud"]}, "functions": many(OBJECT)}),
@@ -233,6 +245,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
 
 TEXTS: Final[Mapping[str, str]] = {
     "Metrics": "text/plain",
+    "Messages": "application/json",
     "Stream": "text/event-stream",
     "Export": "application/jsonl",
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from secrets import token_bytes
+from secrets import token_hex
 from typing import Any, TypeVar
 
 from ...app import App
 from ..dialing import Dialer
 from ..engine import Engine
+from .audience import Audience
 from .bridge import Bridge
 from .feed import Feed
 from .intake import Intake
@@ -24,7 +25,7 @@ T = TypeVar("T")
 class Service:
     """One engine behind one server. `apps` are those whose workflows it may describe, by name.
 
-    With its `secret` it signs what it gives out.
+    `token_keys` make the tokens that it gives out, the first of them: without signing keys one that no other process knows.
     """
 
     def __init__(self, engine: Engine, apps: dict[str, App], settings: Settings) -> None:
@@ -34,11 +35,12 @@ class Service:
         self.patience = Patience(max(1, settings.max_open // 2))
         self.patience_with_strangers = Patience(max(1, settings.max_open // 4))
         self.feed = Feed(engine)
+        self.audience = Audience()
+        self.token_keys = settings.signing_keys or (token_hex(32),)
         self.meter = Meter()
         self.nonces = Nonces()
         self.tries = Tries()
         self.dialer = Dialer(settings.reach)
-        self.secret = settings.app_keys[0].encode() if settings.app_keys else token_bytes(32)
         engine.watch(self.meter.committed)
         engine.time_commits(self.meter.took)
         self._bridge = Bridge(engine.token)

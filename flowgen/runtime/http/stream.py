@@ -73,7 +73,7 @@ class _Stream(Response):
             try:
                 await patiently({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 async with anyio.create_task_group() as group:
-                    group.start_soon(_until_gone, receive, group.cancel_scope)
+                    group.start_soon(until_gone, receive, group.cancel_scope)
                     await _read(ring, self._seen, tell)
                     await tell(b"", False)
                     group.cancel_scope.cancel()
@@ -84,9 +84,10 @@ class _Stream(Response):
                     await self._service.ask(self._service.feed.leave)
 
 
-async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        """A body, which is of no interest."""
+async def until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancel a scope when a client is gone. What it sends meanwhile is of no interest."""
+    while not (await receive())["type"].endswith(".disconnect"):
+        """A body, or a message."""
     scope.cancel()
 
 
@@ -94,7 +95,7 @@ async def _read(ring: Ring, seen: int | None, tell: Callable[[bytes], Awaitable[
     """Tell the messages after the one that was seen, as they come, until there will be no more."""
     await tell(b": flowgen\n\n")
     place = ring.last if seen is None else seen
-    here = _to_this_loop()
+    here = to_this_loop()
     while not ring.closed:
         woken = anyio.Event()
         wake = partial(here, woken.set)
@@ -116,7 +117,7 @@ async def _read(ring: Ring, seen: int | None, tell: Callable[[bytes], Awaitable[
             ring.forget(wake)
 
 
-def _to_this_loop() -> Callable[[Callable[[], Any]], Any]:
+def to_this_loop() -> Callable[[Callable[[], Any]], Any]:
     """What has something called on the loop of whoever asks, from any thread; on one that has ended, nothing."""
     try:
         call: Callable[[Callable[[], Any]], Any] = asyncio.get_running_loop().call_soon_threadsafe

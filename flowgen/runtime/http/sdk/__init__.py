@@ -10,7 +10,8 @@
 `state`            what a run remembers, for calls that are too large to carry it
 `checkpoints`      steps that ended while a call is still going on
 `arrivals`         requests that apps got from others, and made runs of; their outputs
-`realtime`         what functions publish while they run
+`realtime`         what functions publish while they run, and the tokens for it
+`listening`        who listens to that
 `graph`, `query`   `/v0/gql`: the few questions in GraphQL that tools ask
 `asking`           one small request to an app
 `syncing`          a server for development asks apps to register, and finds them

@@ -3,8 +3,8 @@
 An app tells of such a run by itself (`begin`, `tell`), as any SDK calls us. Who has sent the request to the app is a
 stranger here: if the app sends him on to the output of the run, he has the token for that, and nothing else.
 
-* A token is for one run. It is signed with the first key of apps; without one, as in development, with a secret
-  that this server makes when it starts, so that links last as long as the server.
+* A token is for one run. It is made with the server's first signing key, and good while that is one of its keys;
+  without one, as in development, with a key that this server makes when it starts, so that links last as long as it.
 * What is replayed comes from an app, and is shown from this server's address: its headers are those that a workflow
   of ours may send, and a browser gives it no rights here.
 """
@@ -53,7 +53,7 @@ async def begin(call: Call) -> Response:
         await service.ask(_arrivals(call).begin, arrival)
     except NotNow as error:
         raise Problem(503, "busy", str(error), headers={"Retry-After": "1"}) from None
-    token = _token(call, arrival.app.name, arrival.run)
+    token = _token(service.token_keys[0], arrival.app.name, arrival.run)
     said = {"fn_id": arrival.function.slug, "app_id": arrival.app.name, "run_id": arrival.run, "token": token}
     return enveloped({**said, "realtime_token": token})
 
@@ -71,7 +71,10 @@ async def show_output(call: Call) -> Response:
     """What the request was answered in the end, for whoever has the token."""
     id, token = call.path("id"), call.query("token") or ""
     app = token.partition(".")[2]
-    if not hmac.compare_digest(token.encode(), _token(call, app, id).encode()):
+    good = False
+    for key in call.service.token_keys:
+        good |= hmac.compare_digest(token.encode(), _token(key, app, id).encode())
+    if not good:
         raise NotFound("there is no run with this id and this token")
     with call.service.patience_with_strangers.place():
         run = await _ended(call, app, id)
@@ -90,9 +93,9 @@ def _arrivals(call: Call) -> Arrivals:
     return arrivals
 
 
-def _token(call: Call, app: str, run: str) -> str:
+def _token(key: str, app: str, run: str) -> str:
     """The token for the output of a run, which says the run's app, too."""
-    mac = hmac.new(call.service.secret, f"output of {app}/{run}".encode(errors="surrogatepass"), "sha256")
+    mac = hmac.new(key.encode(), f"output of {app}/{run}".encode(errors="surrogatepass"), "sha256")
     return f"{mac.hexdigest()}.{app}"
 
 

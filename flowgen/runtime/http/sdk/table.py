@@ -7,7 +7,18 @@ from typing import Any, Final
 
 from ..access import Access
 from ..routes import LIMIT_PARAMETER, PAGED, Handler, Parameter, Route
-from . import arrivals, checkpoints, graph, looking, realtime, registering, sending, state, steering
+from . import (
+    arrivals,
+    checkpoints,
+    graph,
+    listening,
+    looking,
+    realtime,
+    registering,
+    sending,
+    state,
+    steering,
+)
 from .envelope import refused_as_sdk
 
 _TIME: Final = {"type": "string", "format": "date-time"}
@@ -54,6 +65,11 @@ def _of_endpoints(place: str) -> tuple[Route, ...]:
             any_answer=True,
         ),
     )
+
+
+def _listen(path: str, handler: Handler, gives: Mapping[int, str], **more: Any) -> Route:
+    token = Parameter("token", "What gives the right to listen.")
+    return Route("GET", path, handler, Access.LISTEN, "What functions publish.", (token,), answers=gives, **more)
 
 
 SDK: Final[tuple[Route, ...]] = (
@@ -112,15 +128,34 @@ SDK: Final[tuple[Route, ...]] = (
     *(route for place in _CHECKPOINTS for route in _of_endpoints(place)),
     _route(
         "POST",
+        "/v1/realtime/token",
+        realtime.make_token,
+        "A token for listening to some topics.",
+        {201: "RealtimeToken"},
+        body="RealtimeTopics",
+    ),
+    _listen("/v1/realtime/connect", listening.connect_plainly, {101: "Messages", 426: "Error"}, talk=listening.connect),
+    _listen("/v1/realtime/sse", listening.listen, {200: "Stream"}),
+    _route(
+        "POST",
         "/v1/realtime/publish",
         realtime.publish,
-        "Take a message that a function publishes; nobody can listen here.",
+        "Tell a message to who listens now.",
         {200: "Ok", 413: "SdkError"},
         query=(
             Parameter("channel", "Where it is published."),
             Parameter("topic", "What it is about; again for more."),
             Parameter("run_id", "The run that publishes it."),
         ),
+        any_query=True,
+    ),
+    _route(
+        "POST",
+        "/v1/realtime/publish/tee",
+        realtime.tee,
+        "Pass a body on, as it comes, to who listens to a channel.",
+        {200: "Ok", 413: "SdkError"},
+        query=(Parameter("channel", "Where it is published."),),
         any_query=True,
     ),
     _route(
