@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.sdk.conftest import need
+from tests.sdk.listening import listening
 from tests.sdk.stage import KINDS, Stage
 
 KEY = "signkey-test-" + "ab" * 32
@@ -62,6 +63,38 @@ def test_a_stranger_is_refused(signed: Stage) -> None:
         answer = httpx.post(f"{signed.app_url}?fnId={slug}&stepId=step", json=body, trust_env=False)
         assert answer.status_code == 401
         assert watch.bodies() == []
+
+
+@pytest.fixture
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A server that is not for development, and an app; both have the one key."""
+    need("ts")
+    stage = Stage(
+        KINDS["ts"],
+        tmp_path_factory.mktemp("production"),
+        server=("server",),
+        INNGEST_EVENT_KEY="test",
+        INNGEST_SIGNING_KEY=KEY,
+        FLOWGEN_SIGNING_KEY=KEY,
+        FLOWGEN_APP_HOSTS="127.0.0.1",
+    )
+    stage.environment["INNGEST_BASE_URL"] = stage.origin
+    stage.start()
+    yield stage
+    stage.close()
+
+
+def test_listening_takes_a_key(production: Stage) -> None:
+    """Who has it may listen, and may hand on a token that gives just that; nobody else may."""
+    with (
+        listening(production, "token", "run:signed", "progress") as listener,
+        listening(production, "token", "run:signed", "progress", INNGEST_SIGNING_KEY=OLD_KEY) as stranger,
+    ):
+        assert listener.lines() == [{"kind": "open"}]
+        assert [line["kind"] for line in stranger.lines()] == ["refused"]
+        assert "401" in stranger.lines()[0]["data"]
+        production.result("publishes", {"key": "signed"})
+        assert [message["data"]["percent"] for message in listener.heard(4)] == [0, 1, 2, 100]
 
 
 def test_a_key_is_rotated(signed: Stage) -> None:

@@ -415,10 +415,24 @@ make("buffered", { checkpointing: checkpointing && { bufferedSteps: 3 } }, async
 
 make("outside", {}, async () => client.send({ name: `${APP}/noted`, data: {} }));
 
-const progress = channel({ name: (run) => `run:${run}`, topics: { progress: { schema: staticSchema() } } });
+const progress = channel({
+  name: (run) => `run:${run}`,
+  topics: { progress: { schema: staticSchema() }, log: { schema: staticSchema() }, words: { schema: staticSchema() } },
+});
 
 make("publish", {}, async ({ runId, step }) => {
   await step.realtime.publish("tell", progress(runId).progress, { percent: 50 });
+  return "told";
+});
+
+make("publishes", {}, async ({ event, step }) => {
+  const { progress: percent, log, words } = progress(event.data.key);
+  for (const n of [0, 1, 2]) await step.realtime.publish(`tell ${n}`, percent, { percent: n });
+  await step.run("inside", async () => {
+    await client.realtime.publish(log, "a line");
+    await client.realtime.publish(words, new Blob(["one ", "two"]).stream());
+    await client.realtime.publish(percent, { percent: 100 });
+  });
   return "told";
 });
 
