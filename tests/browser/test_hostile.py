@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from flowgen import All, App, Event, OnEvent, Run, RunFailed, StepError, WaitFor
@@ -268,6 +269,29 @@ def test_another_origin_can_neither_read_nor_act(chromium: Any, host: str, token
         assert len(site.ask(site.engine.events).items) == 1
         assert len(context.cookies()) == (1 if token else 0)
         context.close()
+
+
+LISTEN = """(url) => new Promise((resolve) => {
+  const socket = new WebSocket(url)
+  socket.onopen = () => { socket.onopen = null; document.title = 'listening' }
+  socket.onmessage = (event) => resolve(JSON.parse(event.data).data)
+  socket.onerror = () => resolve('refused')
+})"""
+
+
+def test_another_port_may_listen_with_a_token(chromium: Any) -> None:
+    """As pages of apps beside the server do (`useRealtime`); without one it hears nothing."""
+    with site_of([], Settings(dev=True)) as site, evil() as port, httpx.Client(base_url=site.url) as client:
+        asked = client.post("/v1/realtime/token", json=[{"channel": "c", "name": "t", "kind": "run"}])
+        listen = site.url.replace("http", "ws") + "/v1/realtime/connect?token="
+        page = chromium.new_page()
+        page.goto(f"http://localhost:{port}/")
+        assert page.evaluate(LISTEN, listen) == "refused"
+        page.evaluate(f"([url]) => {{ window.heard = ({LISTEN})(url) }}", [listen + asked.json()["jwt"]])
+        page.wait_for_function("document.title == 'listening'")
+        client.post("/v1/realtime/publish", params={"channel": "c", "topic": "t"}, json={"percent": 50})
+        assert page.evaluate("window.heard") == {"percent": 50}
+        page.close()
 
 
 def test_a_link_from_elsewhere_leads_to_the_page(chromium: Any) -> None:

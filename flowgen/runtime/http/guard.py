@@ -11,7 +11,9 @@ In this order, each with the reason in its refusal:
 3. **Origin.** What a browser sends on behalf of another site is refused (403), be it a form, a fetch or an image.
 4. **Headers** that say how to read an answer safely go with every response.
 
-The handshake of a web socket is a request like any other: so it passes the same, and is refused with the same.
+The handshake of a web socket is a request like any other: so it passes the same, and is refused with the same. But it
+may come from a page that another port of one of the server's own names serves, as apps on one machine do: what a web
+socket is for takes a token in its address (`Access.LISTEN`), and nothing that a browser would add by itself counts.
 
 Who may do what is asked of each route (`access`); how large a body may be when it is read (`bodies`).
 """
@@ -134,6 +136,8 @@ class Guard:
                 "(FLOWGEN_HOSTS)",
             )
         origin = said.get(b"origin")
+        if origin is not None and scope["type"] == "websocket" and self._is_neighbour(origin):
+            return None
         if origin is not None and not _same_site(origin, host):
             return Problem(
                 403, "cross_origin", f"requests from {origin!r:.100} are refused: only this server's own pages"
@@ -141,6 +145,12 @@ class Guard:
         if said.get(b"sec-fetch-site", "none") not in ("none", "same-origin") and not _is_visit(said, scope):
             return Problem(403, "cross_origin", "a page of another site sent this")
         return None
+
+    def _is_neighbour(self, origin: str) -> bool:
+        """Whether a page is of a name of this server's own, be it on another port."""
+        scheme, _, rest = origin.lower().partition("://")
+        name = host_of(rest)
+        return scheme in ("http", "https") and name is not None and self._settings.is_named(name)
 
     def _knows(self, host: str) -> bool:
         settings = self._settings

@@ -121,7 +121,11 @@ class Settings:
 
     def may_be_called(self, host: str) -> bool:
         """Whether a request for this `Host` (without its port) is meant for this server."""
-        return host in LOOPBACK or host in self.hosts or "*" in self.hosts
+        return self.is_named(host) or "*" in self.hosts
+
+    def is_named(self, host: str) -> bool:
+        """Whether this is a name of this server's own, and not just any under which it may be called."""
+        return host in LOOPBACK or host in self.hosts
 
 
 def is_one_of(secret: str, keys: Iterable[str]) -> bool:

@@ -24,6 +24,7 @@ from flowgen.runtime.http import Limits, Settings, audience, http_app, serving
 from flowgen.runtime.http.sdk import listening
 from flowgen.runtime.http.web_sockets import MAX_MESSAGE, WebSocketConnection, web_sockets_with
 
+DEV = Settings(dev=True)
 IMPATIENT = Limits(connections=8, stalled_seconds=0.3)
 HANDSHAKE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -66,11 +67,11 @@ class Served:
 
 
 @asynccontextmanager
-async def served(limits: Limits = IMPATIENT) -> AsyncIterator[Served]:
+async def served(limits: Limits = IMPATIENT, settings: Settings = DEV) -> AsyncIterator[Served]:
     with trio.fail_after(50):
         async with (
             open_engine([], "memory://") as engine,
-            serving(http_app([], engine, settings=Settings(dev=True)), port=0, limits=limits) as url,
+            serving(http_app([], engine, settings=settings), port=0, limits=limits) as url,
             httpx.AsyncClient(base_url=url, trust_env=False) as client,
         ):
             yield Served(url, client)
@@ -132,6 +133,13 @@ async def test_a_client_that_is_gone_is_forgotten() -> None:
         (["Host: evil.example"], 400),
         (["Origin: https://evil.example"], 403),
         (["Origin: null"], 403),
+        (["Origin: "], 403),
+        (["Origin: http://"], 403),
+        (["Origin: file://localhost"], 403),
+        (["Origin: http://localhost.evil.example"], 403),
+        (["Origin: http://evil.example:8288"], 403),
+        (["Origin: http://localhost@evil.example"], 403),
+        (["Origin: http://localhost:3000/evil.example"], 403),
         (["Sec-Fetch-Site: cross-site"], 403),
         (["Content-Length: 5"], 400),
         (["Transfer-Encoding: chunked"], 400),
@@ -143,6 +151,30 @@ async def test_a_handshake_is_guarded_like_any_request(headers: list[str], statu
     async with served() as there:
         heard = await to_the_end(await there.says(await there.head(*headers) + HANDSHAKE + "\r\n"))
         assert heard.startswith(b"HTTP/1.1 %d " % status), heard
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:3000", "https://LOCALHOST", "http://127.0.0.1:5173", "http://[::1]:1"]
+)
+async def test_pages_of_another_port_may_listen(origin: str) -> None:
+    """With their token: nothing that a browser adds by itself opens a web socket, and they can ask for nothing else."""
+    async with served() as there:
+        site = "Sec-Fetch-Site: same-site"
+        stream = await there.says(await there.head(f"Origin: {origin}", site) + HANDSHAKE + "\r\n")
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 101 ")
+        await stream.aclose()
+        for path in ("/v1/realtime/token", "/v1/realtime/publish"):
+            asked = await there.client.post(path, json=[], headers={"origin": origin})
+            assert asked.status_code == 403
+
+
+async def test_any_host_is_not_any_page() -> None:
+    """A server that may be called under any name has none of its own but those of the loopback."""
+    async with served(settings=Settings(dev=True, hosts=("*", "flows.example"))) as there:
+        for origin, status in (("https://evil.example", 403), ("https://flows.example", 101)):
+            stream = await there.says(await there.head(f"Origin: {origin}") + HANDSHAKE + "\r\n")
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 %d " % status)
+            await stream.aclose()
 
 
 async def test_a_handshake_under_another_name_is_refused() -> None:
