@@ -14,6 +14,8 @@ import httpx
 import pytest
 import trio
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
@@ -38,6 +40,7 @@ class Served:
 
     url: str
     client: httpx.AsyncClient
+    prefix: str = ""
 
     @property
     def port(self) -> int:
@@ -46,7 +49,7 @@ class Served:
     async def path(self) -> str:
         """Where topic t of channel c is listened to."""
         response = await self.client.post("/v1/realtime/token", json=[{"channel": "c", "name": "t", "kind": "run"}])
-        return f"/v1/realtime/connect?token={response.json()['jwt']}"
+        return f"{self.prefix}/v1/realtime/connect?token={response.json()['jwt']}"
 
     async def listening(self) -> connect:
         return connect(self.url.replace("http", "ws") + await self.path(), ping_interval=None, proxy=None)
@@ -67,14 +70,22 @@ class Served:
 
 
 @asynccontextmanager
-async def served(limits: Limits = IMPATIENT, settings: Settings = DEV) -> AsyncIterator[Served]:
+async def served(
+    limits: Limits = IMPATIENT, settings: Settings = DEV, grace: float = 5, prefix: str = ""
+) -> AsyncIterator[Served]:
+    """A server on real sockets, whose app may be a part of another's."""
     with trio.fail_after(50):
         async with (
             open_engine([], "memory://") as engine,
-            serving(http_app([], engine, settings=settings), port=0, limits=limits) as url,
-            httpx.AsyncClient(base_url=url, trust_env=False) as client,
+            serving(
+                Starlette(routes=[Mount(prefix, http_app([], engine, settings=settings))]),
+                port=0,
+                limits=limits,
+                grace=grace,
+            ) as url,
+            httpx.AsyncClient(base_url=url + prefix, trust_env=False) as client,
         ):
-            yield Served(url, client)
+            yield Served(url, client, prefix)
 
 
 async def to_the_end(stream: trio.SocketStream) -> bytes:
@@ -102,6 +113,17 @@ async def test_a_web_socket_hears_what_is_published() -> None:
         await there.publish("again")
         assert b'"again"' in await used.receive_some()
         await used.aclose()
+
+
+async def test_they_are_mounted_with_the_app() -> None:
+    """Below a path of somebody else's app; what is not there is not there either."""
+    async with served(prefix="/flows") as there:
+        async with await there.listening() as socket:
+            await there.publish(1)
+            assert json.loads(await socket.recv())["data"] == 1
+        stream = await there.says((await there.head()).replace("connect", "nothing") + HANDSHAKE + "\r\n")
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 404 ")
+        await stream.aclose()
 
 
 async def test_the_end_of_the_server_ends_them() -> None:
@@ -217,7 +239,7 @@ async def test_what_is_no_handshake_for_here_is_refused(
 
 async def test_a_handshake_that_comes_before_an_answer_is_none() -> None:
     """A request on the way, and what comes behind it, are answered in their order: nothing comes in between."""
-    async with served() as there:
+    async with served(grace=0.1) as there:
         first = "GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         stream = await there.says(first + await there.head() + HANDSHAKE + "\r\n")
         heard = b""
@@ -252,8 +274,10 @@ async def test_who_falls_behind_is_sent_away(monkeypatch: pytest.MonkeyPatch) ->
         for number in range(40):
             await there.publish(f"{number}" * 200_000)
             await socket.recv()
-        heard = await to_the_end(slow)
-        assert heard.endswith(b"\x03\xf5it did not take what was told to it")
+        heard = b""
+        while not heard.endswith(b"\x03\xf5it did not take what was told to it"):
+            heard += await slow.receive_some()
+        await slow.aclose()
 
 
 async def test_pings_are_answered() -> None:
@@ -267,6 +291,8 @@ class Pipe(asyncio.Transport):
     """A transport that keeps what is written to it."""
 
     written: bytearray = attrs.field(factory=bytearray)
+    closing: bool = False
+    aborted: bool = False
 
     def __attrs_pre_init__(self) -> None:
         super().__init__()
@@ -275,43 +301,77 @@ class Pipe(asyncio.Transport):
         self.written += data
 
     def is_closing(self) -> bool:
-        return False
+        return self.closing
 
     def close(self) -> None:
         """It stays as it is."""
 
+    def abort(self) -> None:
+        self.aborted = True
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
+
+
+@asynccontextmanager
+async def piped(limits: Limits) -> AsyncIterator[tuple[WebSocketConnection, Pipe]]:
+    """A web socket whose other end is a pipe."""
+    over = asyncio.Event()
+
+    async def nobody(scope: Any, receive: Any, send: Any) -> None:
+        await over.wait()
+
+    config = uvicorn.Config(nobody, ws=web_sockets_with(limits), log_config=None)
+    config.load()
+    socket, pipe = web_sockets_with(limits)(config, ServerState(), {}), Pipe()  # type: ignore[call-arg]
+    assert isinstance(socket, WebSocketConnection)
+    socket.connection_made(pipe)
+    socket.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n" + HANDSHAKE.encode() + b"\r\n")
+    await socket.send({"type": "websocket.accept"})
+    pipe.written.clear()
+    yield socket, pipe
+    socket.stop_keepalive()
+    over.set()
+    await asyncio.gather(*socket.tasks)
 
 
 def test_pings_of_who_takes_nothing_are_not_answered() -> None:
     """What waits for a client does not grow with what it sends; when it takes it, it is answered again."""
 
     async def run() -> None:
-        over = asyncio.Event()
+        async with piped(Limits()) as (socket, pipe):
+            ping = Frame(Opcode.PING, b"x").serialize(mask=True)
+            socket.pause_writing()
+            for _ in range(3):
+                socket.data_received(ping * 100)
+            assert not pipe.written
+            socket.resume_writing()
+            socket.data_received(ping)
+            assert pipe.written == b"\x8a\x01x"
 
-        async def nobody(scope: Any, receive: Any, send: Any) -> None:
-            await over.wait()
+    asyncio.run(run())
 
-        config = uvicorn.Config(nobody, ws=web_sockets_with(Limits()), log_config=None)
-        config.load()
-        socket, pipe = web_sockets_with(Limits())(config, ServerState(), {}), Pipe()  # type: ignore[call-arg]
-        assert isinstance(socket, WebSocketConnection)
-        socket.connection_made(pipe)
-        socket.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n" + HANDSHAKE.encode() + b"\r\n")
-        await socket.send({"type": "websocket.accept"})
-        pipe.written.clear()
-        ping = Frame(Opcode.PING, b"x").serialize(mask=True)
-        socket.pause_writing()
-        for _ in range(3):
-            socket.data_received(ping * 100)
-        assert not pipe.written
-        socket.resume_writing()
-        socket.data_received(ping)
-        assert pipe.written == b"\x8a\x01x"
-        socket.stop_keepalive()
-        over.set()
-        await asyncio.gather(*socket.tasks)
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_who_does_not_take_what_was_sent_is_cut_off(closing: bool) -> None:
+    """After so long, also while it is closed; who takes it in time is not."""
+
+    async def run() -> None:
+        async with piped(Limits(stalled_seconds=10)) as (socket, pipe):
+            now = socket.loop.time()
+            socket.sweep(now + 100)
+            socket.pause_writing()
+            socket.resume_writing()
+            socket.sweep(now + 200)
+            pipe.closing = closing
+            if closing:
+                socket.sweep(now)
+            else:
+                socket.pause_writing()
+            socket.sweep(now + 9)
+            assert not pipe.aborted
+            socket.sweep(now + 12)
+            assert pipe.aborted
 
     asyncio.run(run())
 
