@@ -1,9 +1,11 @@
-"""What functions of the TypeScript SDK publish, and what programs with that SDK hear of it."""
+"""What functions of SDKs publish, and what programs with the TypeScript SDK hear of it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.sdk.listening import listening
@@ -33,17 +35,44 @@ def test_who_listens_hears_what_a_function_publishes(node_stage: Stage, how: str
         assert stranger.lines() == [{"kind": "open"}]
 
 
+def events_of(answer: httpx.Response) -> Iterator[Json]:
+    """The messages of an answer that goes on."""
+    for line in answer.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def token_of(stage: Stage, channel: str, topic: str) -> str:
+    answer = stage.post("/v1/realtime/token", [{"channel": channel, "name": topic, "kind": "run"}])
+    return str(answer.json()["jwt"])
+
+
+def test_a_function_of_any_sdk_publishes(stage: Stage) -> None:
+    """And goes on when it is told."""
+    key = f"any-{stage.kind.label}"
+    token = token_of(stage, f"run:{key}", "progress")
+    with stage.http.stream("GET", "/v1/realtime/sse", params={"token": token}) as answer:
+        assert stage.result("publish", {"key": key}) == "told"
+        assert next(events_of(answer))["data"] == {"percent": 50}
+
+
+def test_a_token_of_the_python_sdk(python_stage: Stage) -> None:
+    """Is for a program with the TypeScript SDK; here it opens the events."""
+    token = python_stage.result("token", {"key": "python"})
+    with python_stage.http.stream("GET", "/v1/realtime/sse", params={"token": token["key"]}) as answer:
+        python_stage.result("publish", {"key": "python"})
+        assert next(events_of(answer))["channel"] == token["channel"] == "run:python"
+
+
 def test_a_stream_that_a_function_publishes(node_stage: Stage) -> None:
     """Is told in parts. As events, because a subscriber of version 4.24 of the SDK ends at the first message of any."""
-    asked = [{"channel": "run:words", "name": "words", "kind": "run"}]
-    token = node_stage.post("/v1/realtime/token", asked).json()["jwt"]
+    token = token_of(node_stage, "run:words", "words")
+    heard: list[Json] = []
     with node_stage.http.stream("GET", "/v1/realtime/sse", params={"token": token}) as answer:
         node_stage.result("publishes", {"key": "words"})
-        heard: list[Json] = []
-        for line in answer.iter_lines():
-            if line.startswith("data: "):
-                heard.append(json.loads(line.removeprefix("data: ")))
-            if heard and heard[-1]["kind"] == "datastream-end":
+        for message in events_of(answer):
+            heard.append(message)
+            if message["kind"] == "datastream-end":
                 break
     start, *chunks, end = heard
     assert start["data"] == end["data"]

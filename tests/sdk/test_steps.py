@@ -160,8 +160,3 @@ def test_a_state_that_is_too_big_for_a_request(stage: Stage) -> None:
     with stage.watching() as watch:
         assert stage.result("big", {"pieces": 4}) == [1_500_000] * 4
         assert watch.bodies() == [f"piece {n}" for n in range(4)]
-
-
-def test_publishing(stage: Stage) -> None:
-    """A function that publishes messages to whoever listens runs; here nobody can listen."""
-    assert stage.result("publish") == "told"

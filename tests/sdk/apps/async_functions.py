@@ -422,10 +422,15 @@ async def outside(ctx: inngest.Context) -> object:
 @function("publish")
 async def publish(ctx: inngest.Context) -> object:
     async def run() -> object:
-        await realtime.publish(client, f"run:{ctx.run_id}", "progress", {"percent": 50})
+        await realtime.publish(client, f"run:{ctx.event.data['key']}", "progress", {"percent": 50})
         return "told"
 
     return await ctx.step.run("tell", run)
+
+
+@function("token")
+async def token(ctx: inngest.Context) -> object:
+    return await realtime.get_subscription_token(client, f"run:{ctx.event.data['key']}", ["progress", "log"])
 
 
 @function("slow")

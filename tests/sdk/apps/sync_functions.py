@@ -422,10 +422,15 @@ def outside(ctx: inngest.ContextSync) -> object:
 @function("publish")
 def publish(ctx: inngest.ContextSync) -> object:
     def run() -> object:
-        realtime.publish_sync(client, f"run:{ctx.run_id}", "progress", {"percent": 50})
+        realtime.publish_sync(client, f"run:{ctx.event.data['key']}", "progress", {"percent": 50})
         return "told"
 
     return ctx.step.run("tell", run)
+
+
+@function("token")
+def token(ctx: inngest.ContextSync) -> object:
+    return realtime.get_subscription_token_sync(client, f"run:{ctx.event.data['key']}", ["progress", "log"])
 
 
 @function("slow")

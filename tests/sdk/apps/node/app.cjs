@@ -420,8 +420,8 @@ const progress = channel({
   topics: { progress: { schema: staticSchema() }, log: { schema: staticSchema() }, words: { schema: staticSchema() } },
 });
 
-make("publish", {}, async ({ runId, step }) => {
-  await step.realtime.publish("tell", progress(runId).progress, { percent: 50 });
+make("publish", {}, async ({ event, step }) => {
+  await step.realtime.publish("tell", progress(event.data.key).progress, { percent: 50 });
   return "told";
 });
 
