@@ -100,8 +100,9 @@ async def to_the_end(stream: trio.SocketStream) -> bytes:
 
 
 async def test_a_web_socket_hears_what_is_published() -> None:
-    """In order, large messages and small ones; on a connection that was used for requests before as well."""
+    """In order, large messages and small ones, as they are; on a connection that was used for requests before, too."""
     async with served() as there, await there.listening() as socket:
+        assert socket.protocol.extensions == []  # nothing is compressed
         sent = [0, "x" * 300_000, "é", 3]
         for data in sent:
             await there.publish(data)

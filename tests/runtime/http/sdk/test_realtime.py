@@ -74,6 +74,8 @@ async def test_all_who_listen_hear_it() -> None:
         ("{ä}".encode(), "{ä}"),
         (b'{"a": 1}\r\n\r\nevent: x\ndata: 7', '{"a": 1}\r\n\r\nevent: x\ndata: 7'),
         (b'{"a":\r\n\r\n1}', {"a": 1}),
+        (b'{"a":\n\nevent: x\n\n1}', '{"a":\n\nevent: x\n\n1}'),
+        (b'{"a":\n\n1}', {"a": 1}),
         (b"\xff", "�"),
     ],
 )
