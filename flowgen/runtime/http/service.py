@@ -25,7 +25,8 @@ T = TypeVar("T")
 class Service:
     """One engine behind one server. `apps` are those whose workflows it may describe, by name.
 
-    `token_keys` make the tokens that it gives out, the first of them: without signing keys one that no other process knows.
+    With the first of `token_keys` it makes the tokens that it gives out, and takes those of all: without signing keys
+    there is one that no other process knows.
     """
 
     def __init__(self, engine: Engine, apps: dict[str, App], settings: Settings) -> None:

@@ -12,6 +12,7 @@ stranger here: if the app sends him on to the output of the run, he has the toke
 from __future__ import annotations
 
 import hmac
+import time
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -26,6 +27,7 @@ from ...protocol.arrivals import parse_arrival
 from ...protocol.headers import SDK
 from ...protocol.ops import parse_ops
 from ...protocol.reading import BadRequest
+from ...protocol.realtime import RAW, token_for, topic_of
 from ..problems import Problem
 from ..routes import LONGEST_WAIT, Call, answer
 from ..runs import until_ended
@@ -53,9 +55,12 @@ async def begin(call: Call) -> Response:
         await service.ask(_arrivals(call).begin, arrival)
     except NotNow as error:
         raise Problem(503, "busy", str(error), headers={"Retry-After": "1"}) from None
-    token = _token(service.token_keys[0], arrival.app.name, arrival.run)
-    said = {"fn_id": arrival.function.slug, "app_id": arrival.app.name, "run_id": arrival.run, "token": token}
-    return enveloped({**said, "realtime_token": token})
+    key = service.token_keys[0]
+    tokens = {
+        "token": _token(key, arrival.app.name, arrival.run),
+        "realtime_token": token_for([topic_of(arrival.run, RAW)], key, int(time.time())),
+    }
+    return enveloped({"fn_id": arrival.function.slug, "app_id": arrival.app.name, "run_id": arrival.run, **tokens})
 
 
 async def tell(call: Call) -> Response:

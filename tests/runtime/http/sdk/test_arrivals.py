@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from flowgen.runtime import Engine, open_engine
 from flowgen.runtime.driving.caller import Reply
 from flowgen.runtime.http import Settings, http_app
 from flowgen.runtime.protocol.ops import Op, Opcode
+from flowgen.runtime.protocol.realtime import RAW, Topic, read_token
 from flowgen.runtime.protocol.steps import step_hash
 from tests.runtime.driving.leading import (
     APP,
@@ -31,7 +33,7 @@ from tests.runtime.driving.leading import (
     ran,
     request,
 )
-from tests.runtime.http.sdk.callers import DEV, JS, KEYED, SIGNED, data_of, refusal_of, until
+from tests.runtime.http.sdk.callers import DEV, JS, KEY, KEYED, OLD_KEY, SIGNED, data_of, refusal_of, until
 from tests.runtime.http.serving import code_of
 
 NEW = "/v1/checkpoint"
@@ -243,13 +245,19 @@ async def test_a_server_that_is_not_for_development_asks_for_a_key() -> None:
 
 
 async def test_it_is_signed_by_who_has_the_key() -> None:
-    """A token of one key is good for all servers that have that key first, also after a restart."""
+    """A token of one key is good for all servers that have that key, also after a restart."""
     async with serving(ALLOWED, JS | KEYED) as (_, client):
         first = await begun(client, complete())
+        assert read_token(first["realtime_token"], [KEY], time.time()) == [Topic(RUN, RAW)]
     async with serving(ALLOWED, JS | KEYED) as (_, client):
         assert (await begun(client, complete()))["token"] == first["token"]
+    newer = attrs.evolve(ALLOWED, signing_keys=(OLD_KEY, *ALLOWED.signing_keys))
+    async with serving(newer, JS | KEYED) as (_, client):
+        assert (await begun(client, complete()))["token"] != first["token"]
+        assert (await output(client, first["token"])).status_code == 200
     async with serving() as (_, client):
         assert (await begun(client, complete()))["token"] != first["token"]
+        assert (await output(client, first["token"])).status_code == 404
 
 
 async def test_a_server_without_a_key_takes_none() -> None:
