@@ -4,7 +4,9 @@ Such a function answers HTTP requests. Its app began a run with one of them; fro
 same request is made again, with headers that say which run it is for, and what is to be done: the app then asks for
 what the run remembers. So the request tells nothing of the run, and is signed as it is.
 
-* Where it goes is what the run's event says, at the place where the app is; nowhere else.
+* Where it goes is what the run's event says, at the place where the app is; nowhere else. The event of a run that was
+  started by other means, or edited, may say anything: what is no path is refused, as it would be read as a part of the
+  host, or of the port.
 * Of bodies only a JSON object is sent again: what is no JSON no SDK lets through there.
 * A request that only looks (HEAD) is made as GET, because the answer to it has no body.
 
@@ -13,12 +15,13 @@ Pure. Refuses to know how a request travels, and what is signed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 import msgspec
 
-from ..addresses import AppUrl
+from ..addresses import AppUrl, UrlRefused
 from ..protocol import headers as names
 from ..protocol.arrivals import METHOD, target_of
 from .calling import Calling
@@ -39,7 +42,7 @@ class Reentry:
 
 
 def reentry(calling: Calling) -> Reentry:
-    """The request that stands for a call."""
+    """The request that stands for a call. Raises `UrlRefused` if the run's event says no path of its app."""
     event = msgspec.json.decode(calling.body.telling.events[0])
     data: dict[str, Any] = event["data"]
     method = _method(data.get("method"))
@@ -47,7 +50,17 @@ def reentry(calling: Calling) -> Reentry:
     if calling.plans:
         headers.append((names.FORCE_STEP_PLAN, "true"))
     body = _body(data.get("body")) if method in _WITH_BODY else b""
-    return Reentry(method, AppUrl.parse(calling.body.remote.url).origin + target_of(data), tuple(headers), body)
+    return Reentry(method, _url(AppUrl.parse(calling.body.remote.url).origin, data), tuple(headers), body)
+
+
+def _url(origin: str, data: Mapping[str, Any]) -> str:
+    """Where a request goes that was made of an app at `origin`."""
+    path, query = data.get("path") or "/", data.get("query_params") or ""
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise UrlRefused(f"event.data.path: {path!r:.100} is no path of {origin}; it begins with a slash")
+    if not isinstance(query, str):
+        raise UrlRefused(f"event.data.query_params: {query!r:.100} is no query; it is text, as in 'who=ada'")
+    return origin + target_of(data)
 
 
 def _method(asked: Any) -> str:

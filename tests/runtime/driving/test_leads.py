@@ -134,6 +134,26 @@ def test_what_only_looked_is_made_again_as_get() -> None:
     assert [asked.method for asked in place.app.asked] == ["GET"]
 
 
+@pytest.mark.parametrize(
+    "said, culprit",
+    [({"path": "1"}, "'1' is no path"), ({"path": ".example.com/"}, "is no path"), ({"path": 5}, "5 is no path"),
+     ({"path": "/", "query_params": {"a": 1}}, "is no query")],
+)  # fmt: skip
+def test_a_run_is_entered_at_the_place_of_its_app_or_not_at_all(said: dict[str, Any], culprit: str) -> None:
+    """What another event says in place of a path would be read as a part of the port, or of the host."""
+    place = Place()
+
+    async def story(engine: Engine) -> Any:
+        await arrivals_of(engine).begin(arrival(complete()))
+        run = await engine.rerun(f"{APP}/{RUN}", event=Event("http/request", request()["data"] | said))
+        return await ended(engine, f"{APP}/{run}")
+
+    info = place.run(story)
+    assert (info.status, info.error.type) == ("failed", "UrlRefused")
+    assert culprit in info.error.message
+    assert not place.app.asked
+
+
 def test_a_rerun_is_the_request_made_again() -> None:
     """By the server alone; at the place of its app, whatever the event says now."""
     place = Place()
