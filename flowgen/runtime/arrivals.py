@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+import attrs
 import trio
 
 from ..app import App
@@ -84,9 +85,8 @@ class Arrivals:
         Raises `NotNow`, `InvalidInput`, or `WrongState` for a run id or an idempotency key that another has.
         """
         if not await self._is_there(arrival):
-            known = arrival if self._offering.has_room(arrival.app) else arrival.among_others()
-            await self._offering.add(known.app)
-            await self._start(known)
+            app = await self._offering.add(arrival.app, arrival.among_others().app)
+            await self._start(attrs.evolve(arrival, app=app))
         if arrival.ops:
             await self.tell(f"{arrival.app.name}/{arrival.run}", arrival.ops)
 

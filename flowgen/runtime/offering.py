@@ -95,30 +95,36 @@ class Offering:
         async with self._turn:
             return await self._offer(remote)
 
-    def has_room(self, remote: RemoteApp) -> bool:
+    def _has_room(self, remote: RemoteApp) -> bool:
         """Whether an app may have these endpoints: it has them already, or not too many."""
         here = self._apps.get(remote.name)
         return here is None or all(
             function.id in here.workflows or len(here.workflows) < MOST_ENDPOINTS for function in remote.functions
         )
 
-    async def add(self, remote: RemoteApp) -> None:
+    async def add(self, remote: RemoteApp, instead: RemoteApp) -> RemoteApp:
         """Offer endpoints of an app beside those that it has: of each one hears when it is asked something.
 
-        Nothing is written for what is known already. Raises `InvalidInput` if the app has functions of another kind.
+        If it has too many it is offered `instead`; given is which of the two it was. Nothing is written for what is
+        known already. Raises `InvalidInput` if the app has functions of another kind.
         """
-        async with self._turn:
-            here = self._apps.get(remote.name)
-            if here is None or not is_remote(here):
-                await self._offer(remote)
-                return
-            known = {function.id: function for function in remote_app_of(here).functions}
-            if all(known.get(function.id) == function for function in remote.functions):
-                return
-            functions = (known | {function.id: function for function in remote.functions}).values()
-            if not all(function.endpoint for function in functions):
-                raise InvalidInput(f"an app {remote.name!r} has registered functions, so it can have no endpoints")
-            await self._offer(attrs.evolve(remote, functions=tuple(functions)))
+        async with self._turn:  # or those that come at once would all find room
+            added = remote if self._has_room(remote) else instead
+            await self._add(added)
+        return added
+
+    async def _add(self, remote: RemoteApp) -> None:
+        here = self._apps.get(remote.name)
+        if here is None or not is_remote(here):
+            await self._offer(remote)
+            return
+        known = {function.id: function for function in remote_app_of(here).functions}
+        if all(known.get(function.id) == function for function in remote.functions):
+            return
+        functions = (known | {function.id: function for function in remote.functions}).values()
+        if not all(function.endpoint for function in functions):
+            raise InvalidInput(f"an app {remote.name!r} has registered functions, so it can have no endpoints")
+        await self._offer(attrs.evolve(remote, functions=tuple(functions)))
 
     async def _offer(self, remote: RemoteApp) -> bool:
         here = self._apps.get(remote.name)

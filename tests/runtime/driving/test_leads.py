@@ -446,6 +446,20 @@ def test_paths_without_end_are_few_functions() -> None:
     assert [asked.url for asked in place.app.asked] == ["http://127.0.0.1:3000/one/more?who=ada"]
 
 
+def test_paths_that_are_asked_for_at_once_are_few_functions() -> None:
+    """None of them finds room that another is about to take."""
+
+    async def story(engine: Engine) -> int:
+        async with trio.open_nursery() as nursery:
+            for number in range(MOST_ENDPOINTS + 50):
+                run, event = f"{OTHER[:-4]}{number:04d}", request(path=f"/carts/{number}")
+                nursery.start_soon(arrivals_of(engine).begin, arrival(complete(), run=run, event=event))
+        (app,) = await engine.remote_apps()
+        return len(app.functions)
+
+    assert Place().run(story) == MOST_ENDPOINTS + 1
+
+
 def test_an_app_with_a_name_for_its_endpoint_has_one_function() -> None:
     """However many paths it is asked for."""
 
