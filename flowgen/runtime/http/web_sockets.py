@@ -7,7 +7,8 @@ connection of one that does not say so.
 * A client that does not take what was sent to it, its end included, is cut off after `stalled_seconds`, by the sweep
   over all connections.
 * A ping of a client that takes nothing is not answered: what waits to be sent to it does not grow with what it sends.
-* What a client sends is of `MAX_MESSAGE` bytes at most, and not compressed.
+* What a client sends is of `MAX_MESSAGE` bytes at most, and not compressed. Parts of a message that are empty are not
+  kept, or there could be any number of them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import asyncio
 from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from .limits import Limits
 
@@ -41,6 +43,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         await super().send(message)
         if self.close_sent:  # a handshake that is refused is over, too: uvicorn would log it as one without an answer
             self.handshake_complete = True
+
+    def handle_cont(self, event: Frame) -> None:
+        if event.data or event.fin:
+            super().handle_cont(event)
 
     def handle_ping(self) -> None:
         if self.writable.is_set():

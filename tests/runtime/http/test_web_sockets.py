@@ -301,6 +301,9 @@ class Pipe(asyncio.Transport):
     def write(self, data: Any) -> None:
         self.written += data
 
+    def pause_reading(self) -> None:
+        """What comes is said by the test."""
+
     def is_closing(self) -> bool:
         return self.closing
 
@@ -349,6 +352,21 @@ def test_pings_of_who_takes_nothing_are_not_answered() -> None:
             socket.resume_writing()
             socket.data_received(ping)
             assert pipe.written == b"\x8a\x01x"
+
+    asyncio.run(run())
+
+
+def test_a_message_of_empty_parts_takes_no_room() -> None:
+    """However many there are: nothing of them is kept, and what has something in it is whole at its end."""
+
+    async def run() -> None:
+        async with piped(Limits()) as (socket, _):
+            socket.data_received(Frame(Opcode.TEXT, b"a", fin=False).serialize(mask=True))
+            socket.data_received(Frame(Opcode.CONT, b"", fin=False).serialize(mask=True) * 1_000)
+            assert len(socket.frames) == 1
+            socket.data_received(Frame(Opcode.CONT, b"b", fin=False).serialize(mask=True))
+            socket.data_received(Frame(Opcode.CONT, b"").serialize(mask=True))
+            assert [socket.queue.get_nowait() for _ in range(2)][1] == {"type": "websocket.receive", "text": "ab"}
 
     asyncio.run(run())
 
