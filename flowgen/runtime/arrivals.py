@@ -17,7 +17,8 @@ Refuses to know HTTP, and how a lead is taken part in (`driving.caller`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -78,15 +79,17 @@ class Arrivals:
         self._caller = caller
         self._create = create
         self._names = Names(apps, store)
+        self._beginning: dict[str, trio.Event] = {}
 
     async def begin(self, arrival: Arrival) -> None:
         """Make a run of a request, and record what its app has done of it. It is durable when this returns.
 
         Raises `NotNow`, `InvalidInput`, or `WrongState` for a run id or an idempotency key that another has.
         """
-        if not await self._is_there(arrival):
-            app = await self._offering.add(arrival.app, arrival.among_others().app)
-            await self._start(attrs.evolve(arrival, app=app))
+        async with self._turn(arrival.run):
+            if not await self._is_there(arrival):
+                app = await self._offering.add(arrival.app, arrival.among_others().app)
+                await self._start(attrs.evolve(arrival, app=app))
         if arrival.ops:
             await self.tell(f"{arrival.app.name}/{arrival.run}", arrival.ops)
 
@@ -102,6 +105,18 @@ class Arrivals:
         if not _is_recorded(loaded.row, loaded.records, ops):
             status = status_of(loaded.row)
             raise WrongState(row.id, status, f"run {row.id} is not its app's to lead any more; it is {status}")
+
+    @asynccontextmanager
+    async def _turn(self, run: str) -> AsyncIterator[None]:
+        """One after the other make a run with an id: so the second that says the same finds what the first has made."""
+        while (other := self._beginning.get(run)) is not None:
+            await other.wait()
+        turn = self._beginning[run] = trio.Event()
+        try:
+            yield
+        finally:
+            del self._beginning[run]
+            turn.set()
 
     async def _is_there(self, arrival: Arrival) -> bool:
         """Whether the run is there already: then this was told before, and its answer was lost."""

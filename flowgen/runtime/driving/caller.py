@@ -138,6 +138,12 @@ class _UnderWay:
             await self.changed.wait()
             self.changed = trio.Event()
 
+    async def settled_all(self) -> None:
+        """Return when what was told is committed, or never will be: who tells the same again finds it then."""
+        with trio.move_on_after(_COMMIT_SECONDS):
+            for told in (*self.taken, *self.told):
+                await told.settled.wait()
+
     def take(self) -> tuple[Op, ...]:
         """All that was told."""
         self.taken, self.told = self.told, []
@@ -230,8 +236,11 @@ class Caller:
 
         False if it does not lead it: it has said that it is over, or was silent for too long; or another engine has it.
         """
-        call = self._led.get(run)
-        if call is None or call.told_all or call.function != function:
+        call = self._led.get(run) or self._ending.get(run)
+        if call is None or call.function != function:
+            return False
+        if call.told_all:
+            await call.settled_all()
             return False
         told = _Told(tuple(ops))
         call.told.append(told)
@@ -246,6 +255,7 @@ class Caller:
                 self.follow(run)
             return told.committed
         finally:
+            told.settle(committed=False)  # nobody looks any more
             if call.told_all and self._ending.get(run) is call:
                 del self._ending[run]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -316,6 +317,25 @@ def test_what_is_told_twice_is_told_once() -> None:
         return await history(engine), info.result
 
     assert place.run(story) == (["Started", "a = 1", "nap asks sleep", "nap = None", "EndCompleted"], OUTPUT)
+
+
+def test_what_is_told_twice_at_once_is_told_once() -> None:
+    """Whoever is second waits for the first, be it a request's beginning, a step or its end."""
+
+    async def story(engine: Engine) -> Any:
+        arrivals = arrivals_of(engine)
+
+        async def thrice(tell: Callable[[], Awaitable[None]]) -> None:
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(tell)
+
+        await thrice(lambda: arrivals.begin(arrival(ran("a", 1), idempotency="once")))
+        await thrice(lambda: arrivals.tell(f"{APP}/{RUN}", [ran("b", 2)]))
+        await thrice(lambda: arrivals.tell(f"{APP}/{RUN}", [complete()]))
+        return await history(engine)
+
+    assert Place().run(story) == ["Started", "a = 1", "b = 2", "EndCompleted"]
 
 
 def test_a_cancelled_run_is_its_apps_no_more() -> None:
