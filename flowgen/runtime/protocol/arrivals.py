@@ -21,13 +21,14 @@ import attrs
 
 from ...commands import check_name
 from ...errors import DefinitionError
+from ...events import MAX_EVENT_BYTES
 from ...ids import is_id
 from ...retry import DEFAULT_RETRIES, MAX_RETRIES
 from ...workflow import Definition
 from ..addresses import AppUrl, UrlRefused
 from .headers import is_flowgen
 from .ops import Op, parse_ops
-from .reading import BadRequest, Members, shown
+from .reading import BadRequest, Members, encoded, shown
 from .registration import RemoteApp, RemoteFunction
 
 HTTP_REQUEST: Final = "inngest/http.request"
@@ -75,7 +76,10 @@ def parse_arrival(said: Members, sdk: str) -> Arrival:
         said.refuse("event", "is missing, or has no data: it says what the request was")
     if event.text("name") != HTTP_REQUEST:
         event.refuse("name", f"is {shown(event.text('name'))}; the event of a request is {HTTP_REQUEST!r}")
-    request = {name: data.text(name) or "" for name in _KEPT}
+    request = {name: data.text(name) or "" for name in _KEPT if name != "body"}
+    request["body"] = data.text("body", longest=MAX_EVENT_BYTES) or ""
+    if len(encoded(request)) > MAX_EVENT_BYTES:
+        data.refuse("body", f"is too large: the event of a request has at most {MAX_EVENT_BYTES:,} bytes as JSON")
     return Arrival(
         run=run,
         app=_app(data, request, sdk, _retries(said)),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 
 from flowgen.commands import check_name
+from flowgen.events import MAX_EVENT_BYTES
 from flowgen.runtime.addresses import AppUrl
 from flowgen.runtime.protocol.arrivals import parse_arrival, target_of
 from flowgen.runtime.protocol.reading import BadRequest, Members
@@ -43,6 +44,16 @@ def test_retries(retries: int | None, meant: int) -> None:
     """Those that the app says, within what there is."""
     said = document() | {"retries": retries}
     assert parse_arrival(Members(said, "", BadRequest), JS).function.retries == meant
+
+
+def test_the_body_of_a_request_may_be_as_large_as_an_event() -> None:
+    """An app that is refused here has nothing to answer its client with."""
+    room = MAX_EVENT_BYTES - 1_000
+    arrival = parse_arrival(Members(document(event=request(method="POST", body="x" * room)), "", BadRequest), JS)
+    assert arrival.data["body"] == "x" * room
+    for body in ("x" * (MAX_EVENT_BYTES + 1), '"' * room):
+        with pytest.raises(BadRequest, match=r"^event\.data\.body: "):
+            parse_arrival(Members(document(event=request(method="POST", body=body)), "", BadRequest), JS)
 
 
 def test_what_else_is_said_of_a_request_is_not_kept() -> None:
