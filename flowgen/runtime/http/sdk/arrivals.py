@@ -6,7 +6,8 @@ stranger here: if the app sends him on to the output of the run, he has the toke
 * A token is for one run. It is made with the server's first signing key, and good while that is one of its keys;
   without one, as in development, with a key that this server makes when it starts, so that links last as long as it.
 * What is replayed comes from an app, and is shown from this server's address: its headers are those that a workflow
-  of ours may send, and a browser gives it no rights here.
+  of ours may send, but for those that tell a browser something about all of a site (`_OF_THE_SITE`), and a browser
+  gives it no rights here.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ from .registering import check_kind, check_urls
 
 _LONGEST: Final = timedelta(microseconds=LONGEST_WAIT)
 _CONFINED: Final = {"content-security-policy": "sandbox; default-src 'none'", "cache-control": "no-store"}
+_OF_THE_SITE: Final = frozenset(
+    {
+        *("accept-ch", "alt-svc", "clear-site-data", "nel", "origin-agent-cluster"),
+        *("report-to", "reporting-endpoints", "service-worker-allowed", "strict-transport-security"),
+        *("proxy-authenticate", "www-authenticate"),
+    }
+)
+"""Headers that a browser takes for this server as a whole: whose login they end, whose calls they have reported."""
+
 _RUNNING: Final = {"status": "running", "message": "run did not end within 5 minutes"}
 _ENDED: Final = {
     "failed": (500, "the run of this request has failed; what went wrong is in its history"),
@@ -125,7 +135,7 @@ def _replayed(result: Any) -> Response:
 
 
 def _sendable(headers: dict[Any, Any]) -> dict[str, str]:
-    """Those of its headers that a workflow of ours might send."""
+    """Those of its headers that a workflow of ours might send, and that are of this answer alone."""
     kept: dict[str, str] = {}
     for name, value in headers.items():
         try:
@@ -133,4 +143,4 @@ def _sendable(headers: dict[Any, Any]) -> dict[str, str]:
             kept[name.lower()] = value
         except DefinitionError:
             """It is of the connection, of this server's, or none at all."""
-    return kept
+    return {name: value for name, value in kept.items() if name not in _OF_THE_SITE}

@@ -118,7 +118,7 @@ async def test_an_output_is_replayed(result: Any, status: int, body: str, header
 
 async def test_an_output_has_no_rights_here() -> None:
     """It comes from an app, under this server's name: no cookie, no policy and no connection of it is an app's to say,
-    and a browser is told to confine it."""
+    nothing that holds for all of a site, and a browser is told to confine it."""
     said = {
         "Set-Cookie": "flowgen_token=x",
         "Content-Security-Policy": "script-src *",
@@ -126,6 +126,9 @@ async def test_an_output_has_no_rights_here() -> None:
         "Transfer-Encoding": "chunked",
         "Access-Control-Allow-Origin": "*",
         "Cache-Control": "public",
+        "Clear-Site-Data": '"*"',
+        "NEL": "{}",
+        "WWW-Authenticate": "Basic",
         "X-Bad": "a\r\nSet-Cookie: b",
         "Bad Name": "x",
         "content-type": "text/html",
@@ -138,6 +141,7 @@ async def test_an_output_has_no_rights_here() -> None:
         assert response.headers["cache-control"] == "no-store"
         assert response.headers["x-content-type-options"] == "nosniff"
         assert not {"set-cookie", "access-control-allow-origin", "x-bad", "bad name"} & response.headers.keys()
+        assert not {"clear-site-data", "nel", "www-authenticate"} & response.headers.keys()
         assert response.headers.get_list("content-security-policy") == [response.headers["content-security-policy"]]
 
 
