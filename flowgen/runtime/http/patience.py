@@ -47,22 +47,35 @@ class Patience:
 
 async def while_connected(request: Request, ask: Callable[[], Awaitable[T]]) -> T | None:
     """What `ask` gives; None, and it is cancelled, if the client goes away before, or the server stops."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            """The rest of the body."""
+
+    return await _until(ask, gone, *_closing(request))
+
+
+async def while_open(request: Request, ask: Callable[[], Awaitable[T]]) -> T | None:
+    """The same for what reads the body of a request, and hears by itself that its client is gone."""
+    return await _until(ask, *_closing(request))
+
+
+def _closing(request: Request) -> list[Callable[[], Awaitable[object]]]:
+    return [request.state.closing.wait] if hasattr(request.state, CLOSING) else []
+
+
+async def _until(ask: Callable[[], Awaitable[T]], *ends: Callable[[], Awaitable[object]]) -> T | None:
+    """What `ask` gives; None, and it is cancelled, if one of `ends` returns before."""
     answers: list[T] = []
     errors: list[Exception] = []
     async with anyio.create_task_group() as group:
 
-        async def watch() -> None:
-            while (await request.receive())["type"] != "http.disconnect":
-                """The rest of the body."""
+        async def watch(end: Callable[[], Awaitable[object]]) -> None:
+            await end()
             group.cancel_scope.cancel()
 
-        async def close() -> None:
-            await request.state.closing.wait()
-            group.cancel_scope.cancel()
-
-        group.start_soon(watch)
-        if hasattr(request.state, CLOSING):
-            group.start_soon(close)
+        for end in ends:
+            group.start_soon(watch, end)
         try:
             answers.append(await ask())
         except Exception as error:

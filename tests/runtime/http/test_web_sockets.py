@@ -452,6 +452,19 @@ async def test_a_stream_that_is_too_large_has_an_end(monkeypatch: pytest.MonkeyP
         ]  # fmt: skip
 
 
+async def test_the_end_of_the_server_ends_what_is_streamed_to_it() -> None:
+    """503 at once: a stream may go on for longer than a server that stops can wait."""
+    async with served() as there:
+        stream = await there.says(
+            "POST /v1/realtime/publish?channel=c&topic=t HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/stream\r\n"
+            "Content-Length: 9\r\n\r\nabc"
+        )
+        await trio.sleep(0.2)
+        began = trio.current_time()
+    assert trio.current_time() - began < 3
+    assert (await to_the_end(stream)).startswith(b"HTTP/1.1 503 ")
+
+
 async def test_a_wrong_token_is_no_web_socket() -> None:
     """A client library says with which status it was refused."""
     async with served() as there:

@@ -13,6 +13,7 @@ import codecs
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from secrets import token_hex
 from typing import Final
 
@@ -33,6 +34,7 @@ from ...protocol.realtime import (
 from ...strict_json import BadJson, parse
 from ..audience import Told
 from ..bodies import read_bytes
+from ..patience import while_open
 from ..problems import Problem
 from ..routes import Call, answer
 
@@ -117,7 +119,12 @@ async def _publish_stream(call: Call, origins: list[Origin]) -> None:
 
 
 async def _read_parts(call: Call, take: Callable[[bytes], None]) -> None:
-    """Have the parts of a body taken, as they come."""
+    """Have the parts of a body taken, as they come. A server that stops does not wait for the rest."""
+    if not await while_open(call.request, partial(_read_all_parts, call, take)):
+        raise Problem(503, "busy", "the server stops: come again", headers={"Retry-After": "1", "Connection": "close"})
+
+
+async def _read_all_parts(call: Call, take: Callable[[bytes], None]) -> bool:
     left, more = MOST_OF_STREAM, True
     while more:
         message = await call.request.receive()
@@ -131,6 +138,7 @@ async def _read_parts(call: Call, take: Callable[[bytes], None]) -> None:
         if part:
             take(part)
         more = message.get("more_body", False)
+    return True
 
 
 def _tell(call: Call, origin: Origin, message: bytes) -> None:
