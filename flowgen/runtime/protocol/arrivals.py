@@ -97,9 +97,13 @@ def target_of(data: Mapping[str, Any]) -> str:
 
 def _app(said: Members, request: Mapping[str, str], sdk: str, retries: int) -> RemoteApp:
     try:
-        origin, url = AppUrl.parse(request["domain"]), AppUrl.parse(request["domain"] + target_of(request))
+        origin = AppUrl.parse(request["domain"])
     except UrlRefused as error:
         said.refuse("domain", str(error))
+    try:
+        url = AppUrl.parse(request["domain"] + target_of(request))
+    except UrlRefused as error:
+        said.refuse("path", str(error))
     if origin.target != "/" or url.origin != origin.origin or not request["path"].startswith("/"):
         said.refuse("path", f"{shown(request['path'])} is no path of {shown(request['domain'])}")
     if not METHOD.fullmatch(request["method"]):

@@ -56,6 +56,16 @@ def test_the_body_of_a_request_may_be_as_large_as_an_event() -> None:
             parse_arrival(Members(document(event=request(method="POST", body=body)), "", BadRequest), JS)
 
 
+@pytest.mark.parametrize(
+    "said, culprit",
+    [({"domain": "nowhere"}, "domain"), ({"path": "/a b"}, "path"), ({"path": "/" + "a" * 3_000}, "path")],
+)
+def test_a_refusal_names_what_is_wrong(said: dict[str, str], culprit: str) -> None:
+    """Where the app is and what it was asked for make one URL, and either may be none."""
+    with pytest.raises(BadRequest, match=rf"^event\.data\.{culprit}: "):
+        parse_arrival(Members(document(event=request(**said)), "", BadRequest), JS)
+
+
 def test_what_else_is_said_of_a_request_is_not_kept() -> None:
     """Its event has the members that it is known by, and no others, such as a future SDK might send."""
     event = request()
