@@ -17,7 +17,6 @@ import asyncio
 from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
 
 from .limits import Limits
 
@@ -44,7 +43,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self.close_sent:  # a handshake that is refused is over, too: uvicorn would log it as one without an answer
             self.handshake_complete = True
 
-    def handle_cont(self, event: Frame) -> None:
+    def handle_cont(self, event: Any) -> None:
         if event.data or event.fin:
             super().handle_cont(event)
 
