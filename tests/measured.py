@@ -6,12 +6,17 @@ that is reached late in long tests only is missing from the report; nothing else
 side each process is measured twice, as a test's and as somebody's child: when one measure stops the one below it goes
 on, so all of them are stopped.
 
+No signal tells the time: it would wake the loop of the test, and one that comes as trio takes its wake-up socket apart
+is told as an error of the test. A thread looks at the clock and has the interpreter call us on the main thread.
+
 It knows nothing of tests without `--cov`: there is nothing to stop.
 """
 
 from __future__ import annotations
 
-import signal
+import ctypes
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -49,17 +54,39 @@ def while_young(current: Callable[[], Measure | None], seconds: float) -> Iterat
     """
     stopped: list[Measure] = []
 
-    def stop(*_: object) -> None:
+    def stop() -> None:
         while (measure := current()) is not None:
             measure.stop()
             stopped.append(measure)
 
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    over = threading.Event()
+    watch = threading.Thread(target=_after, args=(time.process_time() + seconds, over, stop), daemon=True)
+    watch.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        over.set()
+        watch.join()
+        _due.clear()
         for measure in reversed(stopped):
             measure.start()
+
+
+_due: list[Callable[[], None]] = []
+"""What the main thread is to call when it is next between two instructions."""
+
+
+@ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+def _call_due(_: object) -> int:
+    while _due:
+        _due.pop()()
+    return 0
+
+
+def _after(until: float, over: threading.Event, call: Callable[[], None]) -> None:
+    """Have the main thread make this call once the process has computed until then, unless it is over before."""
+    while (left := until - time.process_time()) > 0:
+        if over.wait(max(left, 0.001)):
+            return
+    _due.append(call)
+    ctypes.pythonapi.Py_AddPendingCall(_call_due, None)

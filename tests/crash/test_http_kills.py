@@ -13,11 +13,13 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -71,25 +73,46 @@ class Servers:
     def close(self) -> None:
         self._guard.cancel()
         self._popen.kill()
+        self._popen.wait()
         for stream in (self._popen.stdin, self._popen.stdout):
             assert stream is not None
-            stream.close()
-        self._popen.wait()
+            with suppress(BrokenPipeError):
+                stream.close()
 
 
 @attrs.define
 class Round:
-    """The clients of one server, until it is killed after so many answers."""
+    """The clients of one server, each with a connection of its own, until it is killed after so many answers.
+
+    What listens outlives a server. So a connection that it had not taken yet is not cut by its death, and its client
+    would wait for somebody to answer: `over` ends those, and nobody connects again.
+    """
 
     port: int
     kill_after: int
     answers: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(0))
     acknowledged: list[str] = attrs.field(factory=list)
+    _sockets: list[socket.socket] = attrs.field(factory=list)
 
-    def send(self, client: str, seed: int) -> None:
+    def client(self, name: str, seed: int) -> threading.Thread:
+        """One that is connected, and will send as soon as it is started."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=240)
+        connection.connect()
+        connection.auto_open = 0
+        self._sockets.append(connection.sock)
+        return threading.Thread(target=self._send, args=(connection, name, seed))
+
+    def over(self, clients: list[threading.Thread]) -> None:
+        """The server is dead: so are its connections."""
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for client in clients:
+            client.join()
+
+    def _send(self, connection: http.client.HTTPConnection, client: str, seed: int) -> None:
         """Send batch after batch until the server is gone."""
         random = Random(seed)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=240)
         try:
             for number in range(10_000):
                 size = random.choice((1, 1, 1, random.randint(2, LARGEST)))
@@ -121,17 +144,13 @@ def test_nothing_that_was_acknowledged_is_lost(servers: Servers, tmp_path: Path)
     for kill in range(KILLS):
         process = servers.begin()
         made = Round(servers.port, random.choice((1, 1, 2, 5, 20)))
-        threads = [
-            threading.Thread(target=made.send, args=(f"{kill}-{client}", random.randrange(1_000_000)))
-            for client in range(CLIENTS)
-        ]
-        for thread in threads:
-            thread.start()
+        clients = [made.client(f"{kill}-{client}", random.randrange(1_000_000)) for client in range(CLIENTS)]
+        for client in clients:
+            client.start()
         for _ in range(made.kill_after):
             assert made.answers.acquire(timeout=240)
         servers.kill(process)
-        for thread in threads:
-            thread.join()
+        made.over(clients)
         acknowledged += made.acknowledged
     assert len(set(acknowledged)) == len(acknowledged) >= KILLS
     trio.run(_check, tmp_path / "killed.db", set(acknowledged))
