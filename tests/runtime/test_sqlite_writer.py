@@ -291,6 +291,32 @@ async def test_the_loop_does_not_wait_for_a_slow_disk(tmp_path: Path) -> None:
         assert threading.get_ident() in await syncing_threads(world, faulty, world.progress(row, done()))
 
 
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+async def test_a_loop_with_nothing_to_do_waits_for_a_disk_that_is_fast_enough(tmp_path: Path, busy: bool) -> None:
+    """One that has other tasks to run leaves such syncs to the thread, as far as it knows of them in its turn."""
+    threads: set[int] = set()
+    async with faulty_world(tmp_path) as (world, faulty), trio.open_nursery() as nursery:
+        rows = await owned(world, 3)
+        if busy:
+            nursery.start_soon(_turn_on)
+        for number in range(20):
+            world.raw._writer._changes.pace = 0.001  # type: ignore[attr-defined]
+            threads |= await syncing_threads(world, faulty, world.progress(rows[0], done(f"step-{number}")))
+            rows[0].length += 1
+            world.raw._writer._changes.pace = 0.001  # type: ignore[attr-defined]
+            at_once = [world.progress(row, done(f"beside-{number}")) for row in rows[1:]]
+            threads |= await syncing_threads(world, faulty, *at_once)
+            for row in rows[1:]:
+                row.length += 1
+        nursery.cancel_scope.cancel()
+    assert (threads == {threading.get_ident()}) == (not busy)
+
+
+async def _turn_on() -> None:
+    while True:
+        await trio.lowlevel.checkpoint()
+
+
 async def test_the_loop_does_not_wait_for_a_lock(tmp_path: Path) -> None:
     """While another process holds the write lock, the thread waits for it and the loop goes on turning."""
     store = SqliteStore(tmp_path / "x.db")

@@ -5,9 +5,10 @@ When it is committed, and not before, one call wakes every task whose job was am
 
 The thread and the loop compete for the interpreter's lock, which each statement of SQLite drops and retakes:
 two threads that both have work lose a switch interval a statement. So small jobs are done together on the loop's
-own thread, and the other one has only to COMMIT; on a disk that syncs fast not even that, because to hand it over
-would cost more. What comes while a COMMIT is in flight goes into the next. If another process holds the lock, or the
-jobs are not small, the thread does it all. A job that was begun is waited for, whether its task is cancelled or not.
+own thread, and the other one has only to COMMIT; not even that, because to hand it over would cost more, on a disk that
+syncs fast, or fast enough while the loop has nothing else to do. What comes while a COMMIT is in flight goes into the
+next. If another process holds the lock, or the jobs are not small, the thread does it all. A job that was begun is
+waited for, whether its task is cancelled or not.
 
 A COMMIT costs the same whatever is in it, so jobs wait for company: until a turn of the loop has brought no more, for a
 few turns at most. A few runs that go on step by step get into step with each other by that, and stay so. One job that
@@ -42,6 +43,10 @@ it would take as long while the loop has work too, and cost half as much again."
 
 FAST: Final = 0.0005
 """Commits that take less than so many seconds, on the average, may be done by the loop."""
+
+FAST_ENOUGH: Final = 0.002
+"""So may those that take less than so many, while no task could run meanwhile: to wake a thread that rests, and to be
+woken by it, takes a quarter of a millisecond."""
 
 _GATHERING: Final = 4
 """For so many turns at most the first job of a batch waits for others."""
@@ -126,7 +131,7 @@ class ThreadWriter:
         """Do a change in a transaction; `size` is that of the `Job`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         job = Job(change, trio.lowlevel.current_task(), size)
-        if self._without_company() and size <= SMALL and self._changes.pace < FAST:
+        if self._without_company() and size <= SMALL and self._loop_commits():
             batch = Batch([job])
             if self._changes.begin(batch):
                 if batch.tx is not None:
@@ -155,6 +160,11 @@ class ThreadWriter:
             self._company_until = turn + _REMEMBERED
         self._turn = turn
         return turn > self._company_until
+
+    def _loop_commits(self) -> bool:
+        """Whether a COMMIT is better done on the loop's own thread, as far as one can tell."""
+        pace = self._changes.pace
+        return pace < FAST or (pace < FAST_ENOUGH and not trio.lowlevel.current_statistics().tasks_runnable)
 
     # -- together ---------------------------------------------------------------------------------
 
@@ -200,7 +210,7 @@ class ThreadWriter:
         """Do the statements of a batch, and the COMMIT too if the disk is fast; whether that is all."""
         try:
             begun = self._changes.begin(batch)
-            if begun and batch.tx is not None and self._changes.pace < FAST:
+            if begun and batch.tx is not None and self._loop_commits():
                 self._changes.finish(batch)
         except BaseException as error:
             _break(batch, error)
