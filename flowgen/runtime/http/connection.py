@@ -22,7 +22,9 @@ There is room for so many connections. For one more, that one ends which has wai
 something; where each has something to do, the new one is refused (503).
 
 Requests that come before others are answered wait in memory, so there may be but a few (`ahead`): what comes behind
-them is not read, and the answer to the last of them ends the connection.
+them is not read, and the answer to the last of them ends the connection. uvicorn tells only the last that has come when
+its client is gone or the server stops; here the one that is being answered hears of it, or a stream before others would
+never end.
 
 What cannot be read as HTTP is answered like any refusal, as JSON, and the connection closed; within another
 answer it is only closed.
@@ -98,6 +100,7 @@ class Connection(HttpToolsProtocol):
         self._behind_head = 0
         self._opens_web_socket = False
         self._refusal = _MALFORMED
+        self._begun: RequestResponseCycle | None = None
 
     # -- phases -------------------------------------------------------------------------------------
 
@@ -188,6 +191,10 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._phase, self._moved = (_IDLE, True) if self._phase is _LINGER else (_WORK, self._moved)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._begun = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         """As uvicorn does it, but for its timer, which would be set and cancelled for each request: `IDLE` ends when
         the connections are looked at."""
@@ -241,19 +248,28 @@ class Connection(HttpToolsProtocol):
         else:
             self._refuse(408, "too_slow", "the request took too long to come")
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._disconnect()
+
     def shutdown(self) -> None:
         """The server stops: what streams ends here, other answers are finished."""
         super().shutdown()
         cycle = self._answering()
         if cycle is not None and cycle.chunked_encoding:
-            cycle.disconnected = True
-            cycle.message_event.set()
+            self._disconnect()
             self.transport.close()
 
     def _answering(self) -> RequestResponseCycle | None:
         """The request whose answer is being made, if there is one."""
-        cycle: Any = self.cycle
-        return None if cycle is None or cycle.response_complete else cycle
+        return None if self._begun is None or self._begun.response_complete else self._begun
+
+    def _disconnect(self) -> None:
+        """Whoever makes an answer hears that nobody waits for it."""
+        cycle = self._answering()
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def send_400_response(self, msg: str) -> None:
         if self._refusal is _TOO_FAR_AHEAD:
@@ -268,8 +284,7 @@ class Connection(HttpToolsProtocol):
             if cycle.response_started or self.pipeline or self._phase is not _BODY:
                 self.transport.abort()
                 return
-            cycle.disconnected = True
-            cycle.message_event.set()
+            self._disconnect()
         body = json.dumps({"error": {"code": code, "message": message, "path": ""}}).encode()
         self.transport.write(
             STATUS_LINE.get(status, b"HTTP/1.1 %d \r\n" % status)

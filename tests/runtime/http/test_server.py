@@ -266,6 +266,26 @@ async def test_streams_and_long_polls_end_when_the_server_stops() -> None:
     assert sorted(site.left) == ["/stream", "/waits"]
 
 
+async def test_a_stream_before_other_requests_ends_when_the_server_stops() -> None:
+    """As if nothing had been asked behind it; and that is not begun any more."""
+    async with served(grace=1_000) as (site, port):
+        client = await saying(port, get("/stream") + get("/waits"))
+        assert b"one" in await client.receive_some()
+    assert site.left == ["/stream"]
+    assert b"/waits" not in await to_the_end(client)
+
+
+async def test_a_stream_before_other_requests_ends_with_its_client() -> None:
+    """What nobody can get is not made for ever."""
+    async with served() as (site, port):
+        client = await saying(port, get("/stream") + get("/waits"))
+        assert b"one" in await client.receive_some()
+        await client.aclose()
+        with trio.fail_after(50):
+            while site.left != ["/stream"]:
+                await trio.sleep(0.01)
+
+
 async def test_an_answer_that_nobody_reads_is_dropped_with_the_server() -> None:
     """It was given whole, and the system has taken only a part of it: nothing of it outlives the grace."""
     async with served(grace=0.2) as (site, port):
