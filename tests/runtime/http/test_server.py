@@ -94,6 +94,7 @@ class Site:
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
         while (await receive())["type"] != "http.disconnect":
             pass
+        self.gone.set()
 
 
 async def _asyncio_pause() -> None:
@@ -281,9 +282,7 @@ async def test_a_stream_before_other_requests_ends_with_its_client() -> None:
         client = await saying(port, get("/stream") + get("/waits"))
         assert b"one" in await client.receive_some()
         await client.aclose()
-        with trio.fail_after(50):
-            while site.left != ["/stream"]:
-                await trio.sleep(0.01)
+        assert await trio.to_thread.run_sync(site.gone.wait, 40)
 
 
 async def test_an_answer_that_nobody_reads_is_dropped_with_the_server() -> None:
