@@ -47,6 +47,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if event.data or event.fin:
             super().handle_cont(event)
 
+    def send_receive_event_to_app(self) -> None:
+        if self.close_sent or self.curr_msg_data_type != "text" or _is_text(b"".join(self.frames)):
+            super().send_receive_event_to_app()
+        else:  # uvicorn would log this mistake of the client as an error of ours
+            self.conn.send_close(1007)
+            self.handle_parser_exception()
+
     def handle_ping(self) -> None:
         if self.writable.is_set():
             super().handle_ping()
@@ -72,6 +79,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """The server stops: the client is told, and comes back to another."""
         if not self.transport.is_closing():
             super().shutdown()
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def web_sockets_with(limits: Limits) -> type[asyncio.Protocol]:

@@ -400,20 +400,25 @@ def test_who_does_not_take_what_was_sent_is_cut_off(closing: bool) -> None:
     [
         (Frame(Opcode.TEXT, b"x" * (MAX_MESSAGE + 1)).serialize(mask=True), 1009),
         (Frame(Opcode.TEXT, b"\xff").serialize(mask=True), 1007),
+        (
+            Frame(Opcode.TEXT, b"\xe2", fin=False).serialize(mask=True) + Frame(Opcode.CONT, b"x").serialize(mask=True),
+            1007,
+        ),
         (Frame(Opcode.TEXT, b"x").serialize(mask=False), 1002),
         (Frame(Opcode.CONT, b"x").serialize(mask=True), 1002),
         (b"\xc1\x81\x00\x00\x00\x00x", 1002),
     ],
-    ids=["large", "no text", "bare", "out of order", "compressed"],
+    ids=["large", "no text", "no text in parts", "bare", "out of order", "compressed"],
 )
-async def test_what_is_no_message_ends_it(frame: bytes, code: int) -> None:
-    """With the code that says what was wrong."""
+async def test_what_is_no_message_ends_it(frame: bytes, code: int, caplog: pytest.LogCaptureFixture) -> None:
+    """With the code that says what was wrong; and nothing is logged, because nothing is wrong with the server."""
     async with served() as there:
         stream = await there.says(await there.head() + HANDSHAKE + "\r\n")
         await stream.receive_some()
         await stream.send_all(frame)
         heard = await to_the_end(stream)
         assert heard[2:4] == code.to_bytes(2, "big"), heard
+    assert caplog.text == ""
 
 
 async def test_they_count_among_the_connections() -> None:
