@@ -34,8 +34,8 @@ from .registration import RemoteApp, RemoteFunction
 HTTP_REQUEST: Final = "inngest/http.request"
 """The name of the event of such a run."""
 
-METHOD: Final = re.compile(r"[A-Z]{1,20}")
-"""The form of a method of HTTP."""
+METHOD: Final = re.compile(r"(?!CONNECT$|TRACE$)[A-Z]{1,20}")
+"""The method of a request to an app; the two others are for who stands between."""
 
 _KEPT: Final = ("domain", "method", "path", "fn", "ip", "content_type", "query_params", "body")
 """What the event says of the request; all of it is text."""
@@ -107,7 +107,7 @@ def _app(said: Members, request: Mapping[str, str], sdk: str, retries: int) -> R
     if origin.target != "/" or url.origin != origin.origin or not request["path"].startswith("/"):
         said.refuse("path", f"{shown(request['path'])} is no path of {shown(request['domain'])}")
     if not METHOD.fullmatch(request["method"]):
-        said.refuse("method", f"{shown(request['method'])} is no method of HTTP")
+        said.refuse("method", f"{shown(request['method'])} is no method of a request to an app")
     name, id = f"{origin.host}-{origin.port}", _id(said, request)
     function = RemoteFunction(id, f"{name}-{id}", id, str(origin), retries, Definition(id), endpoint=True)
     return RemoteApp(name, "", sdk, str(origin), "endpoint", (function,), "")

@@ -24,6 +24,7 @@ from .wild import VALUES, bent
         ({"path": "/"}, "127.0.0.1-3000", "GET ."),
         ({"path": "/a.b/c/"}, "127.0.0.1-3000", "GET a.b.c"),
         ({"method": "POST", "path": "/a%20b"}, "127.0.0.1-3000", "POST a%20b"),
+        ({"method": "TRACER"}, "127.0.0.1-3000", "TRACER carts.7"),
         ({"domain": "https://Shop.example"}, "shop.example-443", "GET carts.7"),
         ({"domain": "http://shop.example"}, "shop.example-80", "GET carts.7"),
         ({"domain": "http://[::1]:3000"}, "::1-3000", "GET carts.7"),
@@ -58,10 +59,16 @@ def test_the_body_of_a_request_may_be_as_large_as_an_event() -> None:
 
 @pytest.mark.parametrize(
     "said, culprit",
-    [({"domain": "nowhere"}, "domain"), ({"path": "/a b"}, "path"), ({"path": "/" + "a" * 3_000}, "path")],
+    [
+        ({"domain": "nowhere"}, "domain"),
+        ({"path": "/a b"}, "path"),
+        ({"path": "/" + "a" * 3_000}, "path"),
+        *(({"method": method}, "method") for method in ("CONNECT", "TRACE", "get", "GET\n", "")),
+    ],
 )
 def test_a_refusal_names_what_is_wrong(said: dict[str, str], culprit: str) -> None:
-    """Where the app is and what it was asked for make one URL, and either may be none."""
+    """Where the app is and what it was asked for make one URL, and either may be none. A method is one that an app is
+    asked with, not a proxy."""
     with pytest.raises(BadRequest, match=rf"^event\.data\.{culprit}: "):
         parse_arrival(Members(document(event=request(**said)), "", BadRequest), JS)
 
