@@ -32,12 +32,14 @@ SUITES = (
     "tests/examples/test_shop.py::test_all_orders_are_carried_out",
     "tests/flow/",
     "tests/properties/test_simulations.py",
+    "tests/runtime/test_again.py",
     "tests/runtime/test_bodies.py",
     "tests/runtime/test_drain.py",
     "tests/runtime/test_engine.py",
     "tests/runtime/test_finish_timeout.py",
     "tests/runtime/test_operations.py",
     "tests/runtime/test_turns.py",
+    "tests/runtime/test_why.py",
 )
 """What runs twice: the paths of directories and files, and single tests."""
 
@@ -121,8 +123,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     )
     from tests.crash import harness
     from tests.elsewhere import elsewhere
+    from tests.runtime import operations
 
-    with elsewhere(pyfuncitem.module, harness), _few_examples(pyfuncitem.function), _recorded() as there:
+    with elsewhere(pyfuncitem.module, harness, operations), _few_examples(pyfuncitem.function), _recorded() as there:
         result = yield
     for one, other in zip(here, there, strict=bool(here)):
         assert one == other, "a simulation over HTTP is not what it is here"
