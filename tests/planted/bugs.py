@@ -69,7 +69,7 @@ BUGS = (
         file="flowgen/commands/waits.py",
         find='asked = {"event": self.event,',
         replace='asked = {"timeout": self.timeout, "event": self.event,',
-        tests=("tests/test_commands.py",),
+        tests=("tests/test_commands_messages.py",),
     ),
     Bug(
         name="numbered-names",
@@ -85,7 +85,7 @@ BUGS = (
         file="flowgen/commands/branches.py",
         find="if (first := generators.setdefault(id(branch), key)) != key:",
         replace="if (first := generators.setdefault(id(branch), key)) is None:",
-        tests=("tests/test_commands.py",),
+        tests=("tests/test_commands_branches.py",),
     ),
     Bug(
         name="accepted-and-ignored",

@@ -1,39 +1,24 @@
-"""`check_workflow`: good workflows pass, each planted bug is caught by name, and a failure tells a short story."""
+"""`check_workflow`: good workflows pass, and a failure tells a short story."""
 
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from hypothesis import strategies as st
 
 from flowgen import (
-    All,
     App,
-    Backoff,
     Context,
     DefinitionError,
     Event,
-    Invoke,
-    OnCron,
-    OnEvent,
-    Race,
-    Restart,
     Run,
     RunCancelled,
     Sleep,
-    StepError,
     Steps,
-    WaitFor,
-    event_type,
-    step_info,
 )
 from flowgen.testing import (
     Cancel,
@@ -49,84 +34,21 @@ from flowgen.testing import (
 )
 from flowgen.testing.properties import PROPERTIES, cancel_cleans_up, survives_crashes
 from flowgen.testing.strategies import events, interleavings, workflows
-
-FEW = settings(max_examples=25, database=None, suppress_health_check=list(HealthCheck))
-MANY = settings(FEW, max_examples=120)
-
-
-class Declined(Exception):
-    """The card is no good."""
-
-
-@event_type("order/placed")
-@attrs.frozen
-class OrderPlaced:
-    order_id: str
-    total: float
-
-
-@attrs.frozen
-class Receipt:
-    number: int
-
-
-app = App("shop", retries=1, backoff=Backoff.exponential("1s", jitter=0))
-
-
-def load(order_id: str) -> dict[str, int]:
-    raise AssertionError("never for real")
-
-
-def charge(total: float) -> Receipt:
-    raise AssertionError("never for real")
-
-
-def pack(order_id: str) -> int:
-    raise AssertionError("never for real")
-
-
-def refund(number: int) -> None:
-    raise AssertionError("never for real")
-
-
-@app.workflow(on=OnEvent(OrderPlaced))
-def fulfil(ctx: Context[OrderPlaced]) -> Steps[str]:
-    order = ctx.event.data
-    yield Run(load, order.order_id)
-    try:
-        receipt = yield from Run(charge, order.total)
-    except StepError:
-        return "declined"
-    yield Sleep("settle", "30m")
-    label, _ = yield All(Run("label", pack, order.order_id), Run(pack, order.order_id))
-    approved = yield WaitFor("approval", "order/approved", match="data.order_id", timeout="7d")
-    if approved is None:
-        yield Run(refund, receipt.number)
-        return "refunded"
-    return f"packed {label}"
-
-
-def failure(check: Callable[[], object]) -> tuple[str, str]:
-    """What a check fails with: its message, and the story that comes with it."""
-    with pytest.raises((AssertionError, DefinitionError)) as caught:
-        check()
-    return str(caught.value), "\n".join(getattr(caught.value, "__notes__", []))
-
-
-def check_of(body: Any, **options: Any) -> Callable[[], object]:
-    """The built-in properties of a body alone."""
-    examples = options.pop("examples", MANY)
-    planted = App("planted", backoff=Backoff.exponential("1s", jitter=0))
-    workflow = planted.workflow(on=OnEvent("go"), id="planted")(body)
-
-    @examples
-    @seed(1)
-    @check_workflow(workflow, **{"data": st.just({}), **options})
-    def check(trace: Trace) -> None:
-        """No more than what is promised anyway."""
-
-    return check
-
+from tests.testing.checks import (
+    FEW,
+    MANY,
+    Declined,
+    OrderPlaced,
+    Receipt,
+    app,
+    check_of,
+    failure,
+    fulfil,
+    load,
+    pack,
+    step,
+    swallows,
+)
 
 # -- good workflows --------------------------------------------------------------------------------
 
@@ -348,237 +270,6 @@ def test_the_story_of_a_cancel_says_when() -> None:
     assert "planted#0 is cancelled" in story
     again = next(line.strip() for line in story.splitlines() if "simulate(" in line)
     assert "Cancel(workflow_id='planted'" in again
-
-
-# -- planted bugs ----------------------------------------------------------------------------------
-
-
-def step(value: Any = None) -> int:
-    raise AssertionError("never for real")
-
-
-def rolls_dice(ctx: Context) -> Steps[None]:
-    yield Run(step, random.random())
-
-
-def looks_at_the_clock(ctx: Context) -> Steps[None]:
-    yield Run(step, datetime.now().isoformat())
-
-
-numbers = itertools.count()
-
-
-def counts_on(ctx: Context) -> Steps[None]:
-    yield Run(f"step {next(numbers)}", step)
-
-
-def flips_a_coin(ctx: Context) -> Steps[None]:
-    if random.random() < 0.5:
-        yield Run("heads", step)
-    else:
-        yield Sleep("tails", "1s")
-    yield Run(step)
-
-
-@pytest.mark.parametrize("body", [rolls_dice, looks_at_the_clock, counts_on, flips_a_coin])
-def test_a_body_that_is_not_deterministic_is_caught(body: Any) -> None:
-    """The message shows both sides, the line, and what to do."""
-    message, story = failure(check_of(body))
-    assert "planted#0 is not deterministic" in message
-    assert "ctx.random" in message
-    assert "The scenario:" in story
-
-
-mails: list[str] = []
-calls = 0
-
-
-def sends_mail_itself(ctx: Context) -> Steps[None]:
-    mails.append("hello")
-    yield Run(step)
-
-
-def counts_its_calls(ctx: Context) -> Steps[None]:
-    global calls
-    calls += 1
-    yield Run(step)
-
-
-def part() -> Steps[None]:
-    mails.append("from a part")
-    yield Run(step)
-
-
-def has_a_part_that_sends(ctx: Context) -> Steps[None]:
-    yield from part()
-
-
-@pytest.mark.parametrize(
-    "body, name", [(sends_mail_itself, "mails"), (counts_its_calls, "calls"), (has_a_part_that_sends, "mails")]
-)
-def test_a_side_effect_outside_of_steps_is_caught(body: Any, name: str) -> None:
-    """The variable is named, with what became of it."""
-    mails.clear()
-    message, _ = failure(check_of(body))
-    assert f"the body of planted#0 changes {name!r}, which is defined outside of it" in message
-    mails.clear()
-
-
-def never_ends(ctx: Context) -> Steps[None]:
-    while True:
-        yield Run(step)
-
-
-def never_waits(ctx: Context) -> Steps[None]:
-    yield Run(step)
-    yield Restart({})
-
-
-@pytest.mark.parametrize("body", [never_ends, never_waits])
-def test_what_never_ends_is_caught(body: Any) -> None:
-    """Loops without end, within one run or from run to run."""
-    message, _ = failure(check_of(body, max_steps=30))
-    assert "does not come to an end" in message
-
-
-def test_what_goes_on_but_waits_is_fine() -> None:
-    """A loop that restarts now and then, and sleeps in between, may go on for ever."""
-
-    def daily(ctx: Context) -> Steps[None]:
-        for _ in range(20):
-            yield Sleep("a day", "1d")
-        yield Run(step)
-        yield Restart({})
-
-    check_of(daily, until="50d", examples=settings(FEW, max_examples=6))()
-
-
-def swallows(ctx: Context) -> Steps[str]:
-    with suppress(RunCancelled):
-        yield Sleep("nap", "1h")
-    yield Sleep("another nap", "1h")
-    return "rested"
-
-
-def waits_while_cleaning_up(ctx: Context) -> Steps[None]:
-    try:
-        yield Run(step)
-        yield Sleep("nap", "1h")
-    finally:
-        yield WaitFor("somebody", "somebody/helps", timeout="1d")
-
-
-@pytest.mark.parametrize("body, asked", [(swallows, "another nap"), (waits_while_cleaning_up, "somebody")])
-def test_a_cancel_that_is_swallowed_is_caught(body: Any, asked: str) -> None:
-    """The run is closed when its clean-up takes too long, and the check says what it asked for."""
-    message, story = failure(check_of(body))
-    assert "planted#0 was cancelled, and did not end by itself" in message
-    assert repr(asked) in message
-    assert "planted#0 is cancelled" in story
-
-
-def test_a_step_that_is_not_idempotent_is_caught() -> None:
-    """A charge that was done and not recorded is refused the second time."""
-
-    def planted(ctx: Context) -> Steps[str]:
-        return (yield Run(charge_card, "7"))
-
-    def steps() -> dict[str, Any]:
-        charged: set[str] = set()
-
-        def charge_card(order: str) -> str:
-            if order in charged:
-                raise Declined(f"{order} is charged already")
-            charged.add(order)
-            return "charged"
-
-        return {"charge_card": charge_card}
-
-    message, story = failure(check_of(planted, steps=steps))
-    assert "planted#0 ends differently when something goes wrong" in message
-    assert 'undisturbed:  completed, "charged"' in message
-    assert "make it idempotent (step_info().idempotency_key)" in message
-    assert "Faults(at={" in story
-
-
-def charge_card(order: str) -> str:
-    raise AssertionError("never for real")
-
-
-def test_a_step_that_is_idempotent_passes() -> None:
-    """The same, with the key that all attempts of a step share."""
-
-    def planted(ctx: Context) -> Steps[str]:
-        return (yield Run(charge_card, "7"))
-
-    def steps() -> dict[str, Any]:
-        charged: dict[str, str] = {}
-
-        def charge_card(order: str) -> str:
-            return charged.setdefault(step_info().idempotency_key, "charged")
-
-        return {"charge_card": charge_card}
-
-    check_of(planted, steps=steps, examples=FEW)()
-
-
-# -- what is no bug --------------------------------------------------------------------------------
-
-
-def races(ctx: Context) -> Steps[Any]:
-    """Who is first is a matter of time, and of luck."""
-    won = yield Race(work=Run("work", step), other=Run("other", step), late=Sleep("late", "3s"))
-    return won.name
-
-
-def tells_the_time(ctx: Context) -> Steps[str]:
-    yield Run(step)
-    return f"{ctx.now.isoformat()} {ctx.run_id}"
-
-
-def draws(ctx: Context) -> Steps[list[Any]]:
-    yield Run(step)
-    return [ctx.random.random(), str(ctx.uuid())]
-
-
-def cleans_up(ctx: Context) -> Steps[None]:
-    try:
-        yield Sleep("nap", "1h")
-    finally:
-        yield Run("tidy", step)
-
-
-def waits_briefly(ctx: Context) -> Steps[bool]:
-    """With faults the event may come too late."""
-    return (yield WaitFor("hello", "hello", timeout="2s")) is not None
-
-
-@pytest.mark.parametrize("body", [races, tells_the_time, draws, cleans_up, waits_briefly])
-def test_time_and_luck_are_no_bugs(body: Any) -> None:
-    """What may differ when time passes is not held against a workflow."""
-    check_of(body, events=interleavings(events("hello"), within="3s", most=2), examples=FEW)()
-
-
-family = App("family")
-
-
-@family.workflow
-def child(ctx: Context) -> Steps[int]:
-    yield Sleep("nap", "1h")
-    return (yield Run("childs work", step, ctx.event.data))
-
-
-@family.workflow(on=[OnEvent("go"), OnCron("* * * * *")])
-def parent(ctx: Context) -> Steps[Any]:
-    return (yield All(Invoke("one", child, {"n": 1}), Invoke("two", child, {"n": 2})))
-
-
-@settings(FEW, max_examples=20)
-@check_workflow(parent, data=st.just({}))
-def test_children_are_played_too(trace: Trace) -> None:
-    """The whole app is there, its steps are drawn, and no schedule ticks."""
-    assert [run.workflow_id for run in trace.runs] == ["parent", "child", "child"]
-    assert trace.run("parent").result == [trace.run("child").result] * 2
 
 
 # -- scenarios -------------------------------------------------------------------------------------
