@@ -174,7 +174,7 @@ BUGS = (
         file="flowgen/decisions.py",
         find="        if after:\n",
         replace="        if False:\n",
-        tests=("tests/test_decisions.py",),
+        tests=("tests/test_decisions_again.py",),
     ),
     # -- the stores --------------------------------------------------------------------------------
     Bug(
