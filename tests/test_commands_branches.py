@@ -8,22 +8,8 @@ from typing import Any
 import attrs
 import pytest
 
-from flowgen import (
-    All,
-    DefinitionError,
-    Race,
-    Restart,
-    Sleep,
-    Steps,
-    Winner,
-)
-from tests.commands import (
-    charge,
-    load_order,
-    make_receipt,
-    ship,
-    stream,
-)
+from flowgen import All, DefinitionError, Race, Restart, Sleep, Steps, Winner
+from tests.commands import charge, load_order, make_receipt, ship, stream
 
 
 def test_all_numbers_its_branches() -> None:

@@ -7,26 +7,10 @@ from typing import Any
 
 import pytest
 
-from flowgen import (
-    DefinitionError,
-    Event,
-    FlowgenError,
-    Invoke,
-    Restart,
-    SendEvent,
-    SendSignal,
-    WaitFor,
-    WaitForSignal,
-)
+from flowgen import DefinitionError, Event, FlowgenError, Invoke, Restart, SendEvent, SendSignal, WaitFor, WaitForSignal
 from flowgen.commands import Command, StepCommand
 from flowgen.duration import DAY, HOUR, SECOND
-from tests.commands import (
-    NOON,
-    OrderApproved,
-    fingerprint,
-    make_receipt,
-    ship,
-)
+from tests.commands import NOON, OrderApproved, fingerprint, make_receipt, ship
 
 # -- waits -----------------------------------------------------------------------------------------
 

@@ -9,15 +9,7 @@ import msgspec
 import pytest
 
 from flowgen import All, Context, Invoke, Steps, WaitFor, WaitForSignal
-from flowgen.decisions import (
-    Accepted,
-    ClaimAtOnce,
-    accept_events,
-    cancel_run,
-    deliver,
-    send_signal,
-    start_run,
-)
+from flowgen.decisions import Accepted, ClaimAtOnce, accept_events, cancel_run, deliver, send_signal, start_run
 from flowgen.endings import cancel_run_without_code, fail_run, lose_worker, park
 from flowgen.errors import NondeterminismError, NotFound
 from flowgen.facts import Facts, Questions

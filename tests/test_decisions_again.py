@@ -8,27 +8,15 @@ import attrs
 import pytest
 
 from flowgen import All, Context, Invoke, Race, Sleep, StepError, Steps, WaitFor, WaitForSignal
-from flowgen.decisions import (
-    rerun,
-    retry_run,
-)
+from flowgen.decisions import rerun, retry_run
 from flowgen.endings import lose_worker
 from flowgen.errors import InvalidInput, WrongState
 from flowgen.facts import Facts, Questions
 from flowgen.flow_control import CancelOn, Concurrency, Policies, RateLimit, Singleton, Throttle, Timeouts
-from flowgen.history import (
-    EndCompleted,
-    EndFailed,
-    Retried,
-    Started,
-    StepFailed,
-    StepSucceeded,
-)
+from flowgen.history import EndCompleted, EndFailed, Retried, Started, StepFailed, StepSucceeded
 from flowgen.interpreter import Interpreter
 from flowgen.routing import Route, RouteTable
-from flowgen.runs import (
-    RunRow,
-)
+from flowgen.runs import RunRow
 from flowgen.transition import Key, TakeKey, Transition
 from flowgen.workflow import Definition
 from tests.bodies import SECOND, START, replay

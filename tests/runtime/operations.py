@@ -7,15 +7,7 @@ from typing import Any
 
 import trio
 
-from flowgen import (
-    App,
-    Context,
-    NonRetriableError,
-    OnEvent,
-    Run,
-    Sleep,
-    Steps,
-)
+from flowgen import App, Context, NonRetriableError, OnEvent, Run, Sleep, Steps
 from flowgen.runtime import Engine, open_engine
 from flowgen.runtime.environment import Environment
 from flowgen.runtime.stores import MemoryStore

@@ -8,19 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from flowgen import (
-    App,
-    Concurrency,
-    Context,
-    Event,
-    OnCron,
-    OnEvent,
-    Run,
-    RunCancelledError,
-    Sleep,
-    Steps,
-    Throttle,
-)
+from flowgen import App, Concurrency, Context, Event, OnCron, OnEvent, Run, RunCancelledError, Sleep, Steps, Throttle
 from flowgen.errors import InvalidInput, NotFound, StoreError
 from flowgen.runtime import Engine, open_engine, start_engine
 from flowgen.runtime.bulk import SHOWN

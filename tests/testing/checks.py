@@ -26,10 +26,7 @@ from flowgen import (
     WaitFor,
     event_type,
 )
-from flowgen.testing import (
-    Trace,
-    check_workflow,
-)
+from flowgen.testing import Trace, check_workflow
 
 FEW = settings(max_examples=25, database=None, suppress_health_check=list(HealthCheck))
 MANY = settings(FEW, max_examples=120)

@@ -11,34 +11,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from flowgen import (
-    All,
-    App,
-    Context,
-    Invoke,
-    OnCron,
-    OnEvent,
-    Race,
-    Restart,
-    Run,
-    Sleep,
-    Steps,
-    WaitFor,
-    step_info,
-)
-from flowgen.testing import (
-    Trace,
-    check_workflow,
-)
+from flowgen import All, App, Context, Invoke, OnCron, OnEvent, Race, Restart, Run, Sleep, Steps, WaitFor, step_info
+from flowgen.testing import Trace, check_workflow
 from flowgen.testing.strategies import events, interleavings
-from tests.testing.checks import (
-    FEW,
-    Declined,
-    check_of,
-    failure,
-    step,
-    swallows,
-)
+from tests.testing.checks import FEW, Declined, check_of, failure, step, swallows
 
 # -- planted bugs ----------------------------------------------------------------------------------
 

@@ -10,16 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from hypothesis import strategies as st
 
-from flowgen import (
-    App,
-    Context,
-    DefinitionError,
-    Event,
-    Run,
-    RunCancelled,
-    Sleep,
-    Steps,
-)
+from flowgen import App, Context, DefinitionError, Event, Run, RunCancelled, Sleep, Steps
 from flowgen.testing import (
     Cancel,
     Faults,
