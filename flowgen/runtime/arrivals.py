@@ -146,7 +146,8 @@ class Arrivals:
         started = (app, function.id, arrival.run, _data(arrival), facts, now, request, claim)
         _, transition = await informed(self._store, facts, partial(start_run, *started, name=HTTP_REQUEST))
         if not claim.claimed:
-            raise NotNow(f"no run of {app}/{function.id} can begin now: it is paused, or its app has too many in hand")
+            why = "is paused" if (app, function.id) in self._worker.routes.paused else "has an app with its hands full"
+            raise NotNow(f"no run can begin now: {app}/{function.id} {why}")
         transition.take += take
         if not self._caller.lead(arrival.run, function.slug):
             raise WrongState(arrival.run, "running", f"run {arrival.run} is that of another request already")
