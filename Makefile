@@ -18,7 +18,7 @@ help:
 	@echo "make docs      the pages as a site, in build/docs; a link that leads nowhere is an error"
 	@echo "make bench     the benchmark: a table, and JSON"
 	@echo "make planted   plant known bugs and see each of them caught"
-	@echo "make prove     simulations, losses of power, stores against the reference, planted bugs: hours, and a table"
+	@echo "make prove     simulations, losses of power, stores against the reference, planted bugs: most of an hour, and a table"
 	@echo "make format    let the formatter and the linter mend what they can"
 
 setup: $(READY)

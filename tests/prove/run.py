@@ -2,7 +2,7 @@
 
 ::
 
-    make prove                          the full figures, which takes hours
+    make prove                          the full figures, which takes most of an hour
     make prove ARGS=--ci                those of a change, in minutes; of the planted bugs a third, by turns
     make prove ARGS="stores power"      some sections
 

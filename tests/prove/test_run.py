@@ -75,7 +75,7 @@ def test_the_table() -> None:
 
 
 def test_what_has_come_of_a_share_is_said() -> None:
-    """A proof that takes hours says on the way what it has done; what went wrong is known at once."""
+    """A proof that takes long says on the way what it has done; what went wrong is known at once."""
     whole, share = Budget(1, 1, 1, 1, 1, 1, 1), Budget(1, 1, 1, 1, 1, 1, 1, turn=2, turns=40)
     assert news(Result("few", (Row("images", 2614, 2000), Row("  torn", 7, 1)), 3.2), whole) == (
         "few, 3 s: 2,614 images, 7 torn"
