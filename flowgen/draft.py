@@ -323,7 +323,7 @@ class Draft:
         if interpreter.cancelling is not None:
             self._lift_deadline()
         look = list(owned.unlooked.values()) if owned.unlooked else []
-        wants = owned.slotless and bool(self._pen.execute)
+        wants = owned.slotless and interpreter.need_slots(self._pen.execute)
         if wants:
             self._pen.execute = []
         working = bool(self._pen.execute or look) or _any_left(executing, self._pen.abandoned)

@@ -185,6 +185,10 @@ class Interpreter:
             return due_cleanup
         return due_step
 
+    def need_slots(self, steps: Sequence[Step]) -> bool:
+        """Whether any of these steps, which are to begin, needs its run's concurrency slots: each of them does."""
+        return bool(steps)
+
     def take_due(self, now: int) -> list[Step]:
         """The pending steps whose deadline has come, each once: the earliest first, then the first requested."""
         return self._deadlines.take_due(now)

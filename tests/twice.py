@@ -66,9 +66,6 @@ ONLY_HERE: dict[str, str] = {
     ),
     "tests/flow/test_fan_out.py::test_one_of_many_has_the_key": "thousands of events, which only a router sees",
     "tests/flow/test_fan_out.py::test_the_last_of_many_is_the_last": "thousands of events, which only a router sees",
-    "tests/flow/test_timeouts.py::test_a_run_that_stands_in_line_again_is_cancelled_in_time": (
-        "who is called to hear whether there is anything to clean up needs a slot for that, or the time of a clean-up"
-    ),
     "tests/flow/test_ticks.py::test_another_engine_doubles_no_tick": "many ticks, of which no app hears",
     "tests/flow/test_ticks.py::test_a_paused_workflow_does_not_tick_until_it_is_resumed": (
         "many ticks, of which no app hears"

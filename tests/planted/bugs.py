@@ -455,9 +455,17 @@ BUGS = (
         name="slots-for-claims-only",
         promise="without its slots a run starts no body",
         file="flowgen/draft.py",
-        find="wants = owned.slotless and bool(self._pen.execute)",
+        find="wants = owned.slotless and interpreter.need_slots(self._pen.execute)",
         replace="wants = False",
         tests=("tests/flow/test_concurrency.py", "tests/flow/test_timeouts.py"),
+    ),
+    Bug(
+        name="slots-for-calls-only",
+        promise="an app elsewhere that is asked what there is to clean up does none of it without a slot",
+        file="flowgen/runtime/driving/opened.py",
+        find="        step.command.plans = True\n",
+        replace="",
+        tests=("tests/flow/test_timeouts.py",),
     ),
     Bug(
         name="claimed-at-creation",

@@ -53,7 +53,7 @@ from ..protocol.headers import is_flowgen
 from ..protocol.memo import Memo
 from ..protocol.steps import step_hash
 from .absence import Absence
-from .calling import FUNCTION, Calling
+from .calling import FUNCTION, Calling, is_discovery
 from .opened import OpenSteps
 from .telling import Telling
 
@@ -173,11 +173,11 @@ class RemoteBody:
         if own is not None and own.retry_at is None and FUNCTION not in under_way:
             self.opened.forget(FUNCTION)
         for step_id in under_way:
-            if _is_discovery(step_id) or not self.is_over(step_id):
+            if is_discovery(step_id) or not self.is_over(step_id):
                 step = self.pending.get(step_id) or self._again_open(step_id, earlier)
                 self.fresh.pop(step.id, None)
         if self.version >= WAITS_FOR_GROUPS:
-            self.group = {step_id for step_id in self.pending if not _is_discovery(step_id)} - self.racing
+            self.group = {step_id for step_id in self.pending if not is_discovery(step_id)} - self.racing
         if not self.pending:
             self._discover()
 
@@ -185,7 +185,7 @@ class RemoteBody:
         fetch = earlier.opened.fetches.get(step_id)
         if fetch is not None:
             return self.opened.open(fetch)
-        return self._call(step_id, None if _is_discovery(step_id) else step_id)
+        return self._call(step_id, None if is_discovery(step_id) else step_id)
 
     def hold(self, row: RunRow) -> None:
         """Its run is owned under this row now: calls name its fence."""
@@ -203,7 +203,7 @@ class RemoteBody:
 
     def _settled(self, record: StepSucceeded | StepFailed) -> None:
         step_id = record.step
-        if _is_discovery(step_id):
+        if is_discovery(step_id):
             if isinstance(record, StepFailed):
                 self.finish(BodyRaised(record.failure, FUNCTION))
             return
@@ -254,7 +254,7 @@ class RemoteBody:
     def _attempt_failed(self, record: AttemptFailed) -> None:
         step = self.pending.get(record.step)
         if step is None:
-            aimed_at = None if _is_discovery(record.step) else record.step
+            aimed_at = None if is_discovery(record.step) else record.step
             step = self.pending.get(FUNCTION) if aimed_at is None else None
             step = step or self._call(aimed_at or FUNCTION, aimed_at)
         self.fresh.pop(step.id, None)
@@ -281,7 +281,7 @@ class RemoteBody:
         """
         scopes = tuple(f"{scope}/" for scope in self.cleaning)
         for step_id in list(self.opened.calls):
-            if _is_discovery(step_id) or not (self.holding or step_id.startswith(scopes)):
+            if is_discovery(step_id) or not (self.holding or step_id.startswith(scopes)):
                 self.opened.drop(step_id)
 
     def _expire(self, record: CleanupExpired) -> None:
@@ -376,7 +376,7 @@ class RemoteBody:
         self.opened.trust(kept)
         for step in list(self.pending.values()):
             born = step.key
-            if step.id not in kept and not _is_discovery(step.id) and isinstance(born, int) and born <= known:
+            if step.id not in kept and not is_discovery(step.id) and isinstance(born, int) and born <= known:
                 self.opened.drop(step.id)
         until = self.cleaning.get("")
         self.cleaning.clear()
@@ -451,6 +451,10 @@ class RemoteBody:
         """The steps that were given up since the last call, in order."""
         return self.opened.take_abandoned()
 
+    def need_slots(self, steps: Sequence[Step]) -> bool:
+        """Whether any of these steps needs its run's slots. To ask what there is to clean up does not."""
+        return not all(self.cancelling is not None and self.opened.only_plan(step) for step in steps)
+
     def looks_after(self, step: Step) -> int | None:
         """The position of the event that the previous occurrence of a wait returned."""
         return self._seen.get(_base(step.id))
@@ -487,10 +491,6 @@ class RemoteBody:
 
     def close(self) -> None:
         """There is nothing to close here."""
-
-
-def _is_discovery(step_id: str) -> bool:
-    return step_id.startswith(FUNCTION)
 
 
 def _base(step_id: str) -> str:

@@ -26,6 +26,11 @@ FUNCTION: Final = "(function)"
 """The step of a run that stands for its function as a whole: what fails there fails no step of the user's."""
 
 
+def is_discovery(step_id: str) -> bool:
+    """Whether a call is aimed at no step, by its id."""
+    return step_id.startswith(FUNCTION)
+
+
 @attrs.define(eq=False)
 class Calling:
     """The command of a call.

@@ -19,7 +19,7 @@ import attrs
 from ...deadlines import Deadlines
 from ...history import Requested
 from ...tree import Step
-from .calling import Calling
+from .calling import Calling, is_discovery
 
 
 @attrs.define(eq=False)
@@ -54,6 +54,15 @@ class OpenSteps:
         if step is not None and step is self.immediate:
             self.immediate = None
         return step
+
+    def only_plan(self, step: Step) -> bool:
+        """Let a call that has not begun execute nothing, but tell what there is to do; False if that cannot be."""
+        if not is_discovery(step.id):
+            return False
+        step.command.plans = True
+        if step is self.immediate:
+            self.immediate = None
+        return True
 
     def drop(self, step_id: str) -> None:
         """A step is given up: whatever was begun for it is let go of."""
