@@ -11,6 +11,8 @@ Rules
 -----
 * What is drawn is a function of step id and attempt: whoever asks again gets the same, in whatever world. So an
   engine that dies changes nothing but the number of times that a body runs.
+* After the first failed attempt it is drawn whether the step goes on failing, alone or with all steps of its name, as
+  where a service is down. Attempts that were drawn one by one hardly ever failed for good, least of all two steps.
 * Drawing happens where the engine looks for the function, outside of what catches a body's errors: when hypothesis
   wants to end an example there, the whole simulation ends (`Interrupted`).
 
@@ -24,6 +26,7 @@ from typing import Any
 
 import attrs
 from hypothesis import HealthCheck, find, settings
+from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from ...tree import Step
@@ -31,6 +34,7 @@ from ...values import return_annotation
 from ..bodies import Stubbed, as_function
 from ..scripted import stub
 from ..strategies import Raise, values
+from ..strategies.outcomes import costly
 
 Draw = Callable[[SearchStrategy[Any]], Any]
 
@@ -40,6 +44,9 @@ MOST_TURNS = 4_000
 
 _NOTHING: Any = object()
 """What `steps=` says of a step that it does not mention."""
+
+_AFTER_A_FAILURE = st.just("drawn") | costly(st.sampled_from(["stays", "down"]))
+"""A step has failed: its next attempts are drawn, or it fails from then on, or all steps of its name do."""
 
 
 class Interrupted(BaseException):
@@ -52,13 +59,15 @@ class Outcomes:
 
     `draw` is hypothesis's, or None if the scenario is told again; then it has said all about the steps that are
     `told`. Others, which the workflow may have come to have since, give the simplest that they may. `functions` has
-    the function that a step id was first seen with.
+    the function that a step id was first seen with, and `broken` the error of what fails whenever it is tried: by
+    `("stays", id)` a step, by `("down", name)` all steps of a name.
     """
 
     draw: Draw | None
     said: dict[str, list[Any]]
     told: frozenset[str] = frozenset()
     functions: dict[str, Any] = attrs.Factory(dict)
+    broken: dict[tuple[str, str], BaseException] = attrs.Factory(dict)
     interrupted: BaseException | None = None
 
     def of(self, step: Step, strategy: SearchStrategy[Any]) -> list[Any]:
@@ -66,7 +75,10 @@ class Outcomes:
         name = self._name(step)
         outcomes = self.said.setdefault(name, [])
         while len(outcomes) <= step.failures:
-            outcomes.append(self._drawn(step, strategy))
+            if len(outcomes) == 1 and isinstance(outcomes[0], BaseException):
+                self._break(name, step.name, outcomes[0])
+            broken = self.broken.get(("stays", name)) or self.broken.get(("down", step.name))
+            outcomes.append(self._drawn(step, strategy) if broken is None else broken)
         return outcomes
 
     def _name(self, step: Step) -> str:
@@ -75,18 +87,26 @@ class Outcomes:
         first = self.functions.setdefault(step.id, function)
         return step.id if first == function else function
 
+    def _break(self, id: str, name: str, error: BaseException) -> None:
+        """Decide whether what has failed once goes on failing, alone or with all of its name."""
+        if ("down", name) not in self.broken:
+            match self._choice(_AFTER_A_FAILURE):
+                case "stays":
+                    self.broken["stays", id] = error
+                case "down":
+                    self.broken["down", name] = error
+
     def _drawn(self, step: Step, strategy: SearchStrategy[Any]) -> Any:
+        outcome = self._choice(values(return_annotation(step.command.fn)) if strategy is _NOTHING else strategy)
+        return outcome.error if isinstance(outcome, Raise) else outcome
+
+    def _choice(self, strategy: SearchStrategy[Any]) -> Any:
         if self.interrupted is None:
             try:
-                outcome = self._draw(step, strategy)
-                return outcome.error if isinstance(outcome, Raise) else outcome
+                return simplest(strategy) if self.draw is None else self.draw(strategy)
             except BaseException as error:
                 self.interrupted = error
         raise Interrupted
-
-    def _draw(self, step: Step, strategy: SearchStrategy[Any]) -> Any:
-        chosen = values(return_annotation(step.command.fn)) if strategy is _NOTHING else strategy
-        return simplest(chosen) if self.draw is None else self.draw(chosen)
 
 
 def simplest(strategy: SearchStrategy[Any]) -> Any:
