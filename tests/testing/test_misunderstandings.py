@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, cast
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 
 from flowgen import App, Context, DefinitionError, Event, OnEvent, Run, Sleep, Steps
-from flowgen.testing import Scenario, Start, check_workflow, explore_crashes, play, simulate
+from flowgen.testing import Scenario, Start, Trace, check_workflow, explore_crashes, play, simulate
 from flowgen.testing.properties import PROPERTIES, makes_no_mistake
 from flowgen.testing.strategies import events
 from flowgen.testing.words import apart
@@ -127,6 +129,31 @@ def test_what_is_drawn_is_said_by_a_strategy(name: str) -> None:
 def test_one_event_beside_needs_no_list() -> None:
     """`events=` may draw single events."""
     FEW(check_workflow(fulfil, st.just({"id": "7"}), events("order/other"))(lambda trace: None))()
+
+
+def test_a_body_that_plays_otherwise_the_next_time_is_named() -> None:
+    """Hypothesis speaks of data generation then; which workflow it is and what to look for is said besides."""
+    played = count()
+
+    def moody(ctx: Context) -> Steps[None]:
+        if next(played) == 0:
+            yield Run(ask, "x")
+        yield Sleep("a while", "1h")
+
+    workflow = App("moody", retries=0).workflow(moody)
+
+    @settings(database=None)
+    @check_workflow(workflow, properties=[])
+    def never_asks(trace: Trace) -> None:
+        assert not trace.executed("ask")
+
+    with pytest.raises(Flaky) as caught:
+        never_asks()
+    note = caught.value.__notes__[-1]
+    assert note.startswith(
+        "check_workflow: workflow 'moody' did not do the same when the same scenario was played again"
+    )
+    assert "`flowgen lint`" in note
 
 
 def test_a_body_with_a_mistake_does_not_pass() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
-from hypothesis.errors import HypothesisException
+from hypothesis.errors import Flaky, HypothesisException
 
 from ...app import App
 from ...commands.base import shown
@@ -352,11 +352,24 @@ def _as_test(check: Check, assertion: Assertion) -> Any:
     def outer(*args: Any, **kwargs: Any) -> None:
         __tracebackhide__ = True
         _hand_on(outer, drawn)
-        with rare_collections():
-            drawn(*args, **kwargs)
+        try:
+            with rare_collections():
+                drawn(*args, **kwargs)
+        except Flaky as error:
+            error.add_note(_NOT_DETERMINISTIC.format(check.workflow.id))
+            raise
         check.refuse_misspelt()
 
     return outer
+
+
+_NOT_DETERMINISTIC = (
+    "check_workflow: workflow {!r} did not do the same when the same scenario was played again. Time, chance and "
+    "faults are simulated, so what differs comes from your code: a body that asks a clock or dice, reads the world or "
+    "changes something outside of it (`flowgen lint` finds most of that), or a fake in `steps=` that remembers earlier "
+    "scenarios (give a function that makes it afresh)."
+)
+"""Said of what hypothesis calls flaky: it speaks of strategies then, and the author knows of none that is."""
 
 
 def _parameter(signature: inspect.Signature, assertion: Assertion) -> str:
