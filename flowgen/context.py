@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from random import Random
-from typing import Any, Generic, overload
+from typing import Any, ClassVar, Generic, overload
 from uuid import UUID
 
 import attrs
@@ -28,6 +28,7 @@ from typing_extensions import TypeVar
 
 from .duration import instant, moment
 from .events import Event, as_event, is_event_class
+from .values import NotData
 
 E_co = TypeVar("E_co", covariant=True, default=dict[str, Any])
 E = TypeVar("E")
@@ -45,7 +46,7 @@ class LogLine:
 
 
 @attrs.define(init=False, eq=False, repr=False, weakref_slot=False)
-class Context(Generic[E_co]):
+class Context(NotData, Generic[E_co]):
     """What a workflow's function is given.
 
     ::
@@ -57,6 +58,8 @@ class Context(Generic[E_co]):
     `event` is the event that started the run, `events` all of them (more than one in a batch);
     `run_id` and `workflow_id` say who is running.
     """
+
+    instead: ClassVar[str] = "pass what is needed of it, such as ctx.event.data; a step knows its run by step_info()"
 
     event: Event[E_co]
     events: tuple[Event[E_co], ...]

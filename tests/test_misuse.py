@@ -183,6 +183,14 @@ def test_a_result_without_a_json_form_fails_the_run(value: Any, path: str) -> No
         (lambda: Run("x", act, order={"items": [object()]}), "order.items[0]"),
         (lambda: Run("x", act, cyclic()), "args[0].x"),
         (lambda: Invoke("x", "other", {"n": float("nan")}), "$.data.n"),
+        (
+            lambda: Run("x", act, Context.of({"id": "7"})),
+            "args[0]: a Context has no JSON form; pass what is needed of it",
+        ),
+        (
+            lambda: Run("x", act, found=[Sleep("nap", "1s")]),
+            "found[0]: a Sleep has no JSON form; yield it, and use what",
+        ),
     ],
 )
 def test_an_argument_without_a_json_form_is_raised_at_the_yield(make: Any, path: str) -> None:

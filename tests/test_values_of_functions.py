@@ -123,6 +123,8 @@ def test_an_argument_without_a_json_form_is_named() -> None:
     assert str(caught.value).endswith("open it inside the step, or mark it Local(x)")
     with pytest.raises(UnserializableError, match=r"at client: a .*Unknown has no JSON form"):
         encode_arguments((), {"client": Unknown()}, "step")
+    with pytest.raises(UnserializableError, match="nan has no JSON form; return None, or text, instead$"):
+        encode_arguments((float("nan"),), {}, "step")
     for bad, reason in [
         (float("nan"), "nan"),
         ("\ud800", "text with a lone"),

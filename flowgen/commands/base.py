@@ -19,6 +19,7 @@ import attrs
 from ..errors import DefinitionError
 from ..history import Kind
 from ..outcome import NULL, Json
+from ..values import NotData
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
@@ -27,10 +28,12 @@ C = TypeVar("C", bound="Command[Any]")
 MAX_NAME_LENGTH = 256
 
 
-class Command(Generic[R_co]):
+class Command(NotData, Generic[R_co]):
     """Anything that a workflow may yield; `R_co` is the type of what comes back."""
 
     __slots__ = ()
+
+    instead: ClassVar[str] = "yield it, and use what comes back"
 
     def __iter__(self) -> Generator[Command[Any], Any, R_co]:
         """What makes `x = yield from command` work, with a type."""

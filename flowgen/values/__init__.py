@@ -34,7 +34,7 @@ from .arguments import PREVIEW_BYTES, call_arguments, digest, encode_arguments, 
 from .decoders import decode, decoder
 from .encoding import MAX_RESULT_BYTES, encode
 from .lowering import MAX_DEPTH
-from .marks import Local, Secret
+from .marks import Local, NotData, Secret
 
 __all__ = [
     "MAX_DEPTH",
@@ -42,6 +42,7 @@ __all__ = [
     "PREVIEW_BYTES",
     "Json",
     "Local",
+    "NotData",
     "Secret",
     "call_arguments",
     "decode",

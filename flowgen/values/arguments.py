@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import UnserializableError
 from ..outcome import Json
 from .encoding import BACKSLASH, NUL, all_plain, encode_exactly, write, write_sorted
-from .lowering import MAX_DEPTH
+from .lowering import HELP, MAX_DEPTH
 from .marks import LocalArgument
 
 PREVIEW_BYTES = 4 * 1024
@@ -85,7 +85,8 @@ def _name_argument(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> 
         try:
             encode_exactly(value, what, write_sorted, True)
         except UnserializableError as error:
-            raise UnserializableError(what, name + error.path.removeprefix("$"), error.reason + _HELP) from None
+            help = _HELP if error.reason.endswith(HELP) else ""
+            raise UnserializableError(what, name + error.path.removeprefix("$"), error.reason + help) from None
 
 
 def _unwrapped(value: Any, levels: int) -> Any:

@@ -24,12 +24,12 @@ import attrs
 import msgspec
 
 from ..outcome import Json
-from .marks import LocalArgument, Secret
+from .marks import LocalArgument, NotData, Secret
 
 MAX_DEPTH = 64
 MAX_DIGITS = 4_300
 
-_HELP = "use JSON values, attrs classes, dataclasses, pydantic models, enums, dates, Decimal, UUID or bytes"
+HELP = "use JSON values, attrs classes, dataclasses, pydantic models, enums, dates, Decimal, UUID or bytes"
 
 _write_sorted = msgspec.json.Encoder(order="deterministic").encode
 
@@ -261,12 +261,16 @@ def _refuse_generator(value: Any, levels: int, markers: bool) -> Any:
     raise Refused(f"a {type(value).__name__} has no JSON form; return what it gives, such as list(…)")
 
 
+def _refuse_not_data(value: NotData, levels: int, markers: bool) -> Any:
+    raise Refused(f"a {type(value).__name__} has no JSON form; {value.instead}")
+
+
 def _refuse_coroutine(value: Any, levels: int, markers: bool) -> Any:
     raise Refused("a coroutine has no JSON form; await it, and return what it gives")
 
 
 def _refuse_unknown(value: Any, levels: int, markers: bool) -> Any:
-    raise Refused(f"a {class_name(type(value))} has no JSON form; {_HELP}")
+    raise Refused(f"a {class_name(type(value))} has no JSON form; {HELP}")
 
 
 _BY_CLASS: tuple[tuple[type | tuple[type, ...], _Lower], ...] = (
@@ -287,6 +291,7 @@ _BY_CLASS: tuple[tuple[type | tuple[type, ...], _Lower], ...] = (
     (Decimal, _lower_decimal),
     (Secret, _lower_secret),
     (LocalArgument, _lower_local),
+    (NotData, _refuse_not_data),
     (Coroutine, _refuse_coroutine),
     ((Generator, AsyncGenerator), _refuse_generator),
 )

@@ -1,8 +1,8 @@
-"""Marks on arguments that are not recorded as they are: `Secret` and `Local`."""
+"""Marks on arguments that are not recorded as they are, `Secret` and `Local`, and on classes that are no data."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -34,6 +34,17 @@ class Secret(Generic[T]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled: pass what it is made from, and open it inside the step")
+
+
+class NotData:
+    """A class of flowgen's own whose instances belong to a body, and are refused as values though they have fields.
+
+    `instead` says what to do.
+    """
+
+    __slots__ = ()
+
+    instead: ClassVar[str] = ""
 
 
 class LocalArgument(Generic[T]):
