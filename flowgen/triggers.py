@@ -19,7 +19,7 @@ from .cron import Cron
 from .duration import Micros, format_duration, parse_duration
 from .errors import DefinitionError, InvalidInput
 from .events import RESERVED_PREFIX, RUN_ENDS, check_event_name, event_name, is_event_class
-from .expression import Expression
+from .expression import check_expression
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class OnEvent:
     def __init__(self, event: str | type[Any], where: str | None = None) -> None:
         name = _pattern(event)
         if where is not None:
-            Expression(where, TRIGGER_VARIABLES, f"where of OnEvent({name!r})")
+            check_expression(where, TRIGGER_VARIABLES, f"where of OnEvent({name!r})")
         self.__attrs_init__(name, where, event if isinstance(event, type) else None)
 
     def __repr__(self) -> str:

@@ -68,6 +68,11 @@ def test_a_wait_needs_a_timeout() -> None:
         ({"where": "async.data.x >"}, "where of 'w'"),
         ({"where": "other.x == 1"}, "where of 'w'"),
         ({"where": ""}, "where of 'w'"),
+        (
+            {"where": "async.id_ == event.data.x"},
+            "an event has no 'id_', only name, data, id, ts; write async.data.id_",
+        ),
+        ({"where": "async.data.x == event.x"}, "write event.data.x"),
         ({"since": "yesterday"}, "since of 'w': 'yesterday' is neither"),
         ({"since": datetime(2026, 1, 1)}, "since of 'w'.*no time zone"),
         ({"timeout": "367d"}, "timeout of 'w'"),

@@ -72,6 +72,11 @@ def test_a_trigger_shows_how_it_was_written() -> None:
         ("a", "event.", "where of OnEvent('a'): 'event.': line 1, column 7"),
         ("a", "async.data.x == 1", "undeclared reference to 'async.data.x'; its variables are: event"),
         ("a", 5, "where of OnEvent('a'): 5 is no expression"),
+        (
+            "a",
+            "event.total > 5",
+            "at character 1: an event has no 'total', only name, data, id, ts; write event.data.total",
+        ),
     ],
 )
 def test_a_trigger_that_can_never_match_is_refused(event: Any, where: Any, message: str) -> None:

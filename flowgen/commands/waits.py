@@ -15,7 +15,7 @@ import attrs
 from ..duration import Instant, Micros, format_duration, instant, parse_duration
 from ..errors import DefinitionError, InvalidInput
 from ..events import Event, check_waitable, event_name
-from ..expression import Expression, parse_path
+from ..expression import check_expression, parse_path
 from ..history import Kind
 from ..outcome import Json
 from ..values import encode
@@ -217,9 +217,8 @@ def _check_match(path: str, what: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _check_where(text: str, what: str) -> str:
-    """`text` if it compiles; remembered, because compiling takes far longer than making the command."""
-    Expression(text, WHERE_VARIABLES, what)
-    return text
+    """`text` if it can ever hold; remembered, because compiling takes far longer than making the command."""
+    return check_expression(text, WHERE_VARIABLES, what)
 
 
 def _check_since(value: object, what: str) -> Literal["start", "now"] | Instant:

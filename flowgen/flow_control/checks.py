@@ -5,22 +5,19 @@ Each check gives the value as it is kept, or raises a `DefinitionError` that beg
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 from ..duration import Micros, format_duration, parse_duration
 from ..errors import DefinitionError
-from ..expression import Expression
+from ..expression import check_expression
 
 Span: TypeAlias = str | float | timedelta
 """A duration as users write it: `"1h30m"`, seconds, or a `timedelta`."""
 
 KEY_VARIABLES = ("event",)
 """What keys and priorities read: the event that starts the run."""
-
-EVENT_FIELDS = ("name", "data", "id", "ts")
 
 _SHOWN = 100
 
@@ -43,29 +40,6 @@ def check_span(value: Any, what: str) -> Micros:
 def check_key(value: Any, what: str) -> str | None:
     """`value`, without space around it, if it is a key: an expression over `event`, or None."""
     return None if value is None else check_expression(value, KEY_VARIABLES, what).strip()
-
-
-def check_expression(value: Any, variables: Sequence[str], what: str) -> str:
-    """`value` if it compiles and reads nothing that no event has.
-
-    A plain path to nothing is null. That is meant for data; `event.customer_id`, where `event.data.customer_id` was
-    meant, would be one key for all events, and say nothing.
-    """
-    expression = Expression(value, variables, what)
-    text = expression.text
-    for path in sorted(expression.paths):
-        if len(path) > 1 and path[1] not in EVENT_FIELDS:
-            raise DefinitionError(
-                f"{what}: {text!r:.200}{_place(text, path[0], path[1])}: an event has no {path[1]!r}, only "
-                f"{', '.join(EVENT_FIELDS)}; write {'.'.join([path[0], 'data', *path[1:]])}"
-            )
-    return text
-
-
-def _place(text: str, variable: str, field: str) -> str:
-    """Where a text reads a field of a variable, as far as that can be found."""
-    found = re.search(rf"\b{variable}\s*(?:\.\s*|\[\s*['\"]){re.escape(field)}\b", text)
-    return f" at character {found.start() + 1}" if found else ""
 
 
 def check_choice(value: Any, what: str, choices: Sequence[str]) -> Any:

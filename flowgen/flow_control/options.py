@@ -17,13 +17,12 @@ import attrs
 from ..duration import MAX_DURATION, Micros, format_duration
 from ..errors import DefinitionError, InvalidInput
 from ..events import Event, check_waitable, event_name
-from ..expression import parse_path
+from ..expression import check_expression, parse_path
 from .checks import (
     KEY_VARIABLES,
     Span,
     check_choice,
     check_count,
-    check_expression,
     check_key,
     check_span,
     shown,
