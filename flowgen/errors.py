@@ -95,22 +95,30 @@ class NondeterminismError(FlowgenError):
     """Code and history disagree: what the code yields now is not what was recorded.
 
     Attributes: `step_id`, `recorded` and `yields` (both sides, as text), `where` (the source line of
-    the `yield`, if known). The run is parked and continues when matching code is deployed.
+    the `yield`, if known). The run is parked and continues when matching code is deployed. Where it is `same_code`
+    as the run was started with, it does not ask for the same each time, and is told so.
     """
 
-    def __init__(self, step_id: str, recorded: str, yields: str, where: str = "") -> None:
+    def __init__(self, step_id: str, recorded: str, yields: str, where: str = "", *, same_code: bool = False) -> None:
         at = f"\n  at:               {where}" if where else ""
         super().__init__(
             f"code and history disagree at step {step_id!r}\n"
             f"  history has:      {recorded}\n"
             f"  the code yields:  {yields}{at}\n"
-            "Deploy the code that this run was started with, or code that agrees with its history; "
-            "the run is parked until then and nothing is lost."
+            f"{_SAME_CODE if same_code else _OTHER_CODE}; the run is parked until then and nothing is lost."
         )
         self.step_id = step_id
         self.recorded = recorded
         self.yields = yields
         self.where = where
+
+
+_OTHER_CODE = "Deploy the code that this run was started with, or code that agrees with its history"
+_SAME_CODE = (
+    "This is the code that the run was started with, so it does not ask for the same each time: look for a clock, "
+    "chance, or something outside of the body that changes (`flowgen lint`), and deploy code that agrees with the "
+    "history"
+)
 
 
 class UnserializableError(FlowgenError):

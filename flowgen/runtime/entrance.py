@@ -26,6 +26,7 @@ from ..endings import park as park_decision
 from ..errors import NondeterminismError, UndecodableError
 from ..events import AcceptedEvent, restore
 from ..facts import Facts, Questions
+from ..history import Started
 from ..interpreter import Interpreter
 from ..outcome import failure_of
 from ..owned import Body, Owned
@@ -200,8 +201,16 @@ class Entrance:
             else:
                 await self.park(row, NondeterminismError("(event)", "the event that started it", str(error)))
         except NondeterminismError as error:
-            await self.park(row, error)
+            await self.park(row, self._judged(loaded, error))
         return None
+
+    def _judged(self, loaded: Loaded, error: NondeterminismError) -> NondeterminismError:
+        """The same difference; of code that has not changed since the run was started, it is told otherwise."""
+        match loaded.records:
+            case [Started(digest=began), *_] if began == self._worker.offers.digest_of(loaded.row):
+                return NondeterminismError(error.step_id, error.recorded, error.yields, error.where, same_code=True)
+            case _:
+                return error
 
     def revive(self, loaded: Loaded, aloud: bool = False) -> Owned:
         """The run as its owner holds it, from a load. `aloud`: nobody has heard yet what its body logs."""
