@@ -36,7 +36,7 @@ from .divergence import kind_of, line_of, now_yields, yielded
 from .ends import BodyCancelled, BodyEnd, BodyRaised, BodyRestarted, BodyReturned
 from .errors import FlowgenError, NondeterminismError, UndecodableError
 from .events import AcceptedEvent, restore
-from .history import ENDS, EndCancelled, EndCompleted, EndFailed, Record, StepRecord
+from .history import ENDS, EndCancelled, EndCompleted, EndFailed, Record, Started, StepRecord
 from .interpreter import Interpreter
 from .runs import RunRow
 from .tree import Step
@@ -154,6 +154,8 @@ def _judge_by(replay: Replay, workflow: Workflow[Any, Any], run: RecordedRun) ->
     try:
         interpreter = interpreter_of(workflow, run)
     except UndecodableError as error:
+        if _never_fitted(run):
+            return Judgement(Same())
         names = ", ".join(sorted({event.name for event in run.events}))
         return Judgement(Breaks("(event)", f"event {names}", str(error), "its event does not fit its class any more"))
     records = run.records
@@ -167,6 +169,15 @@ def _judge_by(replay: Replay, workflow: Workflow[Any, Any], run: RecordedRun) ->
         return damaged(run.row.id, error)
     finally:
         interpreter.close()
+
+
+def _never_fitted(run: RecordedRun) -> bool:
+    """Whether the run failed by its event, before it did anything: whoever sent that is to blame, and no code."""
+    match run.records:
+        case [EndFailed(failure=failure)] | [Started(), EndFailed(failure=failure)]:
+            return failure.type == UndecodableError.__name__
+        case _:
+            return False
 
 
 # -- nothing that is recorded disagrees ------------------------------------------------------------

@@ -290,6 +290,22 @@ def test_an_event_that_does_not_fit_any_more_breaks() -> None:
         assert (found.step, found.cause) == ("(event)", "its event does not fit its class any more")
 
 
+def test_an_event_that_never_fitted_breaks_nothing() -> None:
+    """The run failed by it at once, on the code that was there: a deployment need not wait until it is gone."""
+
+    @attrs.frozen
+    class Placed:
+        order: int
+
+    workflow: Workflow[Any, Any] = App("shop").workflow(v1)
+    workflow.event_class = Placed
+    refused = EndFailed(START, Failure("UndecodableError", "the value {} does not fit Placed"))
+    failed = EndFailed(START, Failure("ValueError", "of the body's own"))
+    started = at_a().history[0]
+    for records, same in [([refused], True), ([started, refused], True), ([started, failed], False)]:
+        assert (judge(workflow, run_of(records, stored="failed")).verdict == Same()) == same
+
+
 def test_a_run_that_collects_its_events_has_nothing_that_could_differ() -> None:
     """A debounce or a batch that is open."""
     assert judge(workflow_of(v1), run_of([], events=(), stored="collecting")).verdict == Same()
