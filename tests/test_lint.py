@@ -133,6 +133,11 @@ REFUSED = {
         "return sub(ctx)",
         "saga = Saga()\nsaga.do(Run('a', step), undo=Run('b', step))",
         "saga = Saga()\nyield saga.compensate()",
+        "if WaitFor('a', 'b/c', timeout=1): yield Run('a', step)",
+        "x = 1 if not Run('a', step) else 2",
+        "while sub(ctx) == 1: yield Run('a', step)",
+        "ok = WaitFor('a', 'b/c', timeout=1)\nif ok is None: yield Run('a', step)",
+        "ok = WaitFor('a', 'b/c', timeout=1)\nif not ok: yield Run('a', step)",
     ],
     "swallowed-cancel": [
         "try:\n    yield Run('a', step)\nexcept:\n    pass",
@@ -182,6 +187,10 @@ REFUSED = {
 }
 
 ACCEPTED = [
+    "x = Run('a', step)\nif ctx.event.data: x = Sleep('a', 1)\nif x is not None: yield x",
+    "x = ctx.event.data.get('x') or Run('a', step)\nyield x",
+    "if (yield WaitFor('a', 'b/c', timeout=1)) is None: yield Run('a', step)",
+    "ok = yield WaitFor('a', 'b/c', timeout=1)\nif ok is None: yield Run('a', step)",
     # the run's own clock, dice and log
     "t = ctx.now; x = ctx.random.random(); u = ctx.uuid(); ctx.logger.info('once')",
     "random = ctx.random\nx = random.random()",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from .commands import command, is_generator, part, step_id, yields
+from .commands import command, is_generator, looked_at, part, step_id, yields
 from .findings import Finding
 from .order import blind, is_set, ordered
 from .outside import forbidden, forbidden_method, forbidden_value
@@ -107,6 +107,8 @@ class Body:
 
     def _look(self, node: ast.AST) -> None:
         """Apply the rules to one node."""
+        for value in looked_at(node):
+            self._look_at_dropped(value, "and looked at")
         for found in ordered(self._scope, node):
             text = ast.unparse(found)
             self._tell(found, "set-order", f"{text} is a set, and its order differs between processes: sort it")
@@ -177,11 +179,12 @@ class Body:
             self._tell(value or self._function, "not-yielded", message)
 
     def _unused(self) -> None:
-        """Variables that hold a command, or a part, that nobody ever takes."""
+        """Variables that hold a command, or a part, that nobody ever takes: to be asked about it is not to be taken."""
+        asked = {value for node in ast.walk(self._function) for value in looked_at(node)}
         loaded = {
             node.id
             for node in ast.walk(self._function)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node not in asked
         }
         for node in within(self._function.body):
             match node:

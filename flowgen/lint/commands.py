@@ -45,6 +45,19 @@ def yields(nodes: list[ast.stmt]) -> bool:
     return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in within(nodes))
 
 
+def looked_at(node: ast.AST) -> list[ast.expr]:
+    """The values that a node only asks something of: whether they are true, or what they are equal to."""
+    match node:
+        case ast.If(test=value) | ast.While(test=value) | ast.IfExp(test=value) | ast.Assert(test=value):
+            return [value]
+        case ast.UnaryOp(op=ast.Not(), operand=value):
+            return [value]
+        case ast.Compare(left=left, comparators=others):
+            return [left, *others]
+        case _:
+            return []
+
+
 def step_id(scope: Scope, node: ast.Call) -> ast.expr | None:
     """The expression that makes the id of a step, if it is more than a literal."""
     if isinstance(node.func, ast.Attribute) and node.func.attr == "options" and command(scope, node):
