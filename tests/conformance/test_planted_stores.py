@@ -60,6 +60,14 @@ def test_the_model_shrinks_what_it_finds() -> None:
     assert "this store says:" in story
 
 
+def test_several_differences_from_the_reference_are_one_failure() -> None:
+    """A store that answers wrongly here and breaks down there fails the case, and `check_store` tells of the others."""
+    breaks_down = ("ownership", "row.blocked_on = strikes,", "row.blocked_on = strikes // (strikes < 2),")
+    answers_wrongly = ("commits", "run.created_by == transition.id", "True")
+    with pytest.raises(AssertionError, match="^it answers as the memory store does: "):
+        CASES["it answers as the memory store does"].check(planted([breaks_down, answers_wrongly]))
+
+
 @pytest.mark.parametrize(
     "race",
     [
