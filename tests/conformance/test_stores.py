@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import doctest
+from random import Random
 
 import pytest
 
 from flowgen.runtime.stores.memory import MemoryStore
 from flowgen.testing import conformance
-from flowgen.testing.conformance import Case, check_store, store_cases
+from flowgen.testing.conformance import Case, check_against_model, check_store, store_cases
 
-from .variants import interleaved, yielding
+from .variants import ExactStore, interleaved, yielding
 
 CASES = store_cases()
 
@@ -33,6 +34,11 @@ def test_a_store_that_waits_within_its_commits(seed: int) -> None:
     """Waiting between looking and writing, under a lock, breaks no promise either."""
     report = check_store(interleaved(seed))
     assert len(report.passed) > 200
+
+
+def test_a_store_that_knows_better_when_to_look_again() -> None:
+    """The reference may tell too early of a blocked run; who does not is right as well."""
+    check_against_model(lambda clock: ExactStore(MemoryStore(clock), Random(0)), examples=150)
 
 
 def test_a_store_without_a_clock_is_checked_as_far_as_it_goes() -> None:

@@ -159,13 +159,21 @@ class Duel:
         return expected
 
     async def _look_again(self, who: Who, seen_all: bool) -> None:
-        """Compare when to look again: any time in the past is now; too early is right only for blocked runs."""
+        """Compare when to look again: any time in the past is now; too early is right only for blocked runs.
+
+        The reference may be the one that is too early: then a claim, by both, shows that there was nothing to give.
+        """
         times = [await side.next_due(who) for side in self._sides]
         expected, got = [None if time is None else max(time, self.now) for time in times]
         rows = [await self._builder.row(number) for number in range(5)]
         blocked = any(row is not None and row.blocked_on is not None for row in rows)
         if blocked and expected is not None and got is not None and got <= expected:
             got = expected if got > self.now or not seen_all else got
+        if not seen_all and got != expected == self.now:
+            claims: Any = await self._both("claim", who, 10, LEASE)
+            if not claims.runs:
+                await self._look_again(who, True)
+                return
         self._compare(f"next_due({brief(who)})", expected, got)
 
     async def _route(self) -> None:
