@@ -143,7 +143,9 @@ async def an_event_from_the_future_waits(world: World) -> None:
     world.expect("by its name", [e.id for e in await world.store.events("paid", 0)], ["now"])
     world.expect("unrouted", [e.id for e in await world.store.unrouted()], ["now"])
     world.expect("a router is told when", await world.store.next_due(Who("w1", OFFERS)), later)
-    world.pass_time(SECOND)
+    world.pass_time(SECOND - 1)
+    world.expect("a microsecond too early", [e.id for e in await world.store.unrouted()], ["now"])
+    world.pass_time(1)
     world.expect("unrouted", [e.id for e in await world.store.unrouted()], ["now", "later"])
     kept = await world.store.event("later")
     world.expect("the next position", kept.position, await world.store.last_position())
@@ -154,12 +156,12 @@ async def an_event_from_the_future_waits(world: World) -> None:
 
 @case
 async def events_from_the_future_come_in_order_of_time(world: World) -> None:
-    """Those whose time has come get their positions in the order of their times."""
+    """Those whose time has come get their positions in the order of their times, whatever their ids are."""
     now = await world.now()
-    for id, delay in (("third", 3), ("first", 1), ("second", 2), ("fourth", 4)):
+    for id, delay in (("b in 3 s", 3), ("c in 1 s", 1), ("a in 2 s", 2), ("d in 4 s", 4)):
         await world.accept(await world.event(id, ts=now + delay * SECOND))
     world.pass_time(3 * SECOND)
-    world.expect("unrouted", [e.id for e in await world.store.unrouted()], ["first", "second", "third"])
+    world.expect("unrouted", [e.id for e in await world.store.unrouted()], ["c in 1 s", "a in 2 s", "b in 3 s"])
 
 
 @case

@@ -63,6 +63,24 @@ BUGS = (
         "a wait that comes with its run looks from the runs event on",
     ),
     bug(
+        "an event from the future is placed a moment too early",
+        "indexes",
+        "self._future[0][0] <= now:",
+        "self._future[0][0] <= now + 1:",
+        "an event from the future waits",
+    ),
+    bug(
+        "events from the future are placed by their ids",
+        "indexes",
+        "        while self._future and self._future[0][0] <= now:\n"
+        "            number, event = self._by_id[heappop(self._future)[2]]\n",
+        "        due = sorted(id for at, _, id in self._future if at <= now)\n"
+        "        self._future = [entry for entry in self._future if entry[0] > now]\n"
+        "        for id in due:\n"
+        "            number, event = self._by_id[id]\n",
+        "events from the future come in order of time",
+    ),
+    bug(
         "what somebody waits for is routed by its acceptance",
         "commits",
         "if not event.deferred and not state.waits.awaited((event.name,)):",
