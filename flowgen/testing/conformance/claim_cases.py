@@ -6,7 +6,7 @@ import threading
 
 from ...runtime.store import CODELESS_AFTER, Extended, Lease, Who
 from .case import Collection
-from .world import APP, LEASE, MINUTE, OFFERS, SECOND, WORKFLOW, World, completed, done, started
+from .world import APP, CODE, LEASE, MINUTE, OFFERS, SECOND, WORKFLOW, World, completed, done, started
 
 case = Collection()
 
@@ -48,6 +48,17 @@ async def only_offered_workflows_are_claimed(world: World) -> None:
     world.expect("nothing offered, nothing given", await world.claimed(offers={}), [])
     world.expect("other app", await world.claimed(offers={("other", WORKFLOW): "x"}), ["r3"])
     world.expect("both", await world.claimed(offers=OFFERS | {(APP, "else"): "x"}), ["r1", "r2"])
+
+
+@case
+async def of_those_due_at_once_the_first_by_app_is_given(world: World) -> None:
+    """Among runs that are due since the same time the app decides, and then the id."""
+    due_at = await world.now()
+    for app, run in ((APP, "a"), ("other", "b"), (APP, "c"), ("other", "d")):
+        await world.create(run, app=app, due_at=due_at)
+    offers = OFFERS | {("other", WORKFLOW): CODE}
+    given = [await world.claimed(f"w{number}", limit=1, offers=offers) for number in range(4)]
+    world.expect("by app, then by id", given, [["b"], ["d"], ["a"], ["c"]])
 
 
 @case

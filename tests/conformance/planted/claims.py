@@ -44,6 +44,13 @@ BUGS = (
         "a limit of zero gives nothing",
     ),
     bug(
+        "runs of one time go by their ids alone",
+        "order",
+        "lines.put(order.name, first)",
+        "lines.put(order.name, (first[0], first[1][::-1]))",
+        "of those due at once the first by app is given",
+    ),
+    bug(
         "store time goes back",
         "state",
         "self.highest = max(self.highest, self.clock())",
