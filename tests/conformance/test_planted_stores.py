@@ -84,6 +84,22 @@ def test_a_store_that_lets_others_in_is_caught(race: str) -> None:
     assert any(fails(race, interleaved(seed, locked=False)) for seed in range(20))
 
 
+def test_a_change_that_one_task_takes_from_another_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that tells a change to whoever asks first leaves another task waiting for ever."""
+    monkeypatch.setattr("flowgen.testing.conformance.case.PATIENCE", 1)
+    takes_it_away = (
+        ("store", "self._changes = 0", "self._changes = self._told = 0"),
+        (
+            "store",
+            "                await changed.wait()\n",
+            "                while self._told == self._changes:\n"
+            "                    await self._changed.wait()\n"
+            "        self._told = self._changes\n        if False:\n            pass\n",
+        ),
+    )
+    assert fails("each task is told of a change", planted(takes_it_away))
+
+
 def test_a_release_that_looks_too_early_is_caught() -> None:
     """A release decided by a mailbox that was read before the row was locked loses a wake-up."""
     assert any(fails("no wake up is lost", hasty(seed)) for seed in range(20))

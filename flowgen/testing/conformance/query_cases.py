@@ -11,10 +11,10 @@ import trio.testing
 
 from ...runs import Parent, RunRow
 from ...runtime.paging import Pages
-from ...runtime.store import PAGE, Page, RunFilter, Who
-from ...transition import NewRun, Transition
+from ...runtime.store import PAGE, Conflict, Page, RunFilter, Who
+from ...transition import Cell, NewRun, TakeKey, Transition
 from .case import Collection
-from .world import APP, LEASE, MINUTE, OFFERS, SECOND, Unavailable, World, completed, done, failed, started
+from .world import APP, LEASE, MINUTE, OFFERS, SECOND, Unavailable, World, completed, done, encoded, failed, started
 
 case = Collection()
 
@@ -140,8 +140,8 @@ async def _wakes(world: World, change: Callable[[], Awaitable[object]]) -> None:
     woken = trio.Event()
 
     async def wait() -> None:
-        await world.raw.wait_changed(0)
-        await world.raw.wait_changed(3600)
+        await world.store.wait_changed(0)
+        await world.store.wait_changed(3600)
         woken.set()
 
     async with trio.open_nursery() as nursery:
@@ -170,6 +170,24 @@ async def waiting_for_changes_ends_in_time(world: World) -> None:
     """Without a change it ends after the seconds given: at once for none."""
     await world.store.wait_changed(0)
     await world.store.wait_changed(0.001)
+
+
+@case
+async def each_task_is_told_of_a_change(world: World) -> None:
+    """A change ends the waiting of all tasks: none takes it away from another."""
+    told: list[str] = []
+
+    async def wait(task: str) -> None:
+        await world.store.wait_changed(0)
+        await world.store.wait_changed(3600)
+        told.append(task)
+
+    async with trio.open_nursery() as nursery:
+        for task in ("one", "another"):
+            nursery.start_soon(wait, task)
+        await trio.testing.wait_all_tasks_blocked()
+        await world.create()
+    world.expect("who was told", sorted(told), ["another", "one"])
 
 
 @case
@@ -278,6 +296,46 @@ async def expired_keys_go_with_their_holders(world: World) -> None:
     names = ["of a run", "of an event", "of nobody", "for good", "later"]
     there = sorted(await world.store.find_keys(APP, names))
     world.expect("there", there, ["for good", "later", "of a run", "of an event"])
+
+
+@case
+async def versions_outlive_retention(world: World) -> None:
+    """Who saw a key or a cell before retention took it can neither take nor write over what came after it."""
+    expired = await world.now() + SECOND
+    old = (Cell(APP, "c1", 0, encoded(1), expired),)
+    await world.store.commit(Transition("old", take=(TakeKey(APP, "k1", "ghost", "", expired),), cells=old))
+    key, cell = before = await _versions(world)
+    world.pass_time(2 * SECOND)
+    await world.store.delete(await world.now())
+    world.expect("they went", (await world.raw.find_keys(APP, ["k1"]), await world.raw.cells(APP, ["c1"])), ({}, {}))
+    young = (Cell(APP, "c1", 0, encoded(2)),)
+    await world.store.commit(Transition("young", take=(TakeKey(APP, "k1", "h2"),), cells=young))
+    grown = [new > old for old, new in zip(before, await _versions(world), strict=True)]
+    world.expect("higher versions", grown, [True, True])
+    await world.refuses(Conflict("version"), world.take("k1", "h3", version=key))
+    stale = Transition("stale", cells=(Cell(APP, "c1", cell, encoded(3)),))
+    await world.refuses(Conflict("version"), world.store.commit(stale))
+
+
+async def _versions(world: World) -> tuple[int, int]:
+    key = (await world.raw.find_keys(APP, ["k1"]))["k1"]
+    return key.version, (await world.raw.cells(APP, ["c1"]))["c1"].version
+
+
+@case
+async def a_deleted_run_leaves_nothing_to_its_namesake(world: World) -> None:
+    """A run under the id of a deleted one has neither its events nor its mail: a message of an old id is a new one."""
+    await world.accept(await world.event("e1"))
+    trigger = await world.store.event("e1")
+    old = await world.create("r1", events=(trigger,), owner="w1", fence=1)
+    await world.tell("r1", "m1")
+    await world.write(old, started(), completed(), stored="completed", drained=1)
+    world.pass_time(SECOND)
+    world.expect("it goes", await world.store.delete(await world.now()), 1)
+    row = await world.create("r1")
+    world.expect("what the event started", (await world.store.started_by("e1")).items, ())
+    await world.tell("r1", "m1")
+    world.expect("its mail", await world.mail(row), ["m1"])
 
 
 # -- closing and opening --------------------------------------------------------------------------------

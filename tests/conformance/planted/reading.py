@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .bug import bug
+from .bug import Bug, bug
 
 BUGS = (
     bug(
@@ -25,6 +25,33 @@ BUGS = (
         "if event.position is None or event.id in state.events.unrouted:",
         "if event.position is None:",
         "unrouted events are not deleted",
+    ),
+    bug(
+        "retention forgets the versions of what it takes",
+        "queries",
+        "            del state.keys[name]",
+        "            del state.keys[name]\n            state.versions = 0",
+        "versions outlive retention",
+    ),
+    bug(
+        "a deleted run stays linked to its events",
+        "queries",
+        "    for event in run.linked:\n",
+        "    for event in ():\n",
+        "a deleted run leaves nothing to its namesake",
+    ),
+    Bug(
+        "a deleted run leaves its messages behind",
+        ("a deleted run leaves nothing to its namesake",),
+        (
+            ("state", "    generation: int = 0", "    generation: int = 0\n    told: dict = attrs.Factory(dict)"),
+            ("commits", "        run.seen.clear()\n", ""),
+            (
+                "commits",
+                "    state.runs[run.key] = run\n",
+                "    state.runs[run.key] = run\n    run.seen = state.told.setdefault(run.key, run.seen)\n",
+            ),
+        ),
     ),
     bug(
         "who was created at an edge is counted before it",
