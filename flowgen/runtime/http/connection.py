@@ -205,7 +205,7 @@ class Connection(HttpToolsProtocol):
                 self._start_asgi_task(*self.pipeline.pop())
         if self._phase is _WORK or self._phase is _IDLE:
             self._phase, self._moved = _IDLE, True
-        elif self._phase is _BODY and not self.pipeline:
+        elif self._phase is _BODY and self.cycle.response_complete:  # and not one before it
             self._phase, self._moved = _LINGER, True
 
     def pause_writing(self) -> None:

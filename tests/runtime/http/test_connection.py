@@ -46,6 +46,8 @@ class App:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/held":
             await self.let_go.wait()
+        while scope["method"] == "POST" and (await receive()).get("more_body", False):
+            """It is read before it is answered."""
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body"})
 
@@ -111,6 +113,22 @@ def test_a_connection_is_not_idle_while_an_answer_is_made() -> None:
         assert not wire.closed
         made.sweep(1_001 * PATIENCE + 1)
         assert wire.closed
+
+    tell(story)
+
+
+def test_a_body_behind_another_request_has_as_long_as_any() -> None:
+    """The answer to what came before it is not the answer to it: its client does not linger."""
+
+    async def story(made: Connection, wire: Wire, app: App) -> None:
+        made.data_received(request("/held") + b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
+        app.let_go.set()
+        await heard(wire, 1)
+        made.sweep(0)
+        made.sweep(made.limits.body_seconds - 1)
+        assert not wire.closed
+        made.data_received(b"2")
+        await heard(wire, 2)
 
     tell(story)
 
