@@ -278,7 +278,11 @@ class Connection(HttpToolsProtocol):
             self._refuse(*self._refusal)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Answer with a refusal of the form that all have, and close; only close if an answer is on its way."""
+        """Answer with a refusal of the form that all have, and close; only close if an answer is on its way, or there
+        already."""
+        if self._phase is _LINGER:
+            self.transport.close()
+            return
         cycle = self._answering()
         if cycle is not None:
             if cycle.response_started or self.pipeline or self._phase is not _BODY:

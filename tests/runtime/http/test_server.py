@@ -444,6 +444,15 @@ async def test_a_client_that_was_answered_early_may_not_send_on_for_ever() -> No
         assert heard.endswith(b"/early")
 
 
+async def test_garbage_behind_an_early_answer_gets_none() -> None:
+    """There is one answer to a request: a second one could be taken for that to the next."""
+    async with served(attrs.evolve(IMPATIENT, linger_seconds=1_000)) as (_, port):
+        client = await saying(port, b"POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert (await client.receive_some()).endswith(b"/early")
+        await client.send_all(b"this is no chunk\r\n")
+        assert await to_the_end(client) == b""
+
+
 async def test_requests_in_a_pipeline_are_answered_in_their_order() -> None:
     """Also when the first of them takes longest."""
     async with served() as (_, port):
