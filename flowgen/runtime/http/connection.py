@@ -16,7 +16,9 @@ looked at once a second, by one sweep over all connections, which is also what t
 a look at the clock for each request would cost more than parsing it.
 
 How long a request is must be beyond doubt, or a proxy in front and this server could take one request for two: so
-a transfer coding but `chunked` is refused, as is a body behind an `Upgrade`. Trailers are dropped.
+a transfer coding but `chunked` is refused, as is a body behind an `Upgrade`. Trailers are dropped. They, and what is
+said of a chunk beside its length, are as large as a head at most (`header_bytes`): the parser would keep a trailer of
+any size, and copy it with each read.
 
 There is room for so many connections. For one more, that one ends which has waited longest for its client to ask
 something; where each has something to do, the new one is refused (503).
@@ -98,6 +100,7 @@ class Connection(HttpToolsProtocol):
         self._head = 0
         self._ended = False
         self._behind_head = 0
+        self._beside_body = 0
         self._opens_web_socket = False
         self._refusal = _MALFORMED
         self._begun: RequestResponseCycle | None = None
@@ -126,11 +129,16 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._ended, self._behind_head = False, 0
+        self._beside_body += len(data)
         super().data_received(data)
-        if self._phase is _HEAD and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._phase is _HEAD:
             self._head += len(data) if not self._ended else self._rest_of(data)
             if self._head > self.limits.header_bytes:
                 self._refuse(*_TOO_LARGE)
+        elif self._beside_body > self.limits.header_bytes and (self._phase is _BODY or self._phase is _LINGER):
+            self._refuse(*_TOO_LARGE)
 
     def _rest_of(self, data: bytes) -> int:
         """How much of what was read is of the head that has begun, where requests that are whole come before it.
@@ -156,7 +164,7 @@ class Connection(HttpToolsProtocol):
             self._refusal = _TOO_FAR_AHEAD
             raise _Refused
         self._phase, self._moved = _BODY, True
-        self._behind_head = 0
+        self._behind_head = self._beside_body = 0
         self._opens_web_socket = self.parser.should_upgrade() and self._is_handshake()
         super().on_headers_complete()
         self.headers = _Trailers()
@@ -184,6 +192,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._behind_head += len(body)
+        self._beside_body = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -444,6 +444,27 @@ async def test_a_client_that_was_answered_early_may_not_send_on_for_ever() -> No
         assert heard.endswith(b"/early")
 
 
+@pytest.mark.parametrize("begun", [b"0\r\nX: ", b"0\r\nX", b"1;x=", b"1\r\ny\r\n1;x="])
+async def test_what_is_said_beside_a_body_has_an_end(begun: bytes) -> None:
+    """The parser would keep a trailer of any size, and copy it with each read: others would have to wait for that."""
+    patient = attrs.evolve(IMPATIENT, body_seconds=1_000)
+    async with served(patient) as (_, port):
+        client = await saying(port, b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + begun)
+        async with client:
+            with pytest.raises(trio.BrokenResourceError):
+                while True:
+                    await client.send_all(b"y" * 4_096)
+
+
+async def test_small_chunks_are_a_body_of_any_size() -> None:
+    """Most of what is read then is not of the body; but it goes on."""
+    chunks = b"1;x=" + b"y" * 4_000 + b"\r\nz\r\n"
+    async with served(attrs.evolve(IMPATIENT, body_seconds=1_000)) as (_, port):
+        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        heard = await said(port, head + chunks * 100 + b"0\r\nX: y\r\n\r\n")
+        assert heard.endswith(b"\r\n\r\n" + b"z" * 100)
+
+
 async def test_garbage_behind_an_early_answer_gets_none() -> None:
     """There is one answer to a request: a second one could be taken for that to the next."""
     async with served(attrs.evolve(IMPATIENT, linger_seconds=1_000)) as (_, port):
