@@ -16,6 +16,7 @@ from flowgen.errors import InternalError, StoreError
 from flowgen.runs import RunRow
 from flowgen.runtime.store import Committed, Duplicate, LeaseLost, Loaded
 from flowgen.runtime.stores import SqliteStore
+from flowgen.runtime.stores.sqlite import batch
 from flowgen.runtime.stores.sqlite.writer import SMALL
 from flowgen.testing.conformance.world import World, done
 from flowgen.transition import NewRun, TakeKey, Transition
@@ -292,18 +293,20 @@ async def test_the_loop_does_not_wait_for_a_slow_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
-async def test_a_loop_with_nothing_to_do_waits_for_a_disk_that_is_fast_enough(tmp_path: Path, busy: bool) -> None:
+async def test_a_loop_with_nothing_to_do_waits_for_a_disk_that_is_fast_enough(
+    tmp_path: Path, busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that has other tasks to run leaves such syncs to the thread, as far as it knows of them in its turn."""
+    monkeypatch.setattr(batch, "_WEIGHT", 0.0)  # whatever the syncs take
     threads: set[int] = set()
     async with faulty_world(tmp_path) as (world, faulty), trio.open_nursery() as nursery:
         rows = await owned(world, 3)
         if busy:
             nursery.start_soon(_turn_on)
+        world.raw._writer._changes.pace = 0.001  # type: ignore[attr-defined]
         for number in range(20):
-            world.raw._writer._changes.pace = 0.001  # type: ignore[attr-defined]
             threads |= await syncing_threads(world, faulty, world.progress(rows[0], done(f"step-{number}")))
             rows[0].length += 1
-            world.raw._writer._changes.pace = 0.001  # type: ignore[attr-defined]
             at_once = [world.progress(row, done(f"beside-{number}")) for row in rows[1:]]
             threads |= await syncing_threads(world, faulty, *at_once)
             for row in rows[1:]:
