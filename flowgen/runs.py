@@ -61,10 +61,10 @@ class RunRow:
     look at the run: while it is owned, the expiry of the lease; otherwise its earliest deadline, or
     None if only a message can wake it. `mail` counts the messages that were ever put into its
     mailbox and `drained` those that the owner has turned into records; `cancel` is the number of
-    the first cancel among them (0: none). `length` is the number of records, so the position of
-    the next. `fence` grows by one with each claim. `digest` is, while parked, the code that
-    disagreed. `life` counts retries from 0. `since` holds, for a run that others restarted as, the
-    event positions after which its `WaitFor` steps look, by step name.
+    a cancel among them (0: none): of the first one, or of the first that came after all others were read.
+    `length` is the number of records, so the position of the next. `fence` grows by one with each claim. `digest`
+    is, while parked, the code that disagreed. `life` counts retries from 0. `since` holds, for a run that
+    others restarted as, the event positions after which its `WaitFor` steps look, by step name.
 
     What flow control says of it: `start_at` is the time before which it is not started (None: at
     once), `deadline` the latest time of its start and, once it is started, of its end. `priority` is

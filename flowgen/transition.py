@@ -8,14 +8,16 @@ cells. It is complete: a store needs no other knowledge to apply it, and decides
 success. A transition is known by what it wrote:
 
 * one with a progress by its run, fence and the position of its first record. A progress without records
-  changes nothing the second time; once it released (or reopened) the run, it is known by fence and length;
+  changes nothing the second time; one that releases (or reopens) the run is known by fence and length, when these are
+  the run's and nobody owns it (and, for a reopening, the run is open);
 * else by the first event that it accepts: its id is there;
 * else by the first run that it creates: it is there and was created by a transition with this `id`;
 * else by its first message: that id is or was in its mailbox (ids are remembered while the run is open).
   Then keys and cells are left alone, while each other message is put (once by its id) and events are
   marked routed: two routers that saw different pages of waits complete one another.
 
-Order of checks in `Store.commit`: applied before → success; fence → `LeaseLost`; a terminal record
+Order of checks in `Store.commit`: applied before → success; fence, or an owner where `reopen` means that there is none
+→ `LeaseLost`; a reopening of a run that has neither ended nor parked → `Conflict` of the position; a terminal record
 while a cancel is unread, a position that is not the run's length, a version that moved → `Conflict`;
 a key that somebody holds and that was seen free, a run or an event that exists → `Duplicate`; a message
 that needs an open run → `RunEnded`. Each of these changed nothing. A transition takes each key and writes
@@ -56,7 +58,8 @@ class Progress:
 
     `records` go to `position` and after. `drained` is how much of the run's mail is accounted for
     with them: the row's new `drained`, which never goes down. With `release`, the lease is given back
-    in the same commit: the run's next `due_at` is now if mail came that is not drained, else `due_at`.
+    in the same commit: the run's next `due_at` is now if mail came that is not drained, else `due_at`. (Of one that was
+    collecting only a cancel counts as such mail: its events are not drained before it opens.)
     `stored` (a terminal state, or `parked`, which is due at once) implies release; it, `reason` and
     `digest` become the row's. `started_at`, `life` and `restarted_as` do so unless left at their
     defaults; with `started_at`, `deadline` becomes the row's, whatever it is. `lifts_deadline` takes the row's

@@ -12,9 +12,10 @@ Rules for every backend:
   the workers' row. All or nothing; the order of its checks is in `flowgen.transition`.
 * **Accepted means durable**: no answer leaves before what it reports is durable, refusals included.
 * **Event positions follow commit order**: 1, 2, 3 and so on; once a reader has seen position p, nothing
-  is ever added below p. An event from the future (`ts` above `accepted_at`) has no position, is found by its id only
-  and is not unrouted, until `unrouted` is asked after its `ts`: that gives it the next position.
-* Events belong to the store; runs, waits, cells and keys are kept for each app.
+  is ever added below p. An event from the future (`ts` above `accepted_at`) has no position, is found by its id and
+  listed by `find_events`, but by nothing else, and is not unrouted, until `unrouted` is asked at or after its `ts`:
+  that gives it the next position.
+* Events belong to the store; runs, waits, cells, keys and slots are kept for each app.
 * A store error means "nothing is known"; the caller repeats the same transition.
 
 Knows nothing of generators, decisions or flow control: see the layers in the design notes.
@@ -155,7 +156,7 @@ class Committed:
     """The answer of `commit`.
 
     `now` is store time. `mail` is the mail count of the progress's run after it (0 without one).
-    `positions` are those of the accepted events, in their order.
+    `positions` are those of the accepted events, in their order: 0 for one that has none yet.
     """
 
     now: int
@@ -254,7 +255,8 @@ class Extender(Protocol):
 class Store(Protocol):
     """What a backend implements. All times and durations are microseconds.
 
-    `features` may contain `find_runs`, `find_events`, `changes`.
+    `features` may contain `find_runs`, `find_events`, `changes`. What a store may have besides these verbs, and is
+    found by having it, is in `Many` and in `flowgen.runtime.counting.CountsRuns`.
     """
 
     features: frozenset[str]
@@ -279,12 +281,12 @@ class Store(Protocol):
         in `create`, in an `opening` or collected, with position None, gets that of the event accepted
         here with the same id, else the last position given so far; a wait opened with `after` None gets
         that of its run's last event, 0 without one); it numbers messages, adds them to mailboxes (one for
-        each message id), sets `mail`, the first unread `cancel`, and `due_at = min(due_at, now)` of open
-        runs that have no owner and are not parked (of one that is collecting, `due_at` becomes the
-        message's, if it has one; but a cancel makes it due as any run); an event that is collected, and
-        each event of an `opening`, links the run in `started_by`, once; it removes drained messages; a new
-        record sets `strikes` to 0; parking makes the run due now, whatever its mail; a terminal state clears
-        owner and `due_at`, sets `ended_at`, and removes the run's waits and mail (`drained` becomes
+        each message id), sets `mail`, `cancel` (of a run that has an unread one already it stays as it is) and
+        `due_at = min(due_at, now)` of open runs that have no owner and are not parked (of one that is collecting,
+        `due_at` becomes the message's, if it has one; but a cancel makes it due as any run); an event that is
+        collected, and each event of an `opening`, links the run in `started_by`, once; it removes drained
+        messages; a new record sets `strikes` to 0; parking makes the run due now, whatever its mail; a terminal state
+        clears owner and `due_at`, sets `ended_at`, and removes the run's waits and mail (`drained` becomes
         `mail`, so that a run that is reopened does not wait for mail that is gone). `close_waits` and
         `looked` mean waits of the progress's own run; waits of runs that are not open are not opened.
         """
@@ -320,10 +322,11 @@ class Store(Protocol):
 
         An owner that is still set means a take-over, which adds a strike unless the row of that
         worker names another run as its suspect (one that claims its own expired runs is judged by
-        the suspect that it holds now). A run that has `SUSPECT_STRIKES` with this claim is
+        the suspect that it held when this claim began). A run that has `SUSPECT_STRIKES` with this claim is
         noted as the suspect on the claiming worker's row; a worker that has one (owns it still, and
-        wrote no record) is given no other, but that one again when its lease has run out. See
-        `flowgen.runs` and the design notes.
+        wrote no record) is given no other, but that one again when its lease has run out. Each claim,
+        extension and registration of a worker writes its row anew, with the suspect that it holds then or none; until
+        the next one the name stays, though somebody else has taken that run over. See `flowgen.runs`.
 
         To a worker that could not have it otherwise, an open run is given codeless when its first
         unread cancel or its deadline is `CODELESS_AFTER` old and it has had no live lease for that long.
@@ -342,7 +345,8 @@ class Store(Protocol):
 
     async def waits(self, event: AcceptedEvent, cursor: str | None = None) -> Page[Wait]:
         """The open waits that `event` may match: same name, `after` below its position, and either
-        no path or the value at it. By index: cost does not grow with waits that do not match."""
+        no path or the value at it, as `flowgen.expression.match_key_at` writes it of the `event_document`. By index:
+        cost does not grow with waits that do not match."""
 
     async def open_waits(self, app: str, run: str) -> tuple[Wait, ...]:
         """The open waits of a run, by id."""
