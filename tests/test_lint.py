@@ -187,6 +187,7 @@ REFUSED = {
 }
 
 ACCEPTED = [
+    # asked, and yielded all the same; or asked of what came back
     "x = Run('a', step)\nif ctx.event.data: x = Sleep('a', 1)\nif x is not None: yield x",
     "x = ctx.event.data.get('x') or Run('a', step)\nyield x",
     "if (yield WaitFor('a', 'b/c', timeout=1)) is None: yield Run('a', step)",

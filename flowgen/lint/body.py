@@ -107,8 +107,8 @@ class Body:
 
     def _look(self, node: ast.AST) -> None:
         """Apply the rules to one node."""
-        for value in looked_at(node):
-            self._look_at_dropped(value, "and looked at")
+        for asked in looked_at(node):
+            self._look_at_dropped(asked, "and looked at")
         for found in ordered(self._scope, node):
             text = ast.unparse(found)
             self._tell(found, "set-order", f"{text} is a set, and its order differs between processes: sort it")
