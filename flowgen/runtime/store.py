@@ -329,8 +329,8 @@ class Store(Protocol):
         the next one the name stays, though somebody else has taken that run over. See `flowgen.runs`.
 
         To a worker that could not have it otherwise, an open run is given codeless when its first
-        unread cancel or its deadline is `CODELESS_AFTER` old and it has had no live lease for that long.
-        Its rank is the time at which that became so. It takes no slots.
+        unread cancel or its deadline is `CODELESS_AFTER` old, and the end of its lease, if it was not given
+        back, is so, too. Its rank is the time at which that became so. It takes no slots.
         """
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
