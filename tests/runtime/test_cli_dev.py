@@ -375,3 +375,17 @@ def test_worker_works_without_a_word(shop: Shop) -> None:
     worker.signal(signal.SIGTERM)
     assert worker.ended() == 0
     assert worker.text == ""
+
+
+def test_what_the_linter_finds_is_said_at_the_start(shop: Shop) -> None:
+    """A command that is not yielded runs nothing, and is no error: here its author hears of it, with the place."""
+    body = '    Run("save", print)\n    yield Sleep("a", 1)\n'
+    code = f'from flowgen import *\n\napp = App("forgetful")\n\n@app.workflow\ndef forget(ctx):\n{body}'
+    (shop.path / "forgetful.py").write_text(code)
+    process = shop.begin("dev", "forgetful.py", "--port", "0")
+    process.until("^ready")
+    process.signal(signal.SIGTERM)
+    assert process.ended() == 0
+    found = [line for line in process.errors().splitlines() if line.startswith("lint ")]
+    assert len(found) == 1
+    assert found[0].startswith("lint       forgetful.py:7: not-yielded: ")

@@ -1,8 +1,8 @@
 """`flowgen dev`, `flowgen server` and `flowgen worker`: an engine for some apps, with HTTP and without.
 
 ==========  =========================================================================================
-`dev`       HTTP, a running commentary, and a supervisor, which starts the engine again when it died or,
-            with `--reload`, when its code has changed
+`dev`       HTTP, a running commentary, what the linter finds, and a supervisor, which starts the engine
+            again when it died or, with `--reload`, when its code has changed
 `server`    HTTP; whoever supervises services does so here
 `worker`    no HTTP
 ==========  =========================================================================================
@@ -18,6 +18,7 @@ import attrs
 import click
 
 from .faults import Fault
+from .lint import remark
 from .options import engine_db_option
 from .settings import check_environment
 
@@ -187,8 +188,11 @@ def _work(
 
     leash = Leash.read(supervised)
     leash.heed()
+    apps = _apps(targets)
+    for _, app in apps:
+        remark(app)
     return _run(
-        _apps(targets),
+        apps,
         db,
         host,
         settings,

@@ -18,7 +18,7 @@ from .target import load_app, relative
 
 if TYPE_CHECKING:
     from ...app import App
-    from ...lint import Entry, Source
+    from ...lint import Entry, Finding, Source
 
 
 @click.command()
@@ -30,12 +30,9 @@ def lint(target: str, as_json: bool) -> int:
     TARGET is imported to find its workflows; what is told follows from their source alone. A finding is accepted
     with the comment "# flowgen: ignore[CODE]" on its line. The exit code is 1 if there are findings.
     """
-    from ...lint import lint as lint_workflows
-
     app = load_app(target)
     entries = _entries(app)
-    findings = lint_workflows(entries, _Sources({entry.module for entry in entries}).find)
-    findings = [attrs.evolve(finding, path=relative(finding.path)) for finding in findings]
+    findings = _findings(entries)
     if as_json:
         say_json([attrs.asdict(finding) for finding in findings])
     else:
@@ -45,6 +42,19 @@ def lint(target: str, as_json: bool) -> int:
         verdict = "nothing" if not many else f"{many} finding{'s' if many > 1 else ''}"
         note(f"{len(entries)} workflow{'s' if len(entries) != 1 else ''} of {app.name}: {verdict} found")
     return REFUSED if findings else DONE
+
+
+def remark(app: App) -> None:
+    """Say what the linter finds in the workflows of an app that is about to run: it hinders nothing."""
+    for finding in _findings(_entries(app)):
+        note(f"lint       {printable(str(finding))}")
+
+
+def _findings(entries: list[Entry]) -> list[Finding]:
+    from ...lint import lint as lint_workflows
+
+    findings = lint_workflows(entries, _Sources({entry.module for entry in entries}).find)
+    return [attrs.evolve(finding, path=relative(finding.path)) for finding in findings]
 
 
 def _entries(app: App) -> list[Entry]:
