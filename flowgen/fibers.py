@@ -36,6 +36,7 @@ from .misuse import (
     COMMANDS_PER_ADVANCE,
     LEAVES,
     MAX_NESTING,
+    misraised,
     misreturned,
     misuse,
     spinning,
@@ -195,7 +196,7 @@ class Fibers:
                 self._fiber_ended(fiber, None, stop.value)
                 return
             except BaseException as raised:
-                self._fiber_ended(fiber, raised, None)
+                self._fiber_ended(fiber, misraised(raised), None)
                 return
             self._commands += 1
             if type(command) not in LEAVES or self._commands > COMMANDS_PER_ADVANCE:

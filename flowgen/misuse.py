@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import types
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from .commands import (
@@ -92,6 +93,18 @@ def misreturned(value: Any, who: str) -> DefinitionError | None:
         value.close()
         return DefinitionError(f"{who} returned a coroutine: call the async function with `yield Run(fn, …)`")
     return None
+
+
+def misraised(error: BaseException) -> BaseException:
+    """An error that a body raised; one that `yield from` made, given neither a command nor a generator, says so."""
+    match error:
+        case AttributeError(name="send", obj=Iterator() as given) if not isinstance(given, Generator):
+            hint = "`yield from` takes one command, or a part of a workflow; for several commands yield All(…)"
+            return DefinitionError(f"`yield from` was given a {type(given).__name__}: {hint}").with_traceback(
+                error.__traceback__
+            )
+        case _:
+            return error
 
 
 def spinning(workflow: str) -> FlowgenError:

@@ -50,6 +50,8 @@ def test_a_race_needs_a_branch() -> None:
     """Nothing could ever win a race of nothing."""
     with pytest.raises(DefinitionError, match=r"Race\(\) has no branches"):
         Race()
+    with pytest.raises(DefinitionError, match=r"have names, which say who has won; write Race\(name=command"):
+        Race(Sleep("a", 1))  # type: ignore[arg-type]
 
 
 def test_groups_are_branches_too() -> None:

@@ -98,6 +98,28 @@ def test_a_body_may_catch_its_own_mistake() -> None:
     assert Fed(body).ok("b").returned == "fine"
 
 
+def test_yield_from_a_list_is_told_as_what_it_is() -> None:
+    """Its first command runs, and what came back cannot be given to a list."""
+
+    def body(ctx: Context[Any]) -> Steps[None]:
+        yield from [step("x"), step("y")]
+
+    raised = Fed(body).ok("x", 7).raised
+    assert raised.type == "DefinitionError"
+    assert raised.message.startswith("`yield from` was given a list_iterator: `yield from` takes one command")
+    assert "in body" in raised.trace
+
+
+def test_an_error_of_the_bodys_own_is_its_own() -> None:
+    """Also one about something that has no `send`."""
+
+    def body(ctx: Context[Any]) -> Steps[None]:
+        yield step("x")
+        ctx.event.send("y")  # type: ignore[attr-defined]
+
+    assert Fed(body).ok("x").raised.type == "AttributeError"
+
+
 def test_restart_is_for_the_body_alone() -> None:
     """A branch cannot restart the run, neither by yielding it nor by returning it."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from inspect import GEN_CREATED, getgeneratorstate, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import GeneratorType
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, Never, TypeAlias, TypeVar, overload
 
 import attrs
 
@@ -276,7 +276,9 @@ class Race(Command[Winner[T_co]], Generic[T_co]):
     kind: ClassVar[str] = "race"
     branches: tuple[tuple[str, AnyBranch], ...]
 
-    def __init__(self, /, **branches: Branch[T_co]) -> None:
+    def __init__(self, /, *nameless: Never, **branches: Branch[T_co]) -> None:
+        if nameless:
+            raise DefinitionError("the branches of Race have names, which say who has won; write Race(name=command, …)")
         if not branches:
             raise DefinitionError("Race() has no branches, so nothing could ever win it; write Race(name=command, …)")
         self.branches = tuple((check_name(key, "name of a branch of Race"), b) for key, b in branches.items())
