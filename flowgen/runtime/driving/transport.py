@@ -5,8 +5,8 @@ Each call opens no connection if one to its app is idle. Rules:
 * **What was sent is not sent again here.** A connection that the app has closed meanwhile is noticed before it is used
   (it is readable), and one that has been idle for long is not used: most servers close theirs after five seconds.
   Whatever else goes wrong is a failed try of the call.
-* **An app harms only itself.** So many calls to one origin are under way at once, the next wait; heads, bodies and
-  times are bounded.
+* **An app harms only itself.** So many calls to one origin are under way at once, the next wait; heads, bodies, what is
+  said beside a body in chunks, and times are bounded. Trailers are no headers.
 * **An answer that is signed is signed as its call was**, or it is none. Not all SDKs sign, and none does that is in
   development, so one without a signature is believed; but of our own apps in production all is signed.
 * No redirect is followed, no proxy is used, and no cookie is kept.
@@ -254,24 +254,24 @@ class _Reading:
         self.keeps = False
         self._parser = httptools.HttpResponseParser(self)
         self._head = 0
+        self._beside_body = 0
         self._size = 0
         self._until_end = False
 
     def feed(self, chunk: bytes | bytearray) -> None:
+        self._beside_body += len(chunk)
         try:
             self._parser.feed_data(chunk)
-        except httptools.HttpParserCallbackError as error:
+        except httptools.HttpParserError as error:
             if isinstance(error.__context__, CallFailed):
                 raise error.__context__ from None
-            raise CallFailed(f"the answer is no HTTP: {error}") from error
-        except httptools.HttpParserError as error:
             raise CallFailed(f"the answer is no HTTP: {error}") from error
         except httptools.HttpParserUpgrade as error:
             raise CallFailed(
                 f"the app goes on in another protocol (status {self.status or 101}), not in HTTP"
             ) from error
-        if not self.status and not self.complete:
-            self._grow(len(chunk))
+        if not self.complete and self._beside_body > _MOST_HEAD:
+            raise _too_much_head()
 
     def end(self) -> None:
         """The app has closed the connection."""
@@ -282,15 +282,21 @@ class _Reading:
     # -- what the parser calls ----------------------------------------------------------------------
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._grow(len(name) + len(value))
-        self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
+        self._head += len(name) + len(value)
+        if self._head > _MOST_HEAD:
+            raise _too_much_head()
+        if not self.status:
+            self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
+        if self.status >= 200:
+            self._beside_body = 0
         present = {name.lower() for name, _ in self.headers}
         self._until_end = "content-length" not in present and "transfer-encoding" not in present
 
     def on_body(self, chunk: bytes) -> None:
+        self._beside_body = 0
         self._size += len(chunk)
         if self._size > MAX_ANSWER:
             raise CallFailed(f"output_too_large: the answer has more than {MAX_ANSWER:,} bytes")
@@ -304,7 +310,6 @@ class _Reading:
         self.complete = True
         self.keeps = self._parser.should_keep_alive()
 
-    def _grow(self, size: int) -> None:
-        self._head += size
-        if self._head > _MOST_HEAD:
-            raise CallFailed(f"the head of the answer has more than {_MOST_HEAD:,} bytes")
+
+def _too_much_head() -> CallFailed:
+    return CallFailed(f"the head of the answer, or what is said beside its body, has more than {_MOST_HEAD:,} bytes")

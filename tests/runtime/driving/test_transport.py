@@ -208,6 +208,30 @@ def test_an_answer_that_is_too_large_is_a_failed_call(monkeypatch: pytest.Monkey
     assert failed.group_contains(CallFailed, match="output_too_large")
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x=",
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 10_000 + b"HTTP/1.1 200 OK\r\nX: ",
+    ],
+)
+def test_what_is_said_beside_an_answer_has_an_end(begun: bytes) -> None:
+    """The parser would keep a trailer of any size, and copy it with each read: all other runs would wait for that."""
+    server = Server(lambda number: begun + b"a" * 1_000_000)
+    with pytest.raises(BaseExceptionGroup) as failed:
+        talk(server, once)
+    assert failed.group_contains(CallFailed, match=r"has more than 65,536 bytes")
+
+
+def test_trailers_are_no_headers() -> None:
+    """What is said behind a body cannot say how it was to be read."""
+    server = Server(
+        lambda number: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-No-Retry: 1\r\n\r\n"
+    )
+    assert talk(server, once).headers == [("Transfer-Encoding", "chunked")]
+
+
 def test_an_app_that_does_not_answer_in_time_is_a_failed_call() -> None:
     """And its connection is not used again."""
     server = Server(lambda number: b"HTTP/1.1 200 OK\r\n")
