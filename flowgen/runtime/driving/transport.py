@@ -7,6 +7,8 @@ Each call opens no connection if one to its app is idle. Rules:
   Whatever else goes wrong is a failed try of the call.
 * **An app harms only itself.** So many calls to one origin are under way at once, the next wait; heads, bodies, what is
   said beside a body in chunks, and times are bounded. Trailers are no headers.
+* **One call, one answer.** What an app says behind that is dropped with the connection: it is not the answer to the
+  next call, and no part of this one.
 * **An answer that is signed is signed as its call was**, or it is none. Not all SDKs sign, and none does that is in
   development, so one without a signature is believed; but of our own apps in production all is signed.
 * No redirect is followed, no proxy is used, and no cookie is kept.
@@ -263,6 +265,9 @@ class _Reading:
         try:
             self._parser.feed_data(chunk)
         except httptools.HttpParserError as error:
+            if self.complete:  # what is behind the answer is none
+                self.keeps = False
+                return
             if isinstance(error.__context__, CallFailed):
                 raise error.__context__ from None
             raise CallFailed(f"the answer is no HTTP: {error}") from error
@@ -280,6 +285,10 @@ class _Reading:
         self.complete = True
 
     # -- what the parser calls ----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise CallFailed("the app has answered twice")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head += len(name) + len(value)

@@ -232,6 +232,18 @@ def test_trailers_are_no_headers() -> None:
     assert talk(server, once).headers == [("Transfer-Encoding", "chunked")]
 
 
+@pytest.mark.parametrize("more", [OK.replace(b"200", b"500"), b"HTTP/1.1 500 Oh", b"nonsense"])
+def test_a_second_answer_is_none(more: bytes) -> None:
+    """What is behind an answer is no part of it, and not the answer to the next call."""
+    server = Server(lambda number: OK + more)
+
+    async def twice(calls: HttpCalls, url: str) -> list[Reply]:
+        return [await once(calls, url), await once(calls, url)]
+
+    assert talk(server, twice) == [Reply(200, [("Content-Length", "2"), ("X-A", "1")], b"{}")] * 2
+    assert server.connections == 2
+
+
 def test_an_app_that_does_not_answer_in_time_is_a_failed_call() -> None:
     """And its connection is not used again."""
     server = Server(lambda number: b"HTTP/1.1 200 OK\r\n")
