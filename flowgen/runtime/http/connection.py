@@ -26,7 +26,7 @@ something; where each has something to do, the new one is refused (503).
 Requests that come before others are answered wait in memory, so there may be but a few (`ahead`): what comes behind
 them is not read, and the answer to the last of them ends the connection. uvicorn tells only the last that has come when
 its client is gone or the server stops; here the one that is being answered hears of it, or a stream before others would
-never end.
+never end. While nothing is read, asyncio does not notice that a client is gone: the system is asked with each sweep.
 
 What cannot be read as HTTP is answered like any refusal, as JSON, and the connection closed; within another
 answer it is only closed.
@@ -38,6 +38,7 @@ and whatever is no whole handshake is a plain request like others.
 from __future__ import annotations
 
 import json
+import select
 import socket
 from enum import Enum
 from typing import Any, ClassVar, Final
@@ -229,6 +230,9 @@ class Connection(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Cut the connection off if its client has taken too long. `now` is the loop's time."""
+        if self.flow.read_paused and _is_gone(self.transport.get_extra_info("socket")):
+            self.transport.abort()
+            return
         if self.transport.is_closing() and self._stalled is None:
             self._stalled = now
         if self._stalled is not None and now - self._stalled > self.limits.stalled_seconds:
@@ -311,6 +315,15 @@ class Connection(HttpToolsProtocol):
 def connections_with(limits: Limits) -> type[Connection]:
     """The class of connections that have these limits, as uvicorn takes it."""
     return type("Connection", (Connection,), {"limits": limits})
+
+
+def _is_gone(made: socket.socket | None) -> bool:
+    """Whether the client of a connection has hung up, whatever of it was not read yet; where the system can tell."""
+    if made is None or not hasattr(select, "poll"):
+        return False
+    looked = select.poll()
+    looked.register(made.fileno(), getattr(select, "POLLRDHUP", 0))  # that it was reset is told unasked
+    return bool(looked.poll(0))
 
 
 def _notice_dead_peers(made: socket.socket | None, limits: Limits) -> None:

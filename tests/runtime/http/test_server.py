@@ -285,6 +285,17 @@ async def test_a_stream_before_other_requests_ends_with_its_client() -> None:
         assert await trio.to_thread.run_sync(site.gone.wait, 40)
 
 
+@pytest.mark.parametrize("behind", [get("/waits"), b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"])
+async def test_a_stream_ends_with_its_client_whatever_came_behind_it(behind: bytes) -> None:
+    """Nothing is read of who has a request waiting, so its end is not read, either."""
+    async with served(attrs.evolve(IMPATIENT, body_seconds=1_000)) as (site, port):
+        client = await saying(port, get("/stream"))
+        assert b"one" in await client.receive_some()
+        await client.send_all(behind)
+        await client.aclose()
+        assert await trio.to_thread.run_sync(site.gone.wait, 40)
+
+
 async def test_an_answer_that_nobody_reads_is_dropped_with_the_server() -> None:
     """It was given whole, and the system has taken only a part of it: nothing of it outlives the grace."""
     async with served(grace=0.2) as (site, port):
