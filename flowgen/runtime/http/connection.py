@@ -271,7 +271,10 @@ class Connection(HttpToolsProtocol):
         cycle = self._answering()
         if cycle is not None and cycle.chunked_encoding:
             self._disconnect()
-            self.transport.close()
+            if self.flow.write_paused:  # its client takes nothing, and would be waited for
+                self.transport.abort()
+            else:
+                self.transport.close()
 
     def _answering(self) -> RequestResponseCycle | None:
         """The request whose answer is being made, if there is one."""

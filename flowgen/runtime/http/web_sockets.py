@@ -76,9 +76,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """The server stops: the client is told, and comes back to another."""
+        """The server stops: the client is told, and comes back to another. One that takes nothing is not waited for."""
         if not self.transport.is_closing():
             super().shutdown()
+        if not self.writable.is_set():
+            self.transport.abort()
 
 
 def _is_text(data: bytes) -> bool:

@@ -65,6 +65,8 @@ class Site:
                 await self._echo(receive, send)
             elif path == "/stream":
                 await self._stream(receive, send)
+            elif path == "/stuck":
+                await self._stuck(send)
             elif path == "/huge":
                 await send({"type": "http.response.start", "status": 200, "headers": []})
                 for _ in range(HUGE // 65_536):
@@ -87,6 +89,13 @@ class Site:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         await _answer(send, body)
+
+    async def _stuck(self, send: Send) -> None:
+        """More than a client gets that reads nothing, and then it goes on."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(LARGE), "more_body": True})
+        self.gone.set()
+        await send({"type": "http.response.body", "body": b"more", "more_body": True})
 
     async def _stream(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -274,6 +283,15 @@ async def test_a_stream_before_other_requests_ends_when_the_server_stops() -> No
         assert b"one" in await client.receive_some()
     assert site.left == ["/stream"]
     assert b"/waits" not in await to_the_end(client)
+
+
+async def test_a_stream_that_nobody_reads_does_not_hold_up_the_end() -> None:
+    """It has no end that its client could still get."""
+    async with served(attrs.evolve(IMPATIENT, stalled_seconds=1_000), grace=1_000) as (site, port):
+        client = await saying(port, get("/stuck"))
+        await trio.to_thread.run_sync(site.gone.wait)
+    assert site.left == ["/stuck"]
+    await client.aclose()
 
 
 async def test_a_stream_before_other_requests_ends_with_its_client() -> None:

@@ -371,6 +371,20 @@ def test_a_message_of_empty_parts_takes_no_room() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("takes", [False, True])
+def test_the_end_of_the_server_does_not_wait_for_who_takes_nothing(takes: bool) -> None:
+    """Who takes what is sent hears that it stops; anyone else is cut off."""
+
+    async def run() -> None:
+        async with piped(Limits()) as (socket, pipe):
+            if not takes:
+                socket.pause_writing()
+            socket.shutdown()
+            assert pipe.aborted is not takes
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("closing", [False, True])
 def test_who_does_not_take_what_was_sent_is_cut_off(closing: bool) -> None:
     """After so long, also while it is closed; who takes it in time is not."""
