@@ -105,10 +105,11 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_graceful_shutdown=grace,  # type: ignore[arg-type]  # it takes a float as well
+                timeout_graceful_shutdown=grace + _LAST_SECONDS / 2,  # type: ignore[arg-type]  # a float is as good
             )
         )
         self.ended = trio.Event()
+        self._grace = grace
         self._opened = trio.Event()
         self._stopping = False
         self._broke: BaseException | None = None
@@ -164,13 +165,20 @@ class _Server(uvicorn.Server):
         self._tell(self._opened.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        end = asyncio.get_running_loop().call_later(self._grace, self._cut_off)
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):  # the grace is over: uvicorn would leave them open
-            connection.transport.abort()
+        end.cancel()
+        self._cut_off()
         await asyncio.sleep(0)
         if self.force_exit:  # uvicorn would leave the app's lifespan hanging
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.lifespan.shutdown(), _LAST_SECONDS / 2)
+
+    def _cut_off(self) -> None:
+        """Whoever makes an answer hears that its client is gone. uvicorn would leave the connections open, and cancel
+        each answer with an error in the log, though most only wait for a body."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     def _sweep(self) -> None:
         assert self._loop is not None

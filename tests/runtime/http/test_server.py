@@ -263,6 +263,16 @@ async def test_a_request_that_takes_longer_than_the_grace_is_cut_off() -> None:
     assert not (await to_the_end(client)).endswith(b"/held")
 
 
+async def test_a_body_that_does_not_come_is_no_error_of_a_server_that_stops(caplog: pytest.LogCaptureFixture) -> None:
+    """When the grace is over its reader hears that nothing more will come: that it does not is its client's doing."""
+    async with served(attrs.evolve(IMPATIENT, body_seconds=1_000), grace=0.2) as (site, port):
+        client = await saying(port, b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+        await site.begun.wait()
+    assert site.left == ["/echo"]
+    assert caplog.records == []
+    await client.aclose()
+
+
 async def test_streams_and_long_polls_end_when_the_server_stops() -> None:
     """At once, and not after the grace: nobody would gain from it."""
     async with served(grace=1_000) as (site, port):
