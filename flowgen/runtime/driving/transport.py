@@ -79,6 +79,7 @@ class HttpCalls:
         self._clock = clock
         self._idle: dict[str, list[_Connection]] = {}
         self._limits: dict[str, trio.CapacityLimiter] = {}
+        self._looked = -_IDLE_SECONDS
 
     async def send(self, url: str, headers: Headers, body: bytes, method: str = "POST") -> Reply:
         """Send a request and give the answer. Raises `CallFailed`, which is `AppAway` if nothing was sent, or
@@ -147,7 +148,25 @@ class HttpCalls:
             if kept:
                 connection.idle_since = trio.current_time()
                 self._idle.setdefault(origin, []).append(connection)
+                await self._drop_tired(connection.idle_since)
             else:
+                await connection.drop()
+
+    async def _drop_tired(self, now: float) -> None:
+        """Let go of the connections, to whichever app, that will not be used again: each is a file that is open."""
+        if now - self._looked < _IDLE_SECONDS:
+            return
+        self._looked = now
+        tired: list[_Connection] = []
+        for origin, idle in list(self._idle.items()):
+            tired += [each for each in idle if each.is_tired(now)]
+            idle[:] = [
+                each for each in idle if not each.is_tired(now)
+            ]  # in its place: others may be looking through it
+            if not idle:
+                del self._idle[origin]
+        with trio.CancelScope(shield=True):
+            for connection in tired:
                 await connection.drop()
 
     async def _connection(self, place: AppUrl, origin: str) -> _Connection:
@@ -210,10 +229,14 @@ class _Connection:
     @property
     def usable(self) -> bool:
         """Whether the app has neither closed it nor said anything since the last answer, and has not begun to tire."""
-        if trio.current_time() - self.idle_since > _IDLE_SECONDS:
+        if self.is_tired(trio.current_time()):
             return False
         stream = self.stream.transport_stream if isinstance(self.stream, trio.SSLStream) else self.stream
         return not (isinstance(stream, trio.SocketStream) and stream.socket.is_readable())
+
+    def is_tired(self, now: float) -> bool:
+        """Whether it has been idle for so long that it is not used again."""
+        return now - self.idle_since > _IDLE_SECONDS
 
     async def exchange(self, request: bytes) -> Reply:
         """Send a request and read the answer. Raises `OSError`, or what a stream raises, if the connection breaks."""

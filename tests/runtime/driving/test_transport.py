@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from flowgen.runtime.addresses import AppUrl, Reach, UrlRefused
 from flowgen.runtime.dialing import Dialer
@@ -27,21 +28,26 @@ class Server:
 
     def __init__(self, answer: Callable[[int], bytes | None]) -> None:
         self.requests: list[bytes] = []
-        self.connections = 0
+        self.connections = self.open = 0
         self.answer = answer
         self.closes = False
 
     async def serve(self, stream: trio.SocketStream) -> None:
         self.connections += 1
+        self.open += 1
         async with stream:
-            while (request := await self._request(stream)) is not None:
-                self.requests.append(request)
-                answer = self.answer(len(self.requests))
-                if answer is None:
-                    return
-                await stream.send_all(answer)
-                if self.closes:
-                    return
+            await self._answer_all(stream)
+        self.open -= 1
+
+    async def _answer_all(self, stream: trio.SocketStream) -> None:
+        while (request := await self._request(stream)) is not None:
+            self.requests.append(request)
+            answer = self.answer(len(self.requests))
+            if answer is None:
+                return
+            await stream.send_all(answer)
+            if self.closes:
+                return
 
     async def _request(self, stream: trio.SocketStream) -> bytes | None:
         text = b""
@@ -125,6 +131,23 @@ def test_a_connection_that_the_app_has_closed_is_not_used_again() -> None:
 
     talk(server, twice)
     assert (len(server.requests), server.connections) == (2, 2)
+
+
+def test_connections_that_are_not_used_again_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever app is called next: each of them is a file that is open."""
+    server = Server(lambda number: OK)
+
+    async def one_and_then_another(calls: HttpCalls, url: str) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(once, calls, url)
+        monkeypatch.setattr(transport, "_IDLE_SECONDS", -1.0)
+        await once(calls, url.replace("127.0.0.1", "localhost"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.open == 0
+
+    talk(server, one_and_then_another)
+    assert server.connections > 1
 
 
 @pytest.mark.parametrize(
