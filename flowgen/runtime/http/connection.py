@@ -31,8 +31,8 @@ never end. While nothing is read, asyncio does not notice that a client is gone:
 What cannot be read as HTTP is answered like any refusal, as JSON, and the connection closed; within another
 answer it is only closed.
 
-A request for a web socket hands the connection over (`web_sockets`), unless it comes before the answer to another: that
-and whatever is no whole handshake is a plain request like others.
+A request for a web socket hands the connection over (`web_sockets`), unless it comes before the answer to another, or
+before that was taken: such a one, and whatever is no whole handshake, is a plain request like others.
 """
 
 from __future__ import annotations
@@ -186,6 +186,8 @@ class Connection(HttpToolsProtocol):
     def _is_handshake(self) -> bool:
         """Whether the request whose head is there opens a web socket, and may."""
         if not super()._should_upgrade() or self._answering() is not None or self.pipeline:
+            return False
+        if self.flow.write_paused:  # the transport would tell it once more that it may write, but not that it may not
             return False
         said = dict(self.headers)
         whole = said.get(b"sec-websocket-version") == b"13" and b"sec-websocket-key" in said

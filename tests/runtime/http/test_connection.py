@@ -13,6 +13,10 @@ from flowgen.runtime.http.connection import Connection, connections_with
 from flowgen.runtime.http.limits import Limits
 
 PATIENCE = 75.0
+HANDSHAKE = (
+    b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 class Wire(asyncio.Transport):
@@ -128,6 +132,20 @@ def test_a_body_behind_another_request_has_as_long_as_any() -> None:
         made.sweep(made.limits.body_seconds - 1)
         assert not wire.closed
         made.data_received(b"2")
+        await heard(wire, 2)
+
+    tell(story)
+
+
+def test_a_handshake_before_the_last_answer_was_taken_is_none() -> None:
+    """A web socket would not know that its client takes nothing: what is told to it would wait in memory."""
+
+    async def story(made: Connection, wire: Wire, app: App) -> None:
+        made.data_received(request("/"))
+        await heard(wire, 1)
+        made.pause_writing()
+        made.data_received(request("/socket").replace(b"\r\n\r\n", HANDSHAKE))
+        made.resume_writing()
         await heard(wire, 2)
 
     tell(story)
