@@ -483,6 +483,11 @@ async def test_a_client_that_was_answered_early_may_not_send_on_for_ever() -> No
         assert heard.endswith(b"/early")
 
 
+async def _say_for_ever(client: trio.SocketStream) -> None:
+    while True:
+        await client.send_all(b"y" * 4_096)
+
+
 @pytest.mark.parametrize("begun", [b"0\r\nX: ", b"0\r\nX", b"1;x=", b"1\r\ny\r\n1;x="])
 async def test_what_is_said_beside_a_body_has_an_end(begun: bytes) -> None:
     """The parser would keep a trailer of any size, and copy it with each read: others would have to wait for that."""
@@ -491,8 +496,7 @@ async def test_what_is_said_beside_a_body_has_an_end(begun: bytes) -> None:
         client = await saying(port, b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + begun)
         async with client:
             with pytest.raises(trio.BrokenResourceError):
-                while True:
-                    await client.send_all(b"y" * 4_096)
+                await _say_for_ever(client)
 
 
 async def test_small_chunks_are_a_body_of_any_size() -> None:
