@@ -160,9 +160,7 @@ class HttpCalls:
         tired: list[_Connection] = []
         for origin, idle in list(self._idle.items()):
             tired += [each for each in idle if each.is_tired(now)]
-            idle[:] = [
-                each for each in idle if not each.is_tired(now)
-            ]  # in its place: others may be looking through it
+            idle[:] = [each for each in idle if not each.is_tired(now)]  # the same list: others may look through it
             if not idle:
                 del self._idle[origin]
         with trio.CancelScope(shield=True):
