@@ -69,7 +69,8 @@ class _Stream(Response):
             await patiently({"type": "http.response.body", "body": text, "more_body": more})
 
         with self._service.patience.place():
-            ring = await self._service.ask(self._service.feed.join)
+            with anyio.CancelScope(shield=True):  # or it could have joined, and nobody would know
+                ring = await self._service.ask(self._service.feed.join)
             try:
                 await patiently({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 async with anyio.create_task_group() as group:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 import trio
 import trio.testing
 
 from flowgen import Event
-from flowgen.runtime import Engine, open_engine
+from flowgen.runtime import Engine, open_engine, start_engine
 from flowgen.runtime.http import Settings, feed, http_app, stream
+from flowgen.runtime.http.ring import Ring
 from flowgen.runtime.stores import MemoryStore
 from tests.runtime.http.serving import app, fulfil, listen, serving
 
@@ -244,6 +248,39 @@ async def test_who_comes_as_the_tap_is_closed_opens_another(turns: int, autojump
         assert closing.closed
         assert not joined.closed
         await tap.leave()
+
+
+def test_who_is_cancelled_as_it_joins_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a loop beside the engine's, where a middleware cancels what it called when its client is gone."""
+    readers: list[int] = []
+    joined, cancelled = threading.Event(), threading.Event()
+    join, leave = feed.Feed.join, feed.Feed.leave
+
+    async def join_slowly(self: feed.Feed) -> Ring:
+        ring = await join(self)
+        readers.append(1)
+        joined.set()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(cancelled.wait)
+        return ring
+
+    async def leave_again(self: feed.Feed) -> None:
+        await leave(self)
+        readers.append(-1)
+
+    async def call(served: Any) -> None:
+        reader = Reader()
+        async with anyio.create_task_group() as group:
+            group.start_soon(reader.read, served)
+            await asyncio.to_thread(joined.wait)
+            group.cancel_scope.cancel()
+            asyncio.get_running_loop().call_later(0.01, cancelled.set)
+
+    monkeypatch.setattr(feed.Feed, "join", join_slowly)
+    monkeypatch.setattr(feed.Feed, "leave", leave_again)
+    with start_engine(app, "memory://") as client:
+        asyncio.run(call(http_app(app, client, settings=Settings())))
+    assert readers == [1, -1]
 
 
 @pytest.mark.parametrize("last", ["x", "-1", "1.5", "1" * 30, "１"])
