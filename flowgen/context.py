@@ -59,7 +59,7 @@ class Context(NotData, Generic[E_co]):
     `run_id` and `workflow_id` say who is running.
     """
 
-    instead: ClassVar[str] = "pass what is needed of it, such as ctx.event.data; a step knows its run by step_info()"
+    _instead: ClassVar[str] = "pass what is needed of it, such as ctx.event.data; a step knows its run by step_info()"
 
     event: Event[E_co]
     events: tuple[Event[E_co], ...]

@@ -33,7 +33,7 @@ class Command(NotData, Generic[R_co]):
 
     __slots__ = ()
 
-    instead: ClassVar[str] = "yield it, and use what comes back"
+    _instead: ClassVar[str] = "yield it, and use what comes back"
 
     def __iter__(self) -> Generator[Command[Any], Any, R_co]:
         """What makes `x = yield from command` work, with a type."""

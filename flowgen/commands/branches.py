@@ -276,8 +276,8 @@ class Race(Command[Winner[T_co]], Generic[T_co]):
     kind: ClassVar[str] = "race"
     branches: tuple[tuple[str, AnyBranch], ...]
 
-    def __init__(self, /, *nameless: Never, **branches: Branch[T_co]) -> None:
-        if nameless:
+    def __init__(self, /, *_nameless: Never, **branches: Branch[T_co]) -> None:
+        if _nameless:
             raise DefinitionError("the branches of Race have names, which say who has won; write Race(name=command, …)")
         if not branches:
             raise DefinitionError("Race() has no branches, so nothing could ever win it; write Race(name=command, …)")

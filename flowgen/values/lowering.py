@@ -262,7 +262,7 @@ def _refuse_generator(value: Any, levels: int, markers: bool) -> Any:
 
 
 def _refuse_not_data(value: NotData, levels: int, markers: bool) -> Any:
-    raise Refused(f"a {type(value).__name__} has no JSON form; {value.instead}")
+    raise Refused(f"a {type(value).__name__} has no JSON form; {value._instead}")
 
 
 def _refuse_coroutine(value: Any, levels: int, markers: bool) -> Any:

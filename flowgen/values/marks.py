@@ -39,12 +39,12 @@ class Secret(Generic[T]):
 class NotData:
     """A class of flowgen's own whose instances belong to a body, and are refused as values though they have fields.
 
-    `instead` says what to do.
+    `_instead` says what to do.
     """
 
     __slots__ = ()
 
-    instead: ClassVar[str] = ""
+    _instead: ClassVar[str] = ""
 
 
 class LocalArgument(Generic[T]):
