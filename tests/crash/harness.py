@@ -150,6 +150,25 @@ class _LifeClock:
         return self._from if self._begun is None else self._from + (time.monotonic_ns() - self._begun) // 1000
 
 
+async def stop_between_commits(pid: int, database: Path) -> None:
+    """Stop a child process when it does not hold the file's write lock: with it, it would stop all the others too.
+
+    It is asked for when all threads have stopped, and not before: one that is in the kernel may just be given it.
+    """
+    with closing(apsw.Connection(str(database))) as connection:
+        connection.set_busy_timeout(100)
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            await trio.to_thread.run_sync(os.waitid, os.P_PID, pid, os.WSTOPPED)
+            try:
+                connection.execute("begin immediate")
+                connection.execute("rollback")
+                return
+            except apsw.BusyError:
+                os.kill(pid, signal.SIGCONT)
+                await trio.lowlevel.checkpoint()
+
+
 async def load_all(store: Any) -> list[Loaded]:
     """Everything about every run of a store, schedules excepted; the newest first."""
     loaded = []

@@ -17,7 +17,7 @@ from flowgen.history import EndCompleted, StepSucceeded
 from flowgen.runtime import Engine, open_engine
 from flowgen.values import decode
 
-from . import process
+from . import harness, process
 
 SCRIPT = Path(process.__file__)
 
@@ -114,7 +114,7 @@ async def test_a_process_stopped_past_its_lease_changes_nothing_when_it_goes_on(
         async with open_engine(process.app, f"sqlite:///{database}", work=False) as client:
             run = await client.start("blocked")
             first = await engines.until(run, "gated")
-            os.kill(first.pid, signal.SIGSTOP)
+            await harness.stop_between_commits(first.pid, database)
             second = await engines.until(run, "gated", not_by=first.pid)
             os.kill(first.pid, signal.SIGCONT)
             engines.open_gate(2)
