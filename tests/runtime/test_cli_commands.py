@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,8 +18,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from flowgen import App, Context, Event, NonRetriableError, OnEvent, Run, Steps, WaitFor
+from flowgen import App, Context, Event, NonRetriableError, OnEvent, Run, Sleep, Steps, WaitFor
 from flowgen.codec import import_lines
+from flowgen.flow_control import Batch, RateLimit
 from flowgen.runtime import Engine, open_engine
 from flowgen.runtime.cli import run, sending
 from flowgen.runtime.cli.program import flowgen as program
@@ -145,6 +147,33 @@ def test_send_names_the_runs_that_it_starts(ask: Ask) -> None:
     assert (started["app"], started["workflow_id"]) == ("shop", "fulfil")
     assert ask("runs", "show", started["id"], "--json").json["status"] == "scheduled"
     assert "starts shop/fulfil, run " in ask("send", "order/placed").out
+
+
+def test_send_tells_what_flow_control_makes_of_the_event(ask: Ask) -> None:
+    """A run that is skipped starts nothing, and one that collects starts later."""
+    held = App("held")
+
+    @held.workflow(on=OnEvent("asked"), rate_limit=RateLimit(1, per="1h"))
+    def once(ctx: Context[Data]) -> Steps[None]:
+        yield Sleep("rest", "1h")
+
+    @held.workflow(on=OnEvent("asked"), batch=Batch(5, wait="1h"))
+    def together(ctx: Context[Data]) -> Steps[None]:
+        yield Sleep("rest", "1h")
+
+    async def register() -> None:
+        async with open_engine(held, "sqlite:///flowgen.db", grace="0s"):
+            pass
+
+    trio.run(register)
+    first, again = (sorted(ask("send", "asked").out.splitlines()[1:]) for _ in range(2))
+    (collected, started), (_, skipped) = first, again
+    assert re.fullmatch(r"starts held/once, run \w{26}", started)
+    assert re.fullmatch(r"skips held/once, run \w{26}: .*rate.limit.*", skipped)
+    assert re.fullmatch(r"is collected by held/together, run \w{26}", collected)
+    runs = {run["workflow_id"]: run for run in ask("send", "asked", "--json").json["runs"]}
+    assert (runs["once"]["status"], runs["together"]["status"]) == ("skipped", "collecting")
+    assert runs["once"]["reason"] in skipped
 
 
 def test_an_id_with_another_payload_is_refused(ask: Ask) -> None:

@@ -40,12 +40,27 @@ def send(name: str, data: str, event_id: str | None, place: Place, as_json: bool
     event = Event(name, parse_data(data), event_id)
     sent, runs = ask(place, lambda engine: _send(engine, event), create=True)
     if as_json:
-        started = [{"id": run.id, "app": run.app, "workflow_id": run.workflow_id} for run in runs]
-        say_json({"ids": [sent], "runs": started})
+        say_json({"ids": [sent], "runs": [_document(run) for run in runs]})
     else:
-        say("\n".join([sent, *[f"starts {run.app}/{run.workflow_id}, run {run.id}" for run in runs]]))
+        say("\n".join([sent, *map(_line, runs)]))
         if not runs:
             note("it starts no run; runs that wait for such an event go on")
+
+
+def _document(run: RunInfo) -> dict[str, str | None]:
+    return {"id": run.id, "app": run.app, "workflow_id": run.workflow_id, "status": run.status, "reason": run.reason}
+
+
+def _line(run: RunInfo) -> str:
+    """What becomes of the event in one workflow: flow control may skip it or collect it with others."""
+    where = f"{run.app}/{run.workflow_id}, run {run.id}"
+    match run.status:
+        case "skipped":
+            return f"skips {where}: {run.reason}"
+        case "collecting":
+            return f"is collected by {where}"
+        case _:
+            return f"starts {where}"
 
 
 async def _send(engine: Verbs, event: Event[Any]) -> tuple[str, Sequence[RunInfo]]:
