@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi_app import orders
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, example, settings
 from hypothesis import strategies as st
 from patterns import (
     batched_writes,
@@ -29,8 +29,8 @@ from shop import app as shop
 from shop.gateway import CardDeclined
 from shop.orders import LARGE
 
-from flowgen import NonRetriableError, Workflow
-from flowgen.testing import Trace, check_workflow, raises
+from flowgen import Event, NonRetriableError, Workflow
+from flowgen.testing import Scenario, Trace, check_workflow, raises
 from flowgen.testing.strategies import events, interleavings, values
 
 PATTERNS = Path(__file__).parents[2] / "examples" / "patterns"
@@ -208,6 +208,13 @@ def test_saga(trace: Trace) -> None:
         most=3,
     ),
     until="200d",
+)
+@example(
+    scenario=Scenario(
+        {"customer": "ada", "plan": "daily"},
+        events=[("0s", Event("plan/changed", {"customer": "ada", "plan": "weekly"}))],
+        takes="1s",
+    )
 )
 def test_subscription(trace: Trace) -> None:
     """It is paid each month until it ends, with one open run at a time."""

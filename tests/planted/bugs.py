@@ -468,6 +468,22 @@ BUGS = (
         tests=("tests/flow/test_timeouts.py",),
     ),
     Bug(
+        name="lost-race-takes-the-event",
+        promise="an event that resolved a wait whose race was lost elsewhere is seen by the next wait",
+        file="flowgen/runtime/driving/body.py",
+        find="        self._before[step_id] = seen\n",
+        replace="        pass\n",
+        tests=("tests/runtime/driving/test_ours.py",),
+    ),
+    Bug(
+        name="lost-race-starves-the-successor",
+        promise="an event that resolved a wait whose race was lost elsewhere is seen by its successor",
+        file="flowgen/runtime/driving/body.py",
+        find="        self._seen = dict(seen)\n",
+        replace="        pass\n",
+        tests=("tests/runtime/driving/test_ours.py",),
+    ),
+    Bug(
         name="claimed-at-creation",
         promise="a run with slots is claimed by nobody in the commit that creates it",
         file="flowgen/decisions.py",

@@ -48,7 +48,7 @@ from ...values import decode, preview
 from ..protocol import errors as wire_errors
 from ..protocol.calls import Answer, Erred, Ops, Returned
 from ..protocol.errors import APP_AWAY, APP_UNREACHABLE, UserError
-from ..protocol.native import Asked, read_asked, read_diverged, read_end, read_standing
+from ..protocol.native import Asked, read_asked, read_diverged, read_end, read_seen, read_standing
 from ..protocol.ops import FIRST, LAZY, Op, Opcode
 from ..protocol.reading import ProtocolError, encoded
 from ..protocol.steps import is_hash, step_hash
@@ -309,6 +309,8 @@ class _Reading:
             self._planned = True
         elif asked is not None:
             body.ask(step_id, asked.command, asked.kind, asked.arguments, asked.digest)
+            if not isinstance(asked.seen, msgspec.UnsetType):
+                body.looks_back(step_id, asked.seen)
             self._planned = self._planned or isinstance(asked.command, SendEvent | SendSignal)
         elif op.op is Opcode.STEP_PLANNED:
             body.plan(step_id, _fingerprint(op, None)[1])
@@ -362,7 +364,10 @@ class _Reading:
         """The body has ended."""
         body = self._body
         if body.native and op.flowgen:
-            body.finish(read_end(op.flowgen))
+            end, seen = read_end(op.flowgen), read_seen(op.flowgen)
+            if seen is not None:
+                body.has_seen(seen)
+            body.finish(end)
         else:
             body.finish(BodyReturned(op.data if op.data is not None else NULL))
 

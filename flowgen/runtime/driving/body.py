@@ -113,6 +113,7 @@ class RemoteBody:
         self._replayed: Step | None = None
         self._expired: set[str] = set()
         self._seen: dict[str, int] = {}
+        self._before: dict[str, int | None] = {}
 
     # -- feeding ------------------------------------------------------------------------------------
 
@@ -247,6 +248,7 @@ class RemoteBody:
         step = self.pending.get(record.step)
         if step is None:  # replayed: its command is not needed any more
             step = self.ask(record.step, None, record.kind, record.arguments)
+        self._before.pop(record.step, None)
         step.terms = record.terms
         self.opened.arm(step)
         self._begun(record.step)
@@ -313,6 +315,14 @@ class RemoteBody:
             self.opened.fetches[step_id] = step
         self._offered.append(step_id)
         return self.opened.open(step)
+
+    def looks_back(self, step_id: str, seen: int | None) -> None:
+        """An app of ours says what its code has seen before this wait: history may have more, which came too late."""
+        self._before[step_id] = seen
+
+    def has_seen(self, seen: Mapping[str, int]) -> None:
+        """The same of all waits, as its successor is to know it."""
+        self._seen = dict(seen)
 
     def plan(self, step_id: str, arguments: Json = NULL, digest: str | None = None) -> Step:
         """The app has planned a step: a call aimed at it."""
@@ -457,7 +467,7 @@ class RemoteBody:
 
     def looks_after(self, step: Step) -> int | None:
         """The position of the event that the previous occurrence of a wait returned."""
-        return self._seen.get(_base(step.id))
+        return self._before[step.id] if step.id in self._before else self._seen.get(_base(step.id))
 
     def unmet(self, step_id: str) -> Requested | None:
         """The request of a step that may have been given up."""

@@ -7,6 +7,7 @@ the protocol has no word for (`since`, the back-off, a child that is left alone)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ...commands import All, Invoke, Run, SendEvent, SendSignal, Sleep, SleepUntil, WaitFor, WaitForSignal
@@ -52,7 +53,9 @@ def asking_op(step: Step, recalled: Recalled) -> Op:
     """The op of an open step."""
     code, workflow = _CODES[type(step.command)], recalled.workflow
     if recalled.native:
-        return base_op(code, step, recalled, native.asked_member(step, workflow))
+        return base_op(
+            code, step, recalled, native.asked_member(step, workflow, recalled.interpreter.looks_after(step))
+        )
     op = base_op(code, step, recalled)
     op.name, opts = _words(step.command, workflow.app)
     op.opts = {**op.opts, **opts}
@@ -159,10 +162,10 @@ def _date(at: int) -> str:
 # -- the end ---------------------------------------------------------------------------------------
 
 
-def ending(end: BodyEnd, *, native_form: bool) -> Answer:
-    """The answer that ends a run."""
+def ending(end: BodyEnd, *, native_form: bool, seen: Mapping[str, int] | None = None) -> Answer:
+    """The answer that ends a run; `seen` is what the waits of its successor look after."""
     if native_form:
-        return Answer(Ops((Op(Opcode.RUN_COMPLETE, "", flowgen=native.end_member(end)),)))
+        return Answer(Ops((Op(Opcode.RUN_COMPLETE, "", flowgen=native.end_member(end, seen)),)))
     match end:
         case BodyReturned(data):
             return Answer(Returned(data))

@@ -231,12 +231,13 @@ def _feed_in_time(interpreter: Interpreter, history: Iterable[tuple[int, Record]
     interpreter.context._replaying = True
     for position, record in history:
         interpreter.position = position
-        if not _is_late(interpreter, record):
+        if not is_late(interpreter, record):
             _feed(interpreter, record)
     interpreter.context._replaying = False
 
 
-def _is_late(interpreter: Interpreter, record: Record) -> bool:
+def is_late(interpreter: Interpreter, record: Record) -> bool:
+    """Whether a record tells of a step, or a scope, that the code has given up."""
     if isinstance(record, STEP_RECORDS):
         return record.step not in interpreter.pending and record.step in interpreter.asked()
     return isinstance(record, CleanupExpired) and record.scope not in interpreter.cleaning

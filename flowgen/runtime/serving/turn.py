@@ -89,7 +89,7 @@ def turn(workflow: Workflow[Any, Any], call: Call, target: str = DISCOVERY) -> E
 def _discover(recalled: Recalled, call: Call) -> Execute | Answer:
     interpreter, native_form = recalled.interpreter, recalled.native
     if interpreter.end is not None:
-        return ending(interpreter.end, native_form=native_form)
+        return ending(interpreter.end, native_form=native_form, seen=interpreter.seen())
     before = (standing(interpreter),) if native_form else ()
     steps = list(interpreter.pending.values())
     if len(steps) == 1 and _is_executed_here(recalled, steps[0]) and not _is_to_plan(recalled, call):

@@ -35,6 +35,7 @@ from flowgen.history import EndCancelled
 from flowgen.runtime import Engine, open_engine
 from flowgen.runtime.driving.caller import CallFailed, Headers, Reply
 from flowgen.runtime.environment import Environment
+from flowgen.runtime.protocol import native
 from flowgen.runtime.store import Conflict
 from flowgen.runtime.stores.memory import MemoryStore
 from flowgen.testing.clock import VirtualClock
@@ -282,6 +283,69 @@ def test_a_run_restarts_elsewhere() -> None:
         assert await engine.result(run, timeout="1h") == 3
 
     assert play(app, Served(app), follow, event="go").status == "completed"
+
+
+def rounds(restarts: bool) -> App:
+    """A workflow that is busy after each minute in which nobody has paid; it starts anew for that, or goes round."""
+    app = App("shop")
+
+    async def remind() -> None:
+        await trio.sleep(30)
+
+    @app.workflow(on=OnEvent("go"))
+    def collect(ctx: Context) -> Steps[int]:
+        first = ctx.event.data.get("round", 0)
+        for number in range(first, 5):
+            won = yield Race(minute=Sleep("minute", "1m"), paid=WaitFor("paid", "order/paid", timeout="1d"))
+            if won.name == "paid":
+                return number
+            yield Run(remind)
+            if restarts:
+                yield Restart({"round": number + 1})
+        return -1
+
+    return app
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("after", [30, 75, 100, 165])
+def test_what_comes_after_a_lost_race_is_seen_by_the_next_wait(after: int, restarts: bool) -> None:
+    """A server that has not heard yet who has won gives it to the wait that has lost, which counts for nothing."""
+    app = rounds(restarts)
+    results: list[int] = []
+
+    async def pay(engine: Engine, run: str) -> None:
+        await trio.sleep(after)
+        await engine.send(Event("order/paid", {}))
+        results.append(await engine.result(run, timeout="1h"))
+
+    play(app, None, pay, event="go")
+    play(app, Served(app), pay, event="go")
+    assert results == [after // 90 if after % 90 < 60 else after // 90 + 1] * 2
+
+
+def test_an_app_that_does_not_say_what_it_has_seen_sees_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older one: what its server has recorded counts."""
+    app, says = App("shop"), native.asked_member
+
+    @app.workflow(on=OnEvent("go"))
+    def listen(ctx: Context) -> Steps[list[int]]:
+        heard = []
+        for _ in range(3):
+            said = yield WaitFor("said", "order/said", timeout="1h")
+            heard.append(said.data["n"] if said is not None else None)
+        return heard
+
+    def older(*asked: Any) -> dict[str, Any]:
+        return {key: value for key, value in says(*asked).items() if key != "seen"}
+
+    async def say(engine: Engine, run: str) -> None:
+        for n in range(2):
+            await trio.sleep(10)
+            await engine.send(Event("order/said", {"n": n}))
+
+    monkeypatch.setattr(native, "asked_member", older)
+    assert play(app, Served(app), say, event="go").result == [0, 1, None]
 
 
 def test_code_that_disagrees_parks_the_run_until_it_agrees() -> None:

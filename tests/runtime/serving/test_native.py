@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +76,14 @@ def test_a_command_comes_back_as_it_was(command: Any) -> None:
     assert asked.command == command
 
 
+@pytest.mark.parametrize("seen", [None, 0, 41])
+def test_a_wait_says_what_the_code_has_seen_before(seen: int | None) -> None:
+    """An older app says nothing of it."""
+    member = native.asked_member(step_of(COMMANDS[2]), WORKFLOW, seen)
+    assert native.read_asked(json.loads(json.dumps(member))).seen == seen
+    assert native.read_asked({key: value for key, value in member.items() if key != "seen"}).seen is msgspec.UNSET
+
+
 def test_a_run_says_when_it_is_tried_again() -> None:
     """As the step says, or else as its workflow does."""
     own = Run("a", act).options(retries=0, backoff=Backoff.exponential("2s"))
@@ -110,6 +119,16 @@ ENDS: list[BodyEnd] = [
 def test_an_end_comes_back_as_it_was(end: BodyEnd) -> None:
     """Each of them."""
     assert native.read_end(json.loads(json.dumps(native.end_member(end)))) == end
+
+
+def test_a_successor_is_told_what_its_waits_have_seen() -> None:
+    """An older app says nothing of it; what cannot be is refused."""
+    member = native.end_member(BodyRestarted(Json(b"{}")), {"paid": 7})
+    assert native.read_seen(json.loads(json.dumps(member))) == {"paid": 7}
+    assert native.read_seen({"end": "restarted", "value": "{}"}) is None
+    assert native.read_seen(native.end_member(BodyCancelled("enough"))) is None
+    with pytest.raises(UndecodableError, match="RunComplete has -1 as the position"):
+        native.read_seen(member | {"seen": {"paid": -1}})
 
 
 def test_a_call_tells_the_run_and_nothing_of_who_owns_it() -> None:
@@ -166,6 +185,9 @@ BAD: list[Any] = [
     {**native.asked_member(step_of(COMMANDS[2]), WORKFLOW), "event": "flowgen/run.failed"},
     {**native.asked_member(step_of(COMMANDS[2]), WORKFLOW), "where": "1 +"},
     {**native.asked_member(step_of(COMMANDS[2]), WORKFLOW), "since": "soon"},
+    {**native.asked_member(step_of(COMMANDS[2]), WORKFLOW), "seen": -1},
+    {**native.asked_member(step_of(COMMANDS[2]), WORKFLOW), "seen": 2**63},
+    {**native.asked_member(step_of(COMMANDS[2]), WORKFLOW), "seen": "all"},
     {**native.asked_member(step_of(COMMANDS[5]), WORKFLOW), "data": "[1]"},
     {**native.asked_member(step_of(COMMANDS[5]), WORKFLOW), "on_cancel": "maybe"},
     {**native.asked_member(step_of(COMMANDS[7]), WORKFLOW), "events": []},

@@ -20,7 +20,7 @@ from ....retry import MAX_RETRIES, Backoff, check_retries, clamp_retry_after
 from ....tree import Step
 from ....values import decode, encode, preview
 from ....workflow import Workflow
-from .parts import FailureSaid, Member, failure_meant, failure_said, json_of, member_of, read, text_of
+from .parts import FailureSaid, Member, check_position, failure_meant, failure_said, json_of, member_of, read, text_of
 
 
 class _Backoff(msgspec.Struct):
@@ -57,6 +57,7 @@ class _Wait(_Step, tag="wait"):
     match: str | None = None
     where: str | None = None
     since: str | int | None = None
+    seen: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Signal(_Step, tag="signal"):
@@ -99,7 +100,8 @@ class Asked:
     `digest` and `arguments` (a preview) are its fingerprint. `command` is what it asks for, checked like one that is
     written here; None for a `Run`, whose function is the app's: `retries` and `backoff` say when that is tried again.
     Of a body that came back, `value` is what it returned, or `failure` what it raised at try number `attempts`;
-    `retry_after` (microseconds) is when it wants to be tried again, if it said so.
+    `retry_after` (microseconds) is when it wants to be tried again, if it said so. Of a wait for an event, `seen` is
+    the position of the event that its previous occurrence returned to the code, `UNSET` if the app does not say.
     """
 
     step: str
@@ -114,11 +116,12 @@ class Asked:
     failure: Failure | None = None
     attempts: int = 1
     retry_after: Micros | None = None
+    seen: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
-def asked_member(step: Step, workflow: Workflow[Any, Any]) -> Member:
-    """The member of the op of an open step."""
-    return member_of(_asked(step, workflow))
+def asked_member(step: Step, workflow: Workflow[Any, Any], seen: int | None = None) -> Member:
+    """The member of the op of an open step; `seen` is what the code looks after if that is a wait for an event."""
+    return member_of(_asked(step, workflow, seen))
 
 
 def returned_member(step: Step, workflow: Workflow[Any, Any], value: Json) -> Member:
@@ -143,6 +146,9 @@ def read_asked(member: Any) -> Asked:
     try:
         kind: Kind = said.__struct_config__.tag
         common = (_step_id(said.step), check_name(said.name, "name"), kind, said.digest, json_of(said.arguments))
+        if isinstance(said, _Wait):
+            seen = check_position(said.seen, what) if isinstance(said.seen, int) else said.seen
+            return Asked(*common, command=_command(said), seen=seen)
         if not isinstance(said, _Run):
             return Asked(*common, command=_command(said))
         backoff = Backoff(said.backoff.delays, said.backoff.factor, said.backoff.maximum, said.backoff.jitter)
@@ -166,7 +172,7 @@ def _said(member: Any, what: str) -> Any:
     return read(member, _BY_TAG.get(tag, _AnyStep) if type(tag) is str else _AnyStep, what)
 
 
-def _asked(step: Step, workflow: Workflow[Any, Any]) -> _AnyStep:
+def _asked(step: Step, workflow: Workflow[Any, Any], seen: int | None) -> _AnyStep:
     command = step.command
     common: dict[str, Any] = {
         "step": step.id,
@@ -187,6 +193,7 @@ def _asked(step: Step, workflow: Workflow[Any, Any]) -> _AnyStep:
                 match=command.match,
                 where=command.where,
                 since=command.since,
+                seen=seen,
             )
         case WaitForSignal():
             return _Signal(**common, signal=command.signal, timeout=command.timeout, on_conflict=command.on_conflict)

@@ -48,6 +48,13 @@ def read(member: Any, kind: Any, what: str) -> Any:
         raise UndecodableError(f"{what} cannot be read: {error}") from error
 
 
+def check_position(position: int, what: str) -> int:
+    """The position of an event, if it can be one; `what` says so, in errors."""
+    if not 0 <= position < 2**63:
+        raise UndecodableError(f"{what} has {position} as the position of an event")
+    return position
+
+
 def text_of(value: Json) -> str:
     """JSON as text."""
     return bytes(value).decode()

@@ -14,7 +14,7 @@ from ....errors import UndecodableError
 from ....events import AcceptedEvent
 from ....history import Record
 from ....runs import RunRow
-from .parts import FailureSaid, Member, failure_meant, failure_said, json_of, member_of, read, text_of
+from .parts import FailureSaid, Member, check_position, failure_meant, failure_said, json_of, member_of, read, text_of
 
 _LAST_MOMENT: Final = 253_402_300_799_999_999
 """The end of the year 9999, in microseconds since the epoch."""
@@ -116,6 +116,7 @@ class _Raised(_End, tag="raised"):
 
 class _Restarted(_End, tag="restarted"):
     value: str
+    seen: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Cancelled(_End, tag="cancelled"):
@@ -123,24 +124,25 @@ class _Cancelled(_End, tag="cancelled"):
 
 
 _AnyEnd = _Returned | _Raised | _Restarted | _Cancelled
+_OF_COMPLETE: Final = "the flowgen member of RunComplete"
 
 
-def end_member(end: BodyEnd) -> Member:
-    """The member of the op that ends a run."""
+def end_member(end: BodyEnd, seen: Mapping[str, int] | None = None) -> Member:
+    """The member of the op that ends a run; `seen` is what its successor's waits look after, as `Interpreter.seen`."""
     match end:
         case BodyReturned(data):
             return member_of(_Returned(text_of(data)))
         case BodyRaised(failure, step):
             return member_of(_Raised(failure_said(failure), step))
         case BodyRestarted(data):
-            return member_of(_Restarted(text_of(data)))
+            return member_of(_Restarted(text_of(data), dict(seen or {})))
         case BodyCancelled(reason):
             return member_of(_Cancelled(reason))
 
 
 def read_end(member: Any) -> BodyEnd:
     """What that member says. Raises `UndecodableError`."""
-    said: _AnyEnd = read(member, _AnyEnd, "the flowgen member of RunComplete")
+    said: _AnyEnd = read(member, _AnyEnd, _OF_COMPLETE)
     match said:
         case _Returned(value):
             return BodyReturned(json_of(value))
@@ -150,6 +152,14 @@ def read_end(member: Any) -> BodyEnd:
             return BodyRestarted(json_of(value))
         case _Cancelled(reason):
             return BodyCancelled(reason)
+
+
+def read_seen(member: Any) -> dict[str, int] | None:
+    """What the waits of a successor look after, as the member of `RunComplete` says; None if it does not."""
+    said: _AnyEnd = read(member, _AnyEnd, _OF_COMPLETE)
+    if not isinstance(said, _Restarted) or isinstance(said.seen, msgspec.UnsetType):
+        return None
+    return {name: check_position(position, _OF_COMPLETE) for name, position in said.seen.items()}
 
 
 # -- of an error: code and history disagree -------------------------------------------------------
