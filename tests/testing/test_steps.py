@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 
-from flowgen import App, Context, OnEvent, Run, Sleep, StepError, Steps
+from flowgen import App, Context, OnEvent, Run, Sleep, StepError, Steps, WaitFor
 from flowgen.testing import Trace, check_workflow, raises
+from flowgen.testing.strategies import events, interleavings
 
 GENERATED = settings(max_examples=100, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 """The default number of examples, none of which was ever seen before."""
@@ -87,3 +88,36 @@ def test_a_counter_example_fails_no_more_often_than_it_must() -> None:
     with pytest.raises(AssertionError) as caught:
         charges_at_once()
     assert "step 'charge'  raises Declined('simulated'), then gives 'paid'\n" in caught.value.__notes__[0]
+
+
+orders = App("orders")
+
+
+@orders.workflow(on=OnEvent("order/placed"))
+def order(ctx: Context) -> Steps[str]:
+    yield Run("reserve", remind, 900)
+    paid = yield WaitFor("paid", "order/paid", since="now", timeout="1h")
+    return "expired" if paid is None else "paid"
+
+
+def test_events_come_while_steps_are_busy() -> None:
+    """Where events happen beside, steps take their time, also in examples in which nothing goes wrong."""
+    busy: list[bool] = []
+
+    @settings(GENERATED, max_examples=300)
+    @seed(1)
+    @check_workflow(order, st.just({}), interleavings(events("order/paid"), within="1m", most=3))
+    def noted(trace: Trace) -> None:
+        if not trace.faults:
+            busy.append(came_meanwhile(trace))
+
+    noted()
+    assert sum(busy) >= 28
+
+
+def came_meanwhile(trace: Trace) -> bool:
+    """Whether a payment came while the step was busy."""
+    (body,) = trace.executed("reserve")
+    assert body.ended_at is not None
+    came = [entry.at for entry in trace.entries if entry.what.startswith("event order/paid")]
+    return any(body.started_at < at < body.ended_at for at in came)

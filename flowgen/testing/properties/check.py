@@ -218,7 +218,7 @@ class Check:
         scenario = drawing.scenario = Scenario(
             draw(self.data), draw(self.events), outcomes.said, "0s", seed=draw(_SEEDS)
         )
-        if plot >= _FAULTS_FROM:
+        if plot >= _FAULTS_FROM or scenario.events:
             scenario = drawing.scenario = attrs.evolve(scenario, takes=draw(_SPANS))
         case, _ = self._calm(scenario, outcomes)
         if not any(run.workflow_id == self.workflow.id for run in case.calm.runs):
