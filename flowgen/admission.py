@@ -38,7 +38,7 @@ from .ids import derived_id, seed_of
 from .outcome import Json
 from .routing import Route
 from .runs import Message, Parent, RunRow
-from .transition import Cell, Key, NewRun, Opening, Progress, TakeKey, Transition, Wait
+from .transition import Cell, Key, NewRun, Opening, Progress, TakeKey, Transition, Wait, in_order
 from .waits import where_expression
 
 ONCE_FOR = 24 * 3600 * 1_000_000
@@ -108,7 +108,7 @@ class Gate:
         return Transition(
             id,
             progress,
-            create=tuple(self.create),
+            create=in_order(self.create),
             messages=tuple(self.messages),
             open_waits=tuple(self.open_waits),
             take=tuple(self.take.values()),

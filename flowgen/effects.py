@@ -13,7 +13,7 @@ from .facts import Facts, Questions
 from .ids import derived_id
 from .outcome import Json
 from .runs import CancelRequested, ChildCompleted, ChildFailed, Message, Parent, RunRow
-from .transition import Cell, DropKey, NewRun, TakeKey, Transition, Wait
+from .transition import Cell, DropKey, NewRun, TakeKey, Transition, Wait, in_order
 
 
 @attrs.define
@@ -56,7 +56,7 @@ class Effects:
             if target is not None:
                 messages.append(given_up(row, app, child, target, must_be_open=True))
         opened = {wait.id for wait in self.open_waits} & set(self.close_waits)
-        transition.create = tuple(self.create)
+        transition.create = in_order(self.create)
         transition.accept = tuple(self.accept)
         transition.messages = tuple(messages)
         transition.open_waits = tuple(wait for wait in self.open_waits if wait.id not in opened)

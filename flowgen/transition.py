@@ -26,6 +26,8 @@ each cell at most once; the second time is refused as if somebody else had been 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 
 from .events import AcceptedEvent
@@ -115,6 +117,19 @@ class NewRun:
     events: tuple[AcceptedEvent, ...]
     records: tuple[Record, ...] = ()
     lease: int = 0
+
+
+def in_order(create: Iterable[NewRun]) -> tuple[NewRun, ...]:
+    """New runs of one commit, in the order in which they are to be claimed.
+
+    Those that are due at once are due a microsecond after one another, the last of them now: else they would stand
+    by their ids, which is in any order.
+    """
+    new = tuple(create)
+    due = [each.row for each in new if each.row.due_at == each.row.created_at]
+    for ahead, row in enumerate(reversed(due)):
+        row.due_at = row.created_at - ahead
+    return new
 
 
 @attrs.frozen

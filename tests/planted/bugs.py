@@ -500,6 +500,22 @@ BUGS = (
         tests=("tests/flow/test_throttle.py",),
     ),
     Bug(
+        name="lists-in-any-order",
+        promise="the runs of a list of events go in its order",
+        file="flowgen/admission.py",
+        find="create=in_order(self.create),",
+        replace="create=tuple(self.create),",
+        tests=("tests/flow/test_order.py",),
+    ),
+    Bug(
+        name="children-in-any-order",
+        promise="the children of an All go in its order",
+        file="flowgen/effects.py",
+        find="transition.create = in_order(self.create)",
+        replace="transition.create = tuple(self.create)",
+        tests=("tests/flow/test_order.py",),
+    ),
+    Bug(
         name="the-first-come",
         promise="of those that wait for a slot the first by rank goes first",
         file="flowgen/admission.py",
