@@ -205,7 +205,8 @@ class Drive:
                     self._emit(decision)
                 return decision
             try:
-                committed = await self._worker.patient.commit(decision.transition)
+                commit = self._worker.commit_last if decision.released else self._worker.patient.commit
+                committed = await commit(decision.transition)
             except LeaseLost:
                 raise
             except Refused:

@@ -37,7 +37,7 @@ from ..waits import where_expression
 from .beginnings import Beginnings, Begun
 from .committer import Committer
 from .drive import Drive, hand_back
-from .entrance import Entrance
+from .entrance import Entered, Entrance
 from .environment import Environment
 from .executor import Bodies
 from .lookup import answer, load_routes
@@ -47,6 +47,7 @@ from .resting import Resting
 from .store import (
     TAIL,
     Claimed,
+    Committed,
     Extended,
     Lease,
     LeaseLost,
@@ -106,7 +107,8 @@ class Worker:
         self._given_back = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._stopping = False
-        self._entering = self._expected = 0
+        self._entering = self._expected = self._leaving = 0
+        self._left = trio.lowlevel.ParkingLot()
         self._pause = _FIRST_PAUSE
         committer.mail = self._mail_came
         committer.due = self.wake
@@ -167,7 +169,7 @@ class Worker:
 
         So there may when the registrations have changed: a workflow may be paused no longer.
         """
-        room = min(self.room(), CLAIM_BATCH)
+        room = min(self.room(self._leaving), CLAIM_BATCH)
         if room <= 0 or self._executor.abandoned > ABANDONED_THREADS:
             return False
         asked = self.environment.asks()
@@ -196,11 +198,11 @@ class Worker:
             return
         seconds = IDLE_SECONDS
         try:
-            due = None if self._stopping else await self.store.next_due(who)
+            due = None if self._stopping or self._is_full() else await self.store.next_due(who)
         except StoreError as error:
             self.patient.failed(error)
             due = None
-        if due is not None and self.in_hand < self._max_runs:
+        if due is not None and not self._is_full():
             ahead = (due - self.environment.now()) / 1_000_000
             if ahead <= _FIRST_PAUSE:
                 ahead, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
@@ -218,11 +220,14 @@ class Worker:
         """How many runs this worker drives, or is about to."""
         return len(self.drives) + len(self._beginnings) + self._entering
 
-    def room(self) -> int:
-        """How many more runs this worker may take on at once."""
+    def _is_full(self) -> bool:
+        return self.in_hand >= self._max_runs
+
+    def room(self, leaving: int = 0) -> int:
+        """How many more runs this worker may take on at once, if so many leave."""
         if self._stopping:
             return 0
-        room = self._max_runs - self.in_hand - self._expected
+        room = self._max_runs - self.in_hand - self._expected + leaving
         return min(room, self.offers.share) if self.offers.elsewhere else room
 
     @contextmanager
@@ -274,14 +279,43 @@ class Worker:
         finally:
             self._let_go(row)
 
-    async def _enter(self, claimed: Claimed) -> tuple[Owned, Sequence[Mail]] | None:
+    async def _enter(self, claimed: Claimed) -> Entered | None:
         """A claimed run, ready to be driven; None if there is nothing to drive."""
         row = claimed.row
         try:
             await self._end_earlier(row)
-            return await self._entrance.enter(claimed, self._resting.take((row.app, row.id)))
+            entered = await self._entrance.enter(claimed, self._resting.take((row.app, row.id)))
+            if entered is not None and self.in_hand > self._max_runs:
+                return await self._in_place_of_another(entered)
+            return entered
         finally:
             self._entering -= 1
+
+    async def _in_place_of_another(self, entered: Entered) -> Entered | None:
+        """A run that was claimed while another was about to leave: it goes on when that has left.
+
+        If the other one stays after all, this one is given back.
+        """
+        try:
+            while self._leaving and self.in_hand > self._max_runs:
+                await self._left.park()
+        finally:
+            if stays := self.in_hand > self._max_runs:
+                with trio.CancelScope(shield=True):
+                    await self._abandon(entered[0])
+        return None if stays else entered
+
+    async def commit_last(self, transition: Transition) -> Committed:
+        """Commit what gives a run back, or ends it. If this worker is full, the next run is claimed beside that."""
+        if not self._is_full():
+            return await self.patient.commit(transition)
+        self._leaving += 1
+        self.wake()
+        try:
+            return await self.patient.commit(transition)
+        finally:
+            self._leaving -= 1
+            self._left.unpark_all()
 
     async def _end_earlier(self, row: RunRow) -> None:
         """This worker's own lease had expired when it was given the run again: what it does under the old one ends."""

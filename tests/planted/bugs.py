@@ -307,10 +307,18 @@ BUGS = (
     ),
     Bug(
         name="room-given-twice",
-        promise="an engine has at most max_runs runs in hand",
+        promise="an engine drives at most max_runs runs",
         file="flowgen/runtime/worker.py",
-        find=" - self.in_hand - self._expected\n",
-        replace=" - self.in_hand\n",
+        find=" - self.in_hand - self._expected + leaving\n",
+        replace=" - self.in_hand + leaving\n",
+        tests=("tests/runtime/test_room.py",),
+    ),
+    Bug(
+        name="one-too-many",
+        promise="a run that was claimed for a place that does not become free is given back",
+        file="flowgen/runtime/worker.py",
+        find="            if stays := self.in_hand > self._max_runs:\n",
+        replace="            if stays := False:\n",
         tests=("tests/runtime/test_room.py",),
     ),
     Bug(
