@@ -473,7 +473,7 @@ class Engine:
         if not claimed or self.worker is None:
             await self._committer.commit(transition)
         else:
-            with self.worker.expecting(len(claimed)):
+            with self.worker.places.expecting(len(claimed)):
                 committed = await self._committer.commit(transition)
             self.worker.adopt(claimed, dict(zip([e.id for e in transition.accept], committed.positions, strict=True)))
         if transition.accept:

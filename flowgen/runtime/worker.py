@@ -10,8 +10,8 @@ Refuses to know: what an outcome means (`draft`), how the store keeps it, who se
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from functools import partial
 from typing import Any
@@ -43,6 +43,7 @@ from .executor import Bodies
 from .lookup import answer, load_routes
 from .offers import Offers, RunKey
 from .patient_store import PatientStore
+from .places import Places
 from .resting import Resting
 from .store import (
     TAIL,
@@ -98,17 +99,15 @@ class Worker:
         self.patient = PatientStore(committer)
         self._committer = committer
         self._executor = executor
-        self._max_runs = max_runs
         self._entrance = Entrance(self)
         self._beginnings = Beginnings(self)
+        self.places = Places(max_runs, self.drives, self._beginnings)
         self._resting = Resting(cached_runs)
         self._wake = trio.Event()
         self._rest: trio.CancelScope | None = None
         self._given_back = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._stopping = False
-        self._entering = self._expected = self._leaving = 0
-        self._left = trio.lowlevel.ParkingLot()
         self._pause = _FIRST_PAUSE
         committer.mail = self._mail_came
         committer.due = self.wake
@@ -160,7 +159,7 @@ class Worker:
         """Stop claiming, and wait for the runs in hand to be released, at most so long."""
         self._stopping = True
         with trio.move_on_after(seconds):
-            while self.in_hand:
+            while self.places.taken:
                 self._given_back = trio.Event()
                 await self._given_back.wait()
 
@@ -169,12 +168,12 @@ class Worker:
 
         So there may when the registrations have changed: a workflow may be paused no longer.
         """
-        room = min(self.room(self._leaving), CLAIM_BATCH)
+        room = min(self._shared(self.places.claimable), CLAIM_BATCH)
         if room <= 0 or self._executor.abandoned > ABANDONED_THREADS:
             return False
         asked = self.environment.asks()
         try:
-            with self.expecting(room):
+            with self.places.expecting(room):
                 claims = await self.store.claim(who, room, self.lease)
         except StoreError as error:
             self.patient.failed(error)
@@ -186,7 +185,7 @@ class Worker:
         assert self._nursery is not None
         if claims.runs:
             self._pause = _FIRST_PAUSE
-        self._entering += len(claims.runs)
+        self.places.entered += len(claims.runs)
         for claimed in claims.runs:
             self._hold(claimed.row)
             self._nursery.start_soon(self._contained, claimed)
@@ -198,11 +197,11 @@ class Worker:
             return
         seconds = IDLE_SECONDS
         try:
-            due = None if self._stopping or self._is_full() else await self.store.next_due(who)
+            due = None if self._stopping or self.places.full else await self.store.next_due(who)
         except StoreError as error:
             self.patient.failed(error)
             due = None
-        if due is not None and not self._is_full():
+        if due is not None and not self.places.full:
             ahead = (due - self.environment.now()) / 1_000_000
             if ahead <= _FIRST_PAUSE:
                 ahead, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
@@ -215,33 +214,15 @@ class Worker:
 
     # -- one run ----------------------------------------------------------------------------------
 
-    @property
-    def in_hand(self) -> int:
-        """How many runs this worker drives, or is about to."""
-        return len(self.drives) + len(self._beginnings) + self._entering
-
-    def _is_full(self) -> bool:
-        return self.in_hand >= self._max_runs
-
-    def room(self, leaving: int = 0) -> int:
-        """How many more runs this worker may take on at once, if so many leave."""
+    def _shared(self, room: int) -> int:
+        """How many runs may be taken on at once where there is room for so many."""
         if self._stopping:
             return 0
-        room = self._max_runs - self.in_hand - self._expected + leaving
         return min(room, self.offers.share) if self.offers.elsewhere else room
-
-    @contextmanager
-    def expecting(self, runs: int) -> Iterator[None]:
-        """Keep room for so many runs, which may be this worker's when the store has answered."""
-        self._expected += runs
-        try:
-            yield
-        finally:
-            self._expected -= runs
 
     def claim_at_once(self) -> ClaimAtOnce | None:
         """What `engine.send` needs to hand runs to this worker in the commit that creates them."""
-        room = self.room()
+        room = self._shared(self.places.free)
         if room <= 0 or self._nursery is None:
             return None
         return ClaimAtOnce(self.id, self._offered(), self.lease, room, self.offers.finish)
@@ -285,11 +266,11 @@ class Worker:
         try:
             await self._end_earlier(row)
             entered = await self._entrance.enter(claimed, self._resting.take((row.app, row.id)))
-            if entered is not None and self.in_hand > self._max_runs:
+            if entered is not None and not self.places.suffice:
                 return await self._in_place_of_another(entered)
             return entered
         finally:
-            self._entering -= 1
+            self.places.entered -= 1
 
     async def _in_place_of_another(self, entered: Entered) -> Entered | None:
         """A run that was claimed while another was about to leave: it goes on when that has left.
@@ -297,25 +278,20 @@ class Worker:
         If the other one stays after all, this one is given back.
         """
         try:
-            while self._leaving and self.in_hand > self._max_runs:
-                await self._left.park()
+            await self.places.become_free()
         finally:
-            if stays := self.in_hand > self._max_runs:
+            if not (suffice := self.places.suffice):
                 with trio.CancelScope(shield=True):
                     await self._abandon(entered[0])
-        return None if stays else entered
+        return entered if suffice else None
 
     async def commit_last(self, transition: Transition) -> Committed:
         """Commit what gives a run back, or ends it. If this worker is full, the next run is claimed beside that."""
-        if not self._is_full():
+        if not self.places.full:
             return await self.patient.commit(transition)
-        self._leaving += 1
-        self.wake()
-        try:
+        with self.places.leaving():
+            self.wake()
             return await self.patient.commit(transition)
-        finally:
-            self._leaving -= 1
-            self._left.unpark_all()
 
     async def _end_earlier(self, row: RunRow) -> None:
         """This worker's own lease had expired when it was given the run again: what it does under the old one ends."""
@@ -433,7 +409,7 @@ class Worker:
         if lease is not None and lease.fence == row.fence:
             del self.leases[key]
         self._given_back.set()
-        if self.in_hand == self._max_runs - 1 or row.app in self.offers.full:
+        if self.places.one_is_free or row.app in self.offers.full:
             self._wake.set()
 
     def note_rested(self, owned: Owned, decision: Decision) -> None:

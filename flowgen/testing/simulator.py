@@ -281,7 +281,7 @@ class Simulation:
         """Whether nobody is at work: engines are up, and have no run in hand."""
         if self._world.busy or len(self._engines) < self._workers:
             return False
-        return not any(engine.worker.in_hand for engine in self._engines.values() if engine.worker is not None)
+        return not any(engine.worker.places.taken for engine in self._engines.values() if engine.worker is not None)
 
     async def _next_due(self, client: Client) -> int | None:
         """When something is due, microseconds since the start (now, if it is overdue); None if nothing ever is."""

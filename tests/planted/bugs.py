@@ -308,17 +308,17 @@ BUGS = (
     Bug(
         name="room-given-twice",
         promise="an engine drives at most max_runs runs",
-        file="flowgen/runtime/worker.py",
-        find=" - self.in_hand - self._expected + leaving\n",
-        replace=" - self.in_hand + leaving\n",
+        file="flowgen/runtime/places.py",
+        find=" - self.taken - self._expected\n",
+        replace=" - self.taken\n",
         tests=("tests/runtime/test_room.py",),
     ),
     Bug(
         name="one-too-many",
         promise="a run that was claimed for a place that does not become free is given back",
         file="flowgen/runtime/worker.py",
-        find="            if stays := self.in_hand > self._max_runs:\n",
-        replace="            if stays := False:\n",
+        find="            if not (suffice := self.places.suffice):\n",
+        replace="            if not (suffice := True):\n",
         tests=("tests/runtime/test_room.py",),
     ),
     Bug(

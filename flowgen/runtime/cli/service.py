@@ -265,6 +265,6 @@ def _openness(door: Door | None) -> list[str]:
 
 
 def _draining(engine: Engine) -> str:
-    in_hand = engine.worker.in_hand if engine.worker is not None else 0
+    in_hand = engine.worker.places.taken if engine.worker is not None else 0
     runs = "1 run" if in_hand == 1 else f"{in_hand} runs"
     return f"draining   {runs} in hand; running steps get {GRACE}, a second Ctrl-C stops at once"
