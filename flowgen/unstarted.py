@@ -18,7 +18,8 @@ from .collecting import collection_of
 from .endings import cancel_reason, cancel_run_without_code, skip_run
 from .events import AcceptedEvent, event_document
 from .facts import Facts, Questions
-from .history import Record
+from .flow_control.policies import Policies
+from .history import Record, Started
 from .routing import Route
 from .runs import EventCollected, Freed, Mail, RunRow, read_through
 from .transition import DropKey, Key, Opening, Progress, TakeKey, Transition
@@ -61,6 +62,30 @@ def before_start(
     if start_at is not None and start_at < now - MISSED and (anew := _turn_anew(row, events, mail, facts, now)):
         return anew
     return _put_back(row, events, mail, None) if slotless else Begin()
+
+
+def at_once(row: RunRow, policies: Policies, digest: str, now: int) -> Transition | None:
+    """How a run begins, on code with this digest, that was claimed for the first time and has all that it needs.
+
+    None if more has to be known for that than its row: then its owner asks `before_start`.
+    """
+    start_at = row.start_at
+    in_time = (start_at is None or now - MISSED <= start_at <= now) and (row.deadline is None or now < row.deadline)
+    if row.stored != "open" or row.fence != 1 or row.length or row.mail or policies.cancel_on or not in_time:
+        return None
+    finish = policies.timeouts.finish if policies.timeouts is not None else None
+    progress = Progress(
+        row.app,
+        row.id,
+        row.fence,
+        0,
+        (Started(now, digest),),
+        0,
+        False,
+        started_at=now,
+        deadline=None if finish is None else now + finish,
+    )
+    return Transition(f"{row.id}/{row.fence}/0", progress)
 
 
 def _turn_anew(

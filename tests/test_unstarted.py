@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flowgen import Event
 from flowgen.admission import NEVER
 from flowgen.collecting import Collection
 from flowgen.events import AcceptedEvent, accept_event
 from flowgen.facts import Facts, Questions
-from flowgen.flow_control import Batch, Concurrency, Debounce, Policies, Singleton, Throttle
-from flowgen.history import EndCancelled
+from flowgen.flow_control import Batch, CancelOn, Concurrency, Debounce, Policies, Singleton, Throttle, Timeouts
+from flowgen.history import EndCancelled, Started
 from flowgen.routing import Route, RouteTable
 from flowgen.runs import Body, CancelRequested, ChildFailed, EventCollected, Freed, Mail, Message, Parent, RunRow
-from flowgen.transition import DropKey, Key, Transition
-from flowgen.unstarted import Begin, before_start
+from flowgen.transition import DropKey, Key, Progress, Transition
+from flowgen.unstarted import Begin, at_once, before_start
 from flowgen.workflow import Definition
 from tests.bodies import SECOND, START
 
@@ -223,3 +225,54 @@ def test_a_run_that_is_not_let_open_is_skipped_and_its_callers_told() -> None:
     (message,) = transition.messages
     assert (message.run, type(message.body)) == ("p1", ChildFailed)
     assert transition.drop[0].name == NAME
+
+
+# -- at once, in the commit that claims it ---------------------------------------------------------
+
+
+def new(**more: Any) -> RunRow:
+    """A run that has been claimed for the first time."""
+    return RunRow("shop", "run1", "work", START, 7, **{"owner": "w1", "fence": 1, **more})
+
+
+def test_a_run_that_was_just_claimed_begins_at_once() -> None:
+    """It starts now, and its time runs."""
+    timeouts = Policies(timeouts=Timeouts(start="1h", finish="10s"))
+    began = at_once(new(deadline=NOW + 1), timeouts, "code-1", NOW)
+    assert began is not None
+    assert began.lone
+    assert began.progress == Progress(
+        "shop",
+        "run1",
+        1,
+        0,
+        (Started(NOW, "code-1"),),
+        0,
+        False,
+        started_at=NOW,
+        deadline=NOW + 10 * SECOND,
+    )
+
+
+ROWS = st.builds(
+    new,
+    stored=st.sampled_from(["open", "open", "open", "parked", "collecting", "schedule"]),
+    fence=st.sampled_from([1, 1, 1, 2]),
+    length=st.sampled_from([0, 0, 0, 3]),
+    mail=st.sampled_from([0, 0, 0, 1]),
+    start_at=st.sampled_from([None, NOW - 6 * SECOND, NOW - 4 * SECOND, NOW, NOW + 1, NEVER]),
+    deadline=st.sampled_from([None, NOW - 1, NOW, NOW + 1]),
+)
+
+
+@settings(max_examples=300)
+@given(
+    ROWS, st.sampled_from([Policies(), Policies(cancel_on=(CancelOn("stop"),)), Policies(throttle=Throttle(1, "1s"))])
+)
+def test_what_begins_at_once_would_begin_anyway(row: RunRow, policies: Policies) -> None:
+    """Only runs of which nothing has to be read begin so; and of these all whose owner would say the same."""
+    began = at_once(row, policies, "code-1", NOW)
+    plain = row.stored == "open" and (row.fence, row.length, row.mail) == (1, 0, 0) and not policies.cancel_on
+    said = before_start(row, (event(7),), (), Facts(RouteTable()), NOW) if row.stored == "open" else None
+    missed = row.start_at is not None and row.start_at < NOW - 5 * SECOND
+    assert (began is not None) == (plain and said == Begin() and not missed)

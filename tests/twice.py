@@ -83,9 +83,12 @@ OTHER_DICE = {
     ),
     "tests/flow/test_concurrency.py::test_a_run_that_sleeps_holds_none": "which of three equals is first",
     "tests/flow/test_concurrency.py::test_a_run_that_waits_holds_none": "which of three equals is first",
+    "tests/flow/test_invoking.py::test_an_invoke_that_is_given_up_at_once_leaves_nothing_behind": (
+        "whether a child begins in the moment in which its parent gives up on it"
+    ),
 }
-"""The tests with simulations that differ in what ids decide, which are other ones over HTTP; their timelines are not
-compared."""
+"""The tests with simulations that differ in what comes first in one moment: by ids, which are other ones over HTTP, or
+by the calls that it takes. Their timelines are not compared."""
 
 EXAMPLES = 5
 """So many examples of a property are tried over HTTP: the first time tries more."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from ..acceptance import is_delayed
 from ..transition import Transition
 from .environment import Environment
-from .store import Committed, Many, Refused, Store
+from .store import Begin, Begins, Claims, Committed, Many, Refused, Store, Who
 
 Watcher = Callable[[Transition, Committed], None]
 
@@ -34,6 +34,7 @@ class Committer:
         self.watchers: list[Watcher] = []
         self.timers: list[Callable[[float], None]] = []
         self._many = store if isinstance(store, Many) else None
+        self._begins = store if isinstance(store, Begins) else None
 
     async def commit(self, transition: Transition) -> Committed:
         """`Store.commit`, and then everyone here whom it concerns is told."""
@@ -59,6 +60,16 @@ class Committer:
             self._tell(transition, answer)
             answers.append(answer)
         return answers
+
+    async def claim(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
+        """`Store.claim`; runs begin with it, if the store can do that."""
+        if self._begins is None:
+            return await self.store.claim(who, limit, lease)
+        claims = await self._begins.claim_and_begin(who, limit, lease, begin)
+        for claimed in claims.runs:
+            if claimed.beginning is not None:
+                self._tell(claimed.beginning.transition, Committed(claims.now, claimed.row.mail))
+        return claims
 
     def _tell(self, transition: Transition, committed: Committed) -> None:
         for message in transition.messages:

@@ -33,7 +33,7 @@ from ..owned import Body, Owned
 from ..runs import MAX_STRIKES, Mail, RunRow
 from ..schedules import tick
 from ..transition import Transition, Wait
-from ..unstarted import Begin, before_start
+from ..unstarted import Begin, at_once, before_start
 from ..values import decode
 from ..waits import cancels_in_time, matches
 from ..workflow import Workflow
@@ -71,15 +71,24 @@ class Entrance:
                 cached.interpreter.hold(row)
                 return cached, await self._unread_mail(cached)
             cached.interpreter.close()
-        loaded = await self._load(row)
+        beginning = claimed.beginning
+        loaded = beginning.loaded if beginning is not None else await self._load(row)
         if loaded is None:
             return None
         if not await self._may_go_on(claimed, loaded):
             return None
-        entered = await self.build(loaded)
+        entered = await self.build(loaded, aloud=beginning is not None)
         if entered is not None:
             entered[0].slotless = claimed.slotless
         return entered
+
+    def at_once(self, row: RunRow, now: int) -> Transition | None:
+        """How a run begins that is being claimed, if it may at once. Whatever fails here is met again by its drive."""
+        offers = self._worker.offers
+        try:
+            return at_once(row, offers.workflow_of(row).policies, offers.digest_of(row), now)
+        except Exception:
+            return None
 
     async def _may_go_on(self, claimed: Claimed, loaded: Loaded) -> bool:
         """Do what there is to do instead of driving the run; False if that was all."""

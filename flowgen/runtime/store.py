@@ -23,7 +23,7 @@ Knows nothing of generators, decisions or flow control: see the layers in the de
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -128,18 +128,28 @@ class Who:
 
 
 @attrs.frozen
+class Beginning:
+    """How a run began in the commit that claimed it: by which transition, and what `load` would answer after it."""
+
+    transition: Transition
+    loaded: Loaded
+
+
+@attrs.frozen
 class Claimed:
     """A run that is yours until its lease ends: the row as it is now, with your fence.
 
     `took_over` says that the previous owner never gave it back. `codeless` says that the run must
     be ended without its code: drain, cancel children, write the terminal record. `slotless` says that a
-    slot of it is not free: drain, time out, give it back, but start no body.
+    slot of it is not free: drain, time out, give it back, but start no body. `beginning` is there if it
+    began with this claim (`Begins`).
     """
 
     row: RunRow
     took_over: bool = False
     codeless: bool = False
     slotless: bool = False
+    beginning: Beginning | None = None
 
 
 @attrs.frozen
@@ -437,6 +447,28 @@ class Store(Protocol):
 
     def extender(self) -> Extender:
         """A blocking object that extends leases on a connection of its own."""
+        ...
+
+
+Begin = Callable[[RunRow, int], Transition | None]
+"""How a run begins that has just been claimed, at this store time: a transition of its owner; None if not at once."""
+
+
+@runtime_checkable
+class Begins(Protocol):
+    """What a store may have besides, if it can begin runs in the commit that claims them: a commit less for each.
+
+    A wrapper that passes the verbs of a store on may leave it out.
+    """
+
+    async def claim_and_begin(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
+        """`claim`; then for each run that is given with its code and its slots, as long as nobody else sees anything of
+        it: `begin` with its row and store time, the `commit` of what that gives, and a `load`.
+
+        `begin` is pure and quick, and may be called in any thread, and again; what it gives changes nothing but the
+        run. One for which it gives None, or whose transition is refused, or that cannot be loaded, is claimed and
+        no more.
+        """
         ...
 
 

@@ -174,7 +174,7 @@ class Worker:
         asked = self.environment.asks()
         try:
             with self.places.expecting(room):
-                claims = await self.store.claim(who, room, self.lease)
+                claims = await self._committer.claim(who, room, self.lease, self._entrance.at_once)
         except StoreError as error:
             self.patient.failed(error)
             await trio.sleep(0.1)

@@ -28,6 +28,8 @@ from ..events import AcceptedEvent
 from ..runs import RunRow
 from ..runtime.store import (
     PAGE,
+    Begin,
+    Begins,
     Claims,
     Committed,
     Extended,
@@ -176,11 +178,18 @@ class Connection:
                 return
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
+        return await self._ask_claim(who, limit, lease)
+
+    async def claim_and_begin(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
+        """What the store cannot begin is claimed and no more."""
+        return await self._ask_claim(who, limit, lease, begin)
+
+    async def _ask_claim(self, who: Who, limit: int, lease: int, begin: Begin | None = None) -> Claims:
         self._lease = lease / 1_000_000
         request = self._world.request(self._life, None)
         if self.worker is not None and not self._dice.quiet:
             self._evict(self.worker, request)
-        return await self._ask("claim", lambda: self._claim(who, limit, lease, request), request)
+        return await self._ask("claim", lambda: self._claim(who, limit, lease, request, begin), request)
 
     def _evict(self, worker: Worker, request: Request | None) -> None:
         if request is not None and self._dice.planned(request.number) == "evict":
@@ -189,9 +198,15 @@ class Connection:
             worker.evict(lambda key: True)
         worker.evict(lambda key: self._dice.says("evict"))
 
-    async def _claim(self, who: Who, limit: int, lease: int, request: Request | None) -> Claims:
-        claims = await self._store.claim(who, limit, lease)
+    async def _claim(
+        self, who: Who, limit: int, lease: int, request: Request | None, begin: Begin | None = None
+    ) -> Claims:
+        if begin is not None and isinstance(self._store, Begins):
+            claims = await self._store.claim_and_begin(who, limit, lease, begin)
+        else:
+            claims = await self._store.claim(who, limit, lease)
         self._world.claimed(self._life, claims, who.limits)
+        self._world.begun(self._life, claims)
         if request is not None:
             request.asked = claims
         return claims

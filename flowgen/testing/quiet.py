@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import trio
 
-from ..runtime.store import Claims, Committed, Extended, Lease, Refused, Who
+from ..runtime.store import Begin, Claims, Committed, Extended, Lease, Refused, Who
 from ..runtime.stores.memory import MemoryStore
 from ..transition import Transition
 from .world import Life, World
@@ -71,6 +71,12 @@ class QuietStore(MemoryStore):
         claims = await super().claim(who, limit, lease)
         assert self.life is not None
         self._world.claimed(self.life, claims, who.limits)
+        return claims
+
+    async def claim_and_begin(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
+        claims = await super().claim_and_begin(who, limit, lease, begin)
+        assert self.life is not None
+        self._world.begun(self.life, claims)
         return claims
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:

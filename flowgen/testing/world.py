@@ -287,6 +287,12 @@ class World:
             seen.leased_until = claim.row.due_at or 0
             self._check_slots(seen, (limits or {}).get((claim.row.app, claim.row.workflow), ()), claims.now)
 
+    def begun(self, life: Life, claims: Claims) -> None:
+        """Some of these runs began in the commit that claimed them."""
+        for claim in claims.runs:
+            if claim.beginning is not None:
+                self.committed(life, claim.beginning.transition)
+
     def _count_claim(self, seen: Seen) -> None:
         seen.claims = seen.claims + 1 if seen.claimed_at == self.now else 1
         seen.claimed_at = self.now

@@ -30,6 +30,7 @@ The contract itself is `flowgen.runtime.store.Store`; the cases are one file for
 from __future__ import annotations
 
 from . import (
+    beginning_cases,
     claim_cases,
     collecting_cases,
     commit_cases,
@@ -76,6 +77,7 @@ def store_cases() -> list[Case]:
         registration_cases,
         query_cases,
         together_cases,
+        beginning_cases,
         restart_cases,
         concurrency_cases,
         model_cases,

@@ -20,8 +20,12 @@ from ....transition import Cell, Key, Transition, Wait
 from ...counting import Count
 from ...store import (
     PAGE,
+    Begin,
+    Beginning,
+    Claimed,
     Claims,
     Committed,
+    DamagedRun,
     Extended,
     Extender,
     Lease,
@@ -103,6 +107,24 @@ class MemoryStore:
         await self._pause()
         with self._lock:
             return ownership.claim(self._state, who, limit, lease)
+
+    async def claim_and_begin(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
+        claims = await self.claim(who, limit, lease)
+        return attrs.evolve(claims, runs=tuple([self._begun(claimed, begin, claims.now) for claimed in claims.runs]))
+
+    def _begun(self, claimed: Claimed, begin: Begin, now: int) -> Claimed:
+        row = claimed.row
+        transition = begin(row, now) if not (claimed.codeless or claimed.slotless) else None
+        if transition is None:
+            return claimed
+        try:
+            self._commit(transition)
+            with self._lock:
+                loaded = queries.load(self._state, row.app, row.id, 0)
+        except (Refused, DamagedRun):
+            return claimed
+        assert loaded is not None
+        return attrs.evolve(claimed, row=loaded.row, beginning=Beginning(transition, loaded))
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         await self._pause()

@@ -8,16 +8,20 @@ from __future__ import annotations
 from typing import Final
 
 import apsw
+import attrs
 
 from ....runs import SUSPECT_STRIKES
-from ...store import CODELESS_AFTER, Claimed, Claims, Who
-from . import slots
+from ...store import CODELESS_AFTER, Begin, Beginning, Claimed, Claims, DamagedRun, Refused, Who
+from . import reads, slots
 from .candidates import Candidate, Lists, Pushed
+from .commit import commit
 from .contest import Contest
 from .leases import CODELESS_LATER, note_worker
 from .row import PLAIN, earliest
 from .rows import run_of, texts_of
-from .transaction import Transaction
+from .transaction import StoreClock, Transaction
+
+_RECORDS: Final = 100
 
 
 def claim(tx: Transaction, who: Who, limit: int, lease: int) -> Claims:
@@ -40,6 +44,26 @@ def claim(tx: Transaction, who: Who, limit: int, lease: int) -> Claims:
     claimed = _write(tx, contest, who.worker, chosen, lease)
     note_worker(tx, who.worker, noted if noted is not None else lists.suspect)
     return Claims(claimed, tx.now, tx.generation)
+
+
+def claim_and_begin(tx: Transaction, who: Who, limit: int, lease: int, begin: Begin, clock: StoreClock) -> Claims:
+    """Give ready runs to a worker, and begin those that can begin."""
+    claims = claim(tx, who, limit, lease)
+    return attrs.evolve(claims, runs=tuple([_begun(tx, claimed, begin, clock) for claimed in claims.runs]))
+
+
+def _begun(tx: Transaction, claimed: Claimed, begin: Begin, clock: StoreClock) -> Claimed:
+    row = claimed.row
+    transition = begin(row, tx.now) if not (claimed.codeless or claimed.slotless) else None
+    if transition is None:
+        return claimed
+    try:
+        commit(tx, transition)
+        loaded = reads.load(tx.connection, row.app, row.id, 0, clock, _RECORDS)
+    except (Refused, DamagedRun):
+        return claimed
+    assert loaded is not None
+    return attrs.evolve(claimed, row=loaded.row, beginning=Beginning(transition, loaded))
 
 
 def next_due(connection: apsw.Connection, who: Who) -> int | None:

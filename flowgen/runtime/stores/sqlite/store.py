@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
@@ -21,6 +22,7 @@ from ....transition import Cell, Key, Transition, Wait
 from ...counting import Count
 from ...store import (
     PAGE,
+    Begin,
     Claims,
     Committed,
     Extended,
@@ -158,6 +160,10 @@ class SqliteStore:
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
         return await self._write(lambda tx: claims.claim(tx, who, limit, lease), limit)
+
+    async def claim_and_begin(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
+        change = partial(claims.claim_and_begin, who=who, limit=limit, lease=lease, begin=begin, clock=self._clock)
+        return await self._write(change, 2 * limit)
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         return await self._write(lambda tx: extend_leases(tx, worker, leases, lease))
