@@ -6,28 +6,6 @@ from .bug import Bug, bug
 
 BUGS = (
     bug(
-        "a run begins without its slots",
-        "store",
-        "if not (claimed.codeless or claimed.slotless) else None",
-        "if not claimed.codeless else None",
-        "without its slots no run begins",
-    ),
-    bug(
-        "a refused beginning is a refused claim",
-        "store",
-        "except (Refused, DamagedRun):\n            return claimed",
-        "except DamagedRun:\n            return claimed",
-        "a beginning that is refused changes nothing",
-    ),
-    bug(
-        "the row is that of the claim",
-        "store",
-        "attrs.evolve(claimed, row=loaded.row, beginning=",
-        "attrs.evolve(claimed, beginning=",
-        "a run begins with its claim",
-        "it goes on under its claim",
-    ),
-    bug(
         "a run is due too early",
         "ownership",
         "state.lines.promote(now)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,7 @@ from ....transition import Cell, Key, Transition, Wait
 from ...counting import Count
 from ...store import (
     PAGE,
+    Begin,
     Claims,
     Committed,
     Extended,
@@ -33,6 +35,7 @@ from ...store import (
     RunFilter,
     Who,
 )
+from ..begun import begun
 from ..memory import commits, counting, ownership, queries, registry
 from .desk import Desk, Noted
 from .shelf import Shelf
@@ -107,6 +110,9 @@ class DocumentStore:
 
     async def claim(self, who: Who, limit: int, lease: int) -> Claims:
         return await self._change(lambda state: ownership.claim(state, who, limit, lease))
+
+    async def claim_and_begin(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
+        return await self._change(lambda state: _claim_and_begin(state, who, limit, lease, begin))
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         return await self._change(lambda state: ownership.extend(state, worker, leases, lease))
@@ -222,6 +228,11 @@ def _commit(state: Noted, transition: Transition) -> Committed:
         state.keys_noted.update([(drop.app, drop.name) for drop in transition.drop])
         state.cells_noted.update([(cell.app, cell.name) for cell in transition.cells])
     return commits.answer(state, transition, now)
+
+
+def _claim_and_begin(state: Noted, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
+    claims = ownership.claim(state, who, limit, lease)
+    return begun(claims, begin, partial(_commit, state), lambda app, run: queries.load(state, app, run, 0))
 
 
 def _answered(state: Noted, transition: Transition) -> Committed | Refused:

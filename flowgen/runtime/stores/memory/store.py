@@ -21,11 +21,8 @@ from ...counting import Count
 from ...store import (
     PAGE,
     Begin,
-    Beginning,
-    Claimed,
     Claims,
     Committed,
-    DamagedRun,
     Extended,
     Extender,
     Lease,
@@ -37,6 +34,7 @@ from ...store import (
     RunFilter,
     Who,
 )
+from ..begun import begun
 from . import commits, counting, ownership, queries, registry
 from .state import State
 
@@ -110,21 +108,7 @@ class MemoryStore:
 
     async def claim_and_begin(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
         claims = await self.claim(who, limit, lease)
-        return attrs.evolve(claims, runs=tuple([self._begun(claimed, begin, claims.now) for claimed in claims.runs]))
-
-    def _begun(self, claimed: Claimed, begin: Begin, now: int) -> Claimed:
-        row = claimed.row
-        transition = begin(row, now) if not (claimed.codeless or claimed.slotless) else None
-        if transition is None:
-            return claimed
-        try:
-            self._commit(transition)
-            with self._lock:
-                loaded = queries.load(self._state, row.app, row.id, 0)
-        except (Refused, DamagedRun):
-            return claimed
-        assert loaded is not None
-        return attrs.evolve(claimed, row=loaded.row, beginning=Beginning(transition, loaded))
+        return begun(claims, begin, self._commit, self._load)
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         await self._pause()
@@ -165,6 +149,9 @@ class MemoryStore:
 
     async def load(self, app: str, run: str, start: int = 0) -> Loaded | None:
         await self._pause()
+        return self._load(app, run, start)
+
+    def _load(self, app: str, run: str, start: int = 0) -> Loaded | None:
         with self._lock:
             return queries.load(self._state, app, run, start)
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import apsw
-import attrs
 
 from ....runs import SUSPECT_STRIKES
-from ...store import CODELESS_AFTER, Begin, Beginning, Claimed, Claims, DamagedRun, Refused, Who
+from ...store import CODELESS_AFTER, Begin, Claimed, Claims, Loaded, Who
+from ..begun import begun
 from . import reads, slots
 from .candidates import Candidate, Lists, Pushed
 from .commit import commit
@@ -48,22 +49,11 @@ def claim(tx: Transaction, who: Who, limit: int, lease: int) -> Claims:
 
 def claim_and_begin(tx: Transaction, who: Who, limit: int, lease: int, begin: Begin, clock: StoreClock) -> Claims:
     """Give ready runs to a worker, and begin those that can begin."""
-    claims = claim(tx, who, limit, lease)
-    return attrs.evolve(claims, runs=tuple([_begun(tx, claimed, begin, clock) for claimed in claims.runs]))
 
+    def load(app: str, run: str) -> Loaded | None:
+        return reads.load(tx.connection, app, run, 0, clock, _RECORDS)
 
-def _begun(tx: Transaction, claimed: Claimed, begin: Begin, clock: StoreClock) -> Claimed:
-    row = claimed.row
-    transition = begin(row, tx.now) if not (claimed.codeless or claimed.slotless) else None
-    if transition is None:
-        return claimed
-    try:
-        commit(tx, transition)
-        loaded = reads.load(tx.connection, row.app, row.id, 0, clock, _RECORDS)
-    except (Refused, DamagedRun):
-        return claimed
-    assert loaded is not None
-    return attrs.evolve(claimed, row=loaded.row, beginning=Beginning(transition, loaded))
+    return begun(claim(tx, who, limit, lease), begin, partial(commit, tx), load)
 
 
 def next_due(connection: apsw.Connection, who: Who) -> int | None:
