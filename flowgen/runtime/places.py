@@ -30,11 +30,12 @@ class Places:
         self._driven = driven
         self._expected = 0
         self._leaving = 0
+        self._waiting = 0
         self._changed = trio.lowlevel.ParkingLot()
 
     @property
     def taken(self) -> int:
-        """How many places have a run: one too many for each that waits for its own."""
+        """How many runs are here: more than there are places, if some wait for theirs."""
         return sum(map(len, self._driven)) + self.entered
 
     @property
@@ -45,6 +46,11 @@ class Places:
     def one_is_free(self) -> bool:
         """Whether the last that went made room where there was none."""
         return self.taken == self._most - 1
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the last that came has no place yet."""
+        return self.taken - self._waiting > self._most
 
     @property
     def free(self) -> int:
@@ -67,7 +73,7 @@ class Places:
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
-        """One run is leaving. Afterwards it has left, as soon as its task does not run any more, or stays."""
+        """A run is leaving for as long as this lasts. Then it stays, or has left by the time that its task rests."""
         self._leaving += 1
         try:
             yield
@@ -75,12 +81,21 @@ class Places:
             self._leaving -= 1
             self._changed.unpark_all()
 
-    @property
-    def suffice(self) -> bool:
-        """Whether all that are there have a place."""
-        return self.taken <= self._most
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A run that has entered has no place for as long as this lasts."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
-    async def become_free(self) -> None:
-        """Wait until all that are there have a place, or none is leaving any more."""
-        while self._leaving and not self.suffice:
+    async def become_free(self) -> bool:
+        """Wait until there is a place for a run that is waiting, or none can become free; whether there is one."""
+        while self._leaving and self._none_for_who_waits:
             await self._changed.park()
+        return not self._none_for_who_waits
+
+    @property
+    def _none_for_who_waits(self) -> bool:
+        return self.taken - self._waiting >= self._most

@@ -45,18 +45,7 @@ from .offers import Offers, RunKey
 from .patient_store import PatientStore
 from .places import Places
 from .resting import Resting
-from .store import (
-    TAIL,
-    Claimed,
-    Committed,
-    Extended,
-    Lease,
-    LeaseLost,
-    Loaded,
-    Refused,
-    Store,
-    Who,
-)
+from .store import TAIL, Claimed, Committed, Extended, Lease, LeaseLost, Loaded, Refused, Store, Who
 
 log = logging.getLogger("flowgen")
 run_log = logging.getLogger("flowgen.run")
@@ -266,7 +255,7 @@ class Worker:
         try:
             await self._end_earlier(row)
             entered = await self._entrance.enter(claimed, self._resting.take((row.app, row.id)))
-            if entered is not None and not self.places.suffice:
+            if entered is not None and self.places.crowded:
                 return await self._in_place_of_another(entered)
             return entered
         finally:
@@ -277,13 +266,15 @@ class Worker:
 
         If the other one stays after all, this one is given back.
         """
-        try:
-            await self.places.become_free()
-        finally:
-            if not (suffice := self.places.suffice):
-                with trio.CancelScope(shield=True):
-                    await self._abandon(entered[0])
-        return entered if suffice else None
+        goes_on = False
+        with self.places.waiting():
+            try:
+                goes_on = await self.places.become_free()
+            finally:
+                if not goes_on:
+                    with trio.CancelScope(shield=True):
+                        await self._abandon(entered[0])
+        return entered if goes_on else None
 
     async def commit_last(self, transition: Transition) -> Committed:
         """Commit what gives a run back, or ends it. If this worker is full, the next run is claimed beside that."""

@@ -317,8 +317,8 @@ BUGS = (
         name="one-too-many",
         promise="a run that was claimed for a place that does not become free is given back",
         file="flowgen/runtime/worker.py",
-        find="            if not (suffice := self.places.suffice):\n",
-        replace="            if not (suffice := True):\n",
+        find="                goes_on = await self.places.become_free()\n",
+        replace="                goes_on = await self.places.become_free() or True\n",
         tests=("tests/runtime/test_room.py",),
     ),
     Bug(
