@@ -323,13 +323,11 @@ class Draft:
         if interpreter.cancelling is not None:
             self._lift_deadline()
         look = list(owned.unlooked.values()) if owned.unlooked else []
-        wants = owned.slotless and interpreter.need_slots(self._pen.execute)
-        if wants:
-            self._pen.execute = []
+        wants = owned.slotless and self._withhold()
         working = bool(self._pen.execute or look) or _any_left(executing, self._pen.abandoned)
         own = self._deadline if self._started_at is not None or self._lifts_deadline else owned.row.deadline
         due_at = None if working else owned.earliest_deadline(own)
-        release = not working and (wants or due_at is None or due_at > self._pen.at + HOLD)
+        release = not working and (due_at is None or due_at > self._pen.at + HOLD)
         transition = None
         changed = self._pen.records or self._pen.effects is not None or self._drained > owned.drained
         if changed or release or self._started_at is not None or self._lifts_deadline:
@@ -337,6 +335,18 @@ class Draft:
         return Decision(
             transition, self._pen.execute, self._pen.abandoned, look, lines, released=release, resumable=not wants
         )
+
+    def _withhold(self) -> bool:
+        """Without its slots no body of the run begins; whether it wants them.
+
+        It is not given back at once if a wait has to look back first. So what was withheld is remembered.
+        """
+        owned, pending = self._owned, self._interpreter.pending
+        held = [step for step in owned.withheld if pending.get(step.id) is step]
+        wanted = [*held, *self._pen.execute]
+        wants = self._interpreter.need_slots(wanted)
+        owned.withheld, self._pen.execute = (wanted, []) if wants else ([], wanted)
+        return wants
 
     def _lift_deadline(self) -> None:
         """Who is cancelled has met its limit, or needs it no more: while its clean-up stands in line for a slot, the

@@ -72,7 +72,8 @@ class Owned:
 
     `position` is that of the next record, `last_at` the time of the newest one, `drained` how much mail
     its records account for. `unlooked` are the open waits that have not looked back yet, `looked` how
-    far the others have. Without its concurrency slots (`slotless`) none of its bodies may begin.
+    far the others have. Without its concurrency slots (`slotless`) none of its bodies may begin: those that would
+    have are `withheld`.
     """
 
     row: RunRow
@@ -84,6 +85,7 @@ class Owned:
     unlooked: dict[str, Step] = attrs.Factory(dict)
     looked: dict[str, int] = attrs.Factory(dict)
     slotless: bool = False
+    withheld: list[Step] = attrs.Factory(list)
 
     def next_deadline(self) -> int | None:
         """When somebody has to look at the run: its earliest open deadline, or its own."""

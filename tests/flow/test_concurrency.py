@@ -117,6 +117,25 @@ def test_a_run_that_waits_holds_none() -> None:
     assert max(ended(run, trace) for run in runs(trace)) == 3610
 
 
+@pytest.mark.parametrize("timeout", ["2s", "1h"])
+def test_a_run_that_waits_beside_its_step_is_not_forgotten(timeout: str) -> None:
+    """It asks for both without its slot: the wait looks back first, and then the run still wants the slot."""
+    app = App("flow")
+
+    @app.workflow(id="work", on=OnEvent("go"), concurrency=Concurrency(1))
+    def work(ctx: Context) -> Steps[Any]:
+        if ctx.event.data["n"] == 0:
+            return (yield Run("take", take, [0], 10))
+        yield Sleep("nap", "500ms")
+        taken, _ = yield All(Run("take", take, [1], 1), WaitFor("wait", "more", timeout=timeout))
+        return taken
+
+    trace = played(app, [at(0, go(1)), at(0.1, go(0))])
+    assert sorted(numbers(trace)) == [[0], [1]]
+    step = next(body for run in runs(trace) for body in trace.executions if body.run == run.id and run.result == [1])
+    assert step.started_at == trace.started_at + 10_100_000
+
+
 def test_the_app_shares_a_limit() -> None:
     """All workflows that ask for the same key with scope="app"; without it each has a limit of its own."""
     for scope, most in (("app", 1), ("workflow", 2)):

@@ -548,6 +548,14 @@ BUGS = (
         tests=("tests/runtime/driving/test_ours.py",),
     ),
     Bug(
+        name="withheld-and-forgotten",
+        promise="a run that stood without its slot still wants it when its waits have looked back",
+        file="flowgen/draft.py",
+        find="held = [step for step in owned.withheld if pending.get(step.id) is step]",
+        replace="held: list[Step] = []",
+        tests=("tests/flow/test_concurrency.py",),
+    ),
+    Bug(
         name="claimed-at-creation",
         promise="a run with slots is claimed by nobody in the commit that creates it",
         file="flowgen/decisions.py",
