@@ -67,24 +67,15 @@ def before_start(
 def at_once(row: RunRow, policies: Policies, digest: str, now: int) -> Transition | None:
     """How a run begins, on code with this digest, that was claimed for the first time and has all that it needs.
 
-    None if more has to be known for that than its row: then its owner asks `before_start`.
+    None if more has to be known for that than its row: then its owner asks `before_start`. Nor does one begin so whose
+    time is limited from its start: it might be up before the worker that claimed it comes to it.
     """
     start_at = row.start_at
     in_time = (start_at is None or now - MISSED <= start_at <= now) and (row.deadline is None or now < row.deadline)
-    if row.stored != "open" or row.fence != 1 or row.length or row.mail or policies.cancel_on or not in_time:
+    limited = policies.timeouts is not None and policies.timeouts.finish is not None
+    if row.stored != "open" or row.fence != 1 or row.length or row.mail or policies.cancel_on or limited or not in_time:
         return None
-    finish = policies.timeouts.finish if policies.timeouts is not None else None
-    progress = Progress(
-        row.app,
-        row.id,
-        row.fence,
-        0,
-        (Started(now, digest),),
-        0,
-        False,
-        started_at=now,
-        deadline=None if finish is None else now + finish,
-    )
+    progress = Progress(row.app, row.id, row.fence, 0, (Started(now, digest),), 0, False, started_at=now)
     return Transition(f"{row.id}/{row.fence}/0", progress)
 
 

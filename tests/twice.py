@@ -83,6 +83,9 @@ OTHER_DICE = {
     ),
     "tests/flow/test_concurrency.py::test_a_run_that_sleeps_holds_none": "which of three equals is first",
     "tests/flow/test_concurrency.py::test_a_run_that_waits_holds_none": "which of three equals is first",
+    "tests/flow/test_concurrency.py::test_a_run_that_waits_beside_its_step_is_not_forgotten": (
+        "whether an app that has no slot hears what its run asks for next"
+    ),
     "tests/flow/test_invoking.py::test_an_invoke_that_is_given_up_at_once_leaves_nothing_behind": (
         "whether a child begins in the moment in which its parent gives up on it"
     ),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from ..acceptance import is_delayed
 from ..transition import Transition
 from .environment import Environment
-from .store import Begin, Begins, Claims, Committed, Many, Refused, Store, Who
+from .store import Begin, Beginning, Begins, Claims, Committed, Many, Refused, Store, Who
 
 Watcher = Callable[[Transition, Committed], None]
 
@@ -62,14 +62,15 @@ class Committer:
         return answers
 
     async def claim(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
-        """`Store.claim`; runs begin with it, if the store can do that."""
+        """`Store.claim`; runs begin with it, if the store can do that. Nobody is told of that yet."""
         if self._begins is None:
             return await self.store.claim(who, limit, lease)
-        claims = await self._begins.claim_and_begin(who, limit, lease, begin)
-        for claimed in claims.runs:
-            if claimed.beginning is not None:
-                self._tell(claimed.beginning.transition, Committed(claims.now, claimed.row.mail))
-        return claims
+        return await self._begins.claim_and_begin(who, limit, lease, begin)
+
+    def tell_of(self, beginning: Beginning) -> None:
+        """Tell everyone here of a run that began with its claim."""
+        loaded = beginning.loaded
+        self._tell(beginning.transition, Committed(loaded.now, loaded.row.mail))
 
     def _tell(self, transition: Transition, committed: Committed) -> None:
         for message in transition.messages:

@@ -113,7 +113,8 @@ class Drive:
         One cancel scope serves all the bodies that are awaited alone, one after the other (a scope for
         each costs as much as the step); once it was used, the next body gets a new one.
         """
-        inputs: list[Input] | None = [*await self._translate(self._mail), *await self._time_passed()]
+        mail = await (self._read_mail() if self._fresh_mail else self._translate(self._mail))
+        inputs: list[Input] | None = [*mail, *await self._time_passed()]
         while not self._stopped and not self.released:
             self._interrupted = self._in_body = False
             with trio.CancelScope() as self._scope:
@@ -205,7 +206,8 @@ class Drive:
                     self._emit(decision)
                 return decision
             try:
-                commit = self._worker.commit_last if decision.released else self._worker.patient.commit
+                leaves = decision.released and self._nursery is None
+                commit = self._worker.commit_last if leaves else self._worker.patient.commit
                 committed = await commit(decision.transition)
             except LeaseLost:
                 raise

@@ -37,6 +37,7 @@ from ..unstarted import Begin, at_once, before_start
 from ..values import decode
 from ..waits import cancels_in_time, matches
 from ..workflow import Workflow
+from .drive import hand_back
 from .driving.body import RemoteBody
 from .lookup import answer
 from .store import Claimed, Duplicate, LeaseLost, Loaded, Refused
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("flowgen")
 
 _TRIES = 20
+_FIRST_OF_ALL = 1_000
+"""So many microseconds before its creation a run is due that was the first in line: `in_order` takes fewer."""
 _PARKED_AGAIN_SECONDS = 30.0
 
 Entered = tuple[Owned, Sequence[Mail]]
@@ -81,6 +84,35 @@ class Entrance:
         if entered is not None:
             entered[0].slotless = claimed.slotless
         return entered
+
+    async def in_place_of_another(self, entered: Entered) -> Entered | None:
+        """A run that was claimed while another was about to leave: it goes on when that has left.
+
+        If the other one stays after all, this one is given back, and nothing of it is lost.
+        """
+        owned, _ = entered
+        with self._worker.places.waiting():
+            try:
+                if await self._worker.places.become_free():
+                    return entered
+                if lines := owned.interpreter.context.take_lines():
+                    self._worker.emit(owned.row, lines)
+                owned.interpreter.close()
+                await self._worker.patient.commit(hand_back(owned, self._place_in_line(owned)))
+            except Refused:
+                return None
+            except BaseException:
+                with trio.CancelScope(shield=True):
+                    await self._worker.abandon(owned)
+                raise
+            return None
+
+    def _place_in_line(self, owned: Owned) -> int:
+        """When a run is due that is given back as it was claimed. If it has done nothing yet, it is the first again."""
+        now = self._worker.environment.now()
+        if owned.position > 1:
+            return now
+        return min(now, max(owned.row.created_at - _FIRST_OF_ALL, owned.row.start_at or 0))
 
     def at_once(self, row: RunRow, now: int) -> Transition | None:
         """How a run begins that is being claimed, if it may at once. Whatever fails here is met again by its drive."""

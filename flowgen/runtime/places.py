@@ -31,6 +31,7 @@ class Places:
         self._expected = 0
         self._leaving = 0
         self._waiting = 0
+        self._closed = False
         self._changed = trio.lowlevel.ParkingLot()
 
     @property
@@ -92,9 +93,14 @@ class Places:
 
     async def become_free(self) -> bool:
         """Wait until there is a place for a run that is waiting, or none can become free; whether there is one."""
-        while self._leaving and self._none_for_who_waits:
+        while self._leaving and self._none_for_who_waits and not self._closed:
             await self._changed.park()
-        return not self._none_for_who_waits
+        return not (self._none_for_who_waits or self._closed)
+
+    def close(self) -> None:
+        """No more runs go on: those that wait get no place."""
+        self._closed = True
+        self._changed.unpark_all()
 
     @property
     def _none_for_who_waits(self) -> bool:

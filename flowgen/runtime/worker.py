@@ -98,6 +98,7 @@ class Worker:
         self._nursery: trio.Nursery | None = None
         self._stopping = False
         self._pause = _FIRST_PAUSE
+        self._mailed: set[RunKey] = set()
         committer.mail = self._mail_came
         committer.due = self.wake
         committer.due_at = self.wake_at
@@ -148,6 +149,7 @@ class Worker:
         """Stop claiming, and wait for the runs in hand to be released, at most so long."""
         self._stopping = True
         with trio.move_on_after(seconds):
+            self.places.close()
             while self.places.taken:
                 self._given_back = trio.Event()
                 await self._given_back.wait()
@@ -253,28 +255,15 @@ class Worker:
         """A claimed run, ready to be driven; None if there is nothing to drive."""
         row = claimed.row
         try:
+            if claimed.beginning is not None:
+                self._committer.tell_of(claimed.beginning)
             await self._end_earlier(row)
             entered = await self._entrance.enter(claimed, self._resting.take((row.app, row.id)))
             if entered is not None and self.places.crowded:
-                return await self._in_place_of_another(entered)
+                return await self._entrance.in_place_of_another(entered)
             return entered
         finally:
             self.places.entered -= 1
-
-    async def _in_place_of_another(self, entered: Entered) -> Entered | None:
-        """A run that was claimed while another was about to leave: it goes on when that has left.
-
-        If the other one stays after all, this one is given back.
-        """
-        goes_on = False
-        with self.places.waiting():
-            try:
-                goes_on = await self.places.become_free()
-            finally:
-                if not goes_on:
-                    with trio.CancelScope(shield=True):
-                        await self._abandon(entered[0])
-        return entered if goes_on else None
 
     async def commit_last(self, transition: Transition) -> Committed:
         """Commit what gives a run back, or ends it. If this worker is full, the next run is claimed beside that."""
@@ -294,6 +283,9 @@ class Worker:
     async def _drive(self, owned: Owned, mail: Sequence[Mail], begun: Begun | None = None) -> None:
         key = (owned.row.app, owned.row.id)
         drive = self.drives[key] = Drive(self, owned, mail, begun)
+        if key in self._mailed:
+            self._mailed.discard(key)
+            drive.mail_came()
         failed = False
         try:
             await drive.run()
@@ -303,12 +295,12 @@ class Worker:
         finally:
             if not drive.released and not failed:
                 with trio.CancelScope(shield=True):
-                    await self._abandon(drive.owned)
+                    await self.abandon(drive.owned)
             if self.drives.get(key) is drive:
                 del self.drives[key]
             drive.over.set()
 
-    async def _abandon(self, owned: Owned) -> None:
+    async def abandon(self, owned: Owned) -> None:
         """A drive was stopped: give the run back for anybody to go on with, if it is still ours."""
         owned.interpreter.close()
         try:
@@ -390,6 +382,8 @@ class Worker:
         drive = self.drives.get((app, run))
         if drive is not None:
             drive.mail_came()
+        elif (app, run) in self.leases:
+            self._mailed.add((app, run))
 
     def _hold(self, row: RunRow) -> None:
         self.leases[row.app, row.id] = Lease(row.app, row.id, row.fence)
@@ -399,6 +393,7 @@ class Worker:
         lease = self.leases.get(key)
         if lease is not None and lease.fence == row.fence:
             del self.leases[key]
+        self._mailed.discard(key)
         self._given_back.set()
         if self.places.one_is_free or row.app in self.offers.full:
             self._wake.set()
@@ -453,6 +448,8 @@ class Worker:
         for lease, count in zip(leases, extended.mail, strict=True):
             drive = self.drives.get((lease.app, lease.run))
             if drive is None or drive.owned.row.fence != lease.fence:
+                if drive is None and count:
+                    self._mail_came(lease.app, lease.run)
                 continue
             if count is None:
                 assert self._nursery is not None

@@ -10,7 +10,7 @@ import trio
 
 from flowgen import App, Context, Event, OnEvent, Run, Steps
 from flowgen.flow_control import CancelOn, Timeouts
-from flowgen.history import Record
+from flowgen.history import Record, Started
 from flowgen.runtime import open_engine
 from flowgen.runtime.store import Begins, Committed
 from flowgen.runtime.stores import MemoryStore
@@ -99,14 +99,30 @@ async def test_what_has_to_be_looked_up_is_looked_up_before(options: dict[str, A
     assert store.commits[run] == 2
 
 
-async def test_its_time_runs_from_its_claim() -> None:
-    """A run whose time is limited has its deadline from the start."""
+async def test_one_whose_time_is_limited_begins_when_its_worker_comes_to_it() -> None:
+    """Until then its time does not run."""
     store = Counted()
-    run, told = await driven(apps(timeouts=Timeouts(finish="1h")), store)
-    assert store.commits[run] == 1
-    loaded = await store.load("begins", run)
-    assert loaded is not None
-    assert loaded.row.started_at == told[0].at
+    run, _ = await driven(apps(timeouts=Timeouts(finish="1h")), store)
+    assert store.commits[run] == 2
+
+
+async def test_a_watcher_that_raises_costs_no_other_run(caplog: pytest.LogCaptureFixture) -> None:
+    """The engine goes on."""
+    app = apps()
+
+    def fail(transition: Transition, _: Committed) -> None:
+        if transition.progress is not None and any(isinstance(each, Started) for each in transition.progress.records):
+            fail.__dict__.setdefault("runs", []).append(transition.progress.run)
+            if len(fail.__dict__["runs"]) == 1:
+                raise ValueError("planned by this test")
+
+    with trio.fail_after(30):
+        async with open_engine(app, Counted(), max_runs=1) as engine:
+            *_, third = await engine.send([Event("go", {}) for _ in range(3)])
+            engine.watch(fail)
+            (run,) = await engine.started(third)
+            assert await engine.result(run) == "done"
+    assert "planned by this test" in caplog.text
 
 
 async def test_what_fails_as_it_begins_is_claimed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,15 +6,19 @@ are the engine's, and one of them waits.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgen import All, App, Context, Event, OnEvent, Run, Steps, WaitFor
+from flowgen.errors import RunCancelledError, StoreError
 from flowgen.runtime import Engine, open_engine
+from flowgen.runtime.drive import is_hand_back
 from flowgen.runtime.environment import Environment
 from flowgen.runtime.store import Claims, Committed, Conflict, Loaded, RunFilter, Who
 from flowgen.runtime.stores import MemoryStore
@@ -182,16 +186,30 @@ def test_the_next_run_is_claimed_beside_the_end_of_another() -> None:
     trio.run(main, clock=clock)
 
 
-def test_a_run_that_stays_after_all_keeps_its_place() -> None:
-    """It is about to wait, and does not because its event comes just then: another is not driven beside it."""
+def test_a_run_that_stays_after_all_keeps_its_place(caplog: pytest.LogCaptureFixture) -> None:
+    """It is about to wait, and does not because its event comes just then: another is not driven beside it.
+
+    That one is the first in line again, and what it had to say before its first step is said once.
+    """
+    caplog.set_level(logging.INFO, "flowgen.run")
     clock = VirtualClock()
     staying = App("staying")
+    done: list[str] = []
 
     @staying.workflow(on=OnEvent("go"))
     def work(ctx: Context[Any]) -> Steps[None]:
+        ctx.logger.info("begin")
         yield All(Run("one", body), WaitFor("more", "more", timeout="1d"))
         for number in range(5):
             yield Run(f"two-{number}", body)
+
+    @staying.workflow(on=OnEvent("next"))
+    def after(ctx: Context[Any]) -> Steps[None]:
+        ctx.logger.info("begin")
+        yield Run("done", note, ctx.run_id)
+
+    async def note(run: str) -> None:
+        done.append(run)
 
     async def main() -> None:
         store = Slow(clock, 0.5, claims=0.1, refusals=1)
@@ -206,32 +224,83 @@ def test_a_run_that_stays_after_all_keeps_its_place() -> None:
                 await trio.sleep(10)  # until it is in the mailbox
 
             store.refused = more
-            await engine.send(go(2))
+            events = await engine.send([Event("go"), *[Event("next") for _ in range(4)]])
+            _, *runs = [run for event in events for run in await engine.started(event)]
             while hands.bodies < 3:  # noqa: ASYNC110
                 await trio.sleep(0.1)
             assert await store.owned() == 1
-            while hands.bodies < 7:  # noqa: ASYNC110
-                await trio.sleep(0.1)
+            for run in runs:
+                await engine.result(run)
         assert store.refusals == 0
+        assert hands.bodies == 6
         assert hands.most == 1
+        assert done == runs
 
     trio.run(main, clock=clock)
+    assert [record.getMessage() for record in caplog.records].count("begin") == 5
 
 
-def test_what_waits_for_a_place_is_given_back_at_the_end() -> None:
-    """The engine stops while one run waits for another to leave."""
+@pytest.mark.parametrize("grace", ["0s", "1h"])
+def test_what_waits_for_a_place_is_given_back_at_the_end(grace: str) -> None:
+    """The engine stops, or is drained, while one run waits for another to leave: it does not begin."""
     clock = VirtualClock()
 
     async def main() -> None:
         store = Slow(clock, 5.0, claims=0.1)
+        hands.rest()
         async with open_engine(
-            app, store, max_runs=1, lease="1h", grace="0s", environment=Environment(1, threads=False)
+            app, store, max_runs=1, lease="1h", grace=grace, environment=Environment(1, threads=False)
         ) as engine:
             await engine.send(go(2))
             while not (store.ending and await store.owned() == 2):  # noqa: ASYNC110
                 await trio.sleep(0.1)
             await trio.sleep(1)
         assert await store.owned() == 0
+        assert hands.bodies == 2
+
+    trio.run(main, clock=clock)
+
+
+def test_a_cancel_that_comes_as_a_run_waits_for_its_place_is_heard() -> None:
+    """It never begins a body."""
+    clock = VirtualClock()
+
+    async def main() -> None:
+        store = Slow(clock, 5.0, claims=0.1)
+        hands.rest()
+        async with open_engine(app, store, max_runs=1, lease="1h", environment=Environment(1, threads=False)) as engine:
+            _, second = await engine.send(go(2))
+            (run,) = await engine.started(second)
+            while not (store.ending and await store.owned() == 2):  # noqa: ASYNC110
+                await trio.sleep(0.1)
+            store.seconds = 0.0
+            await engine.cancel(run)
+            assert store.ending
+            with pytest.raises(RunCancelledError):
+                await engine.result(run)
+        assert hands.bodies == 2
+
+    trio.run(main, clock=clock)
+
+
+def test_a_run_that_cannot_be_given_back_at_once_is_given_back_later() -> None:
+    """The store fails just then: nothing waits for a lease that runs out."""
+    clock = VirtualClock()
+
+    class Failing(Slow):
+        failures = 3
+
+        async def commit(self, transition: Transition) -> Committed:
+            if is_hand_back(transition) and self.failures:
+                self.failures -= 1
+                raise StoreError("planned by this test")
+            return await super().commit(transition)
+
+    async def main() -> None:
+        store = Failing(clock, 0.5, claims=0.1, refusals=1)
+        await drive_waiting(store, 4, room=1)
+        assert store.failures == 0
+        assert hands.bodies == 8
 
     trio.run(main, clock=clock)
 
