@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from itertools import pairwise
 from typing import Any
 
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from flowgen import App, Context, Event, OnEvent, Restart, Run, Sleep, Steps
 from flowgen.errors import RunFailed, WrongState
 from flowgen.flow_control import Concurrency, Priority, RateLimit, Singleton, Throttle, Timeouts
+from flowgen.runs import RunRow
 from flowgen.runtime import open_engine
 from flowgen.runtime.environment import Environment
+from flowgen.runtime.store import Committed
 from flowgen.testing import Faults, Retry, Trace
+from flowgen.transition import Transition
 from tests.flow.scenes import FAULTS, SEEDS, at, ended, go, played, runs, started, statuses, take
 
 
@@ -108,14 +112,20 @@ def test_a_retry_is_no_start() -> None:
 
 
 async def outcome_of_rerun(app: App, events: list[Any], *, from_step: str | None = None) -> tuple[Any, Any]:
-    """The first run and its rerun as they are, right after the rerun; nothing drives them then."""
+    """The first run as it is after the rerun, and the rerun as it was created: it may have begun since."""
+    created: dict[str, RunRow] = {}
+
+    def note(transition: Transition, _: Committed) -> None:
+        created.update({new.row.id: copy(new.row) for new in transition.create})
+
     async with open_engine(app, "memory://", environment=Environment(seed=1, threads=False)) as engine:
         ids = await engine.send(events)
         (first,) = await engine.started(ids[0])
         with pytest.raises(RunFailed):
             await engine.result(first)
+        engine.watch(note)
         again = await engine.rerun(first, from_step=from_step)
-        return (await engine.load(first)).row, (await engine.load(again)).row
+        return (await engine.load(first)).row, created[again]
 
 
 async def test_a_rerun_is_opened_but_not_routed(autojump_clock: Any) -> None:
