@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -242,6 +243,33 @@ def test_a_run_that_was_just_claimed_begins_at_once() -> None:
     assert began.lone
     started = (Started(NOW, "code-1"),)
     assert began.progress == Progress("shop", "run1", 1, 0, started, 0, False, started_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "begins"),
+    [
+        ({"start_at": NOW - 4 * SECOND}, True),
+        ({"start_at": NOW}, True),
+        ({"start_at": NOW + 1}, False),
+        ({"start_at": NEVER}, False),
+        ({"start_at": NOW - 6 * SECOND}, False),
+        ({"deadline": NOW + 1}, True),
+        ({"deadline": NOW}, False),
+        ({"fence": 2}, False),
+        ({"length": 3}, False),
+        ({"mail": 1}, False),
+        ({"stored": "collecting"}, False),
+    ],
+)
+def test_one_in_whose_way_there_may_be_something_does_not(changes: dict[str, Any], begins: bool) -> None:
+    """Its time has not come, or is long past; it is not its first claim; there is something to read."""
+    assert (at_once(new(**changes), Policies(), "code-1", NOW) is not None) == begins
+
+
+@pytest.mark.parametrize("policies", [{"cancel_on": (CancelOn("stop"),)}, {"timeouts": Timeouts(finish="10s")}])
+def test_one_that_may_be_cancelled_already_or_has_limited_time_does_not(policies: dict[str, Any]) -> None:
+    """An event may have come before its waits were opened; its time does not run before its worker comes to it."""
+    assert at_once(new(), Policies(**policies), "code-1", NOW) is None
 
 
 ROWS = st.builds(
