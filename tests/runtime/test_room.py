@@ -15,7 +15,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgen import All, App, Context, Event, OnEvent, Run, Steps, WaitFor
+from flowgen import All, App, Context, Event, OnEvent, Race, Run, Steps, WaitFor
 from flowgen.errors import RunCancelledError, StoreError
 from flowgen.runtime import Engine, open_engine
 from flowgen.runtime.drive import is_hand_back
@@ -327,5 +327,35 @@ def test_runs_that_are_created_at_once(room: int, runs: int, seconds: float) -> 
             await finish(engine, ids)
         assert hands.most <= room
         assert store.most <= min(2 * room, runs)
+
+    trio.run(main, clock=clock)
+
+
+racing = App("racing")
+
+
+@racing.workflow(on=OnEvent("go"))
+def raced(ctx: Context[Any]) -> Steps[str]:
+    yield Race(won=Run("won", body), lost=Run("lost", trio.sleep, 60))
+    return "done"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1])
+def test_beside_a_run_that_has_bodies_to_stop_none_is_claimed(seconds: float) -> None:
+    """It takes longer to leave than its commit does: who was claimed for its place would be given back each time."""
+    clock = VirtualClock()
+
+    async def main() -> None:
+        store = Slow(clock, seconds)
+        hands.rest()
+        async with open_engine(
+            racing, store, max_runs=1, lease="1h", environment=Environment(1, threads=False)
+        ) as engine:
+            events = await engine.send(go(6))
+            with trio.fail_after(100):
+                await finish(engine, events)
+            fences = [(await engine.load((await engine.started(event))[0])).row.fence for event in events]
+        assert fences == [1] * 6
+        assert hands.most == 1
 
     trio.run(main, clock=clock)
