@@ -51,7 +51,7 @@ class Places:
     @property
     def crowded(self) -> bool:
         """Whether the last that came has no place yet."""
-        return self.taken - self._waiting > self._most
+        return self._going > self._most
 
     @property
     def free(self) -> int:
@@ -93,9 +93,9 @@ class Places:
 
     async def become_free(self) -> bool:
         """Wait until there is a place for a run that is waiting, or none can become free; whether there is one."""
-        while self._leaving and self._none_for_who_waits and not self._closed:
+        while self._leaving and self._going >= self._most and not self._closed:
             await self._changed.park()
-        return not (self._none_for_who_waits or self._closed)
+        return self._going < self._most and not self._closed
 
     def close(self) -> None:
         """No more runs go on: those that wait get no place."""
@@ -103,5 +103,6 @@ class Places:
         self._changed.unpark_all()
 
     @property
-    def _none_for_who_waits(self) -> bool:
-        return self.taken - self._waiting >= self._most
+    def _going(self) -> int:
+        """How many runs go on, or are about to: all that do not wait."""
+        return self.taken - self._waiting
