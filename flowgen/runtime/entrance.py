@@ -108,11 +108,9 @@ class Entrance:
             return None
 
     def _place_in_line(self, owned: Owned) -> int:
-        """When a run is due that is given back as it was claimed. If it has done nothing yet, it is the first again."""
-        now = self._worker.environment.now()
-        if owned.position > 1:
-            return now
-        return min(now, max(owned.row.created_at - _FIRST_OF_ALL, owned.row.start_at or 0))
+        """When a run is due that is given back as it was claimed: it was the first in line, and is so again."""
+        row = owned.row
+        return min(self._worker.environment.now(), max(row.created_at - _FIRST_OF_ALL, row.start_at or 0))
 
     def at_once(self, row: RunRow, now: int) -> Transition | None:
         """How a run begins that is being claimed, if it may at once. Whatever fails here is met again by its drive."""

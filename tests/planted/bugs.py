@@ -341,8 +341,8 @@ BUGS = (
         name="given-back-to-the-end",
         promise="a run for which there is no place is the first in line again",
         file="flowgen/runtime/entrance.py",
-        find="        if owned.position > 1:\n            return now\n",
-        replace="        if True:\n            return now\n",
+        find="hand_back(owned, self._place_in_line(owned))",
+        replace="hand_back(owned, self._worker.environment.now())",
         tests=("tests/runtime/test_room.py",),
     ),
     Bug(
