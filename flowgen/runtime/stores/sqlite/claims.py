@@ -22,7 +22,8 @@ from .row import PLAIN, earliest
 from .rows import run_of, texts_of
 from .transaction import StoreClock, Transaction
 
-_RECORDS: Final = 100
+_ALL: Final = 1 << 62
+"""More records than any run has."""
 
 
 def claim(tx: Transaction, who: Who, limit: int, lease: int) -> Claims:
@@ -51,7 +52,7 @@ def claim_and_begin(tx: Transaction, who: Who, limit: int, lease: int, begin: Be
     """Give ready runs to a worker, and begin those that can begin."""
 
     def load(app: str, run: str) -> Loaded | None:
-        return reads.load(tx.connection, app, run, 0, clock, _RECORDS)
+        return reads.load(tx.connection, app, run, 0, clock, _ALL)
 
     return begun(claim(tx, who, limit, lease), begin, partial(commit, tx), load)
 
