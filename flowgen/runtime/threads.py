@@ -5,6 +5,10 @@ call but that threads take the interpreter's lock from each other: the loop drop
 back from a busy thread only after the switch interval. So here both sides work in bursts:
 
 * The jobs of one turn of the loop are handed over at its end, when the loop is about to wait anyway.
+* If they are few, and bodies of late were short, the loop stands still until they are done: for a moment at most, and
+  not again for bodies that took longer. They are done sooner than it could be put to sleep and be woken. And runs that
+  go on together stay together: else the loop would commit the results of some while the thread has the bodies of the
+  others, in turns and for good, with twice as many commits.
 * While bodies are short, one thread does them all, one after the other. More are called when a body of late was not
   short, or when jobs wait and none is finished for a moment: then the threads that are there are blocked.
 * The loop takes results whenever it turns. It is woken only if it sleeps, and then once for a burst: when nothing
@@ -36,6 +40,9 @@ _FEW: Final = 4
 
 _SHORT: Final = 0.0002
 """Seconds: a body that takes longer is better not waited for."""
+
+_MOMENT: Final = 0.0005
+"""Seconds that the loop stands still at most, for bodies that by their pace are done within `_SHORT`."""
 
 _STUCK: Final = 0.002
 """Seconds without any result after which the threads count as blocked."""
@@ -78,6 +85,8 @@ class ThreadPool:
         self._done = 0
         self._pace = 0.0
         self._asleep = False
+        self._awaited: threading.Lock | None = None
+        self._missed = -1
         self._watched = False
         self._closed = False
         self.abandoned = 0
@@ -126,10 +135,24 @@ class ThreadPool:
             with self._lock:
                 self._waiting.extend(collected)
             self._call_threads(_FEW)
+            self._stand_still(len(collected))
         if timeout > 0:
             self._asleep = True
             if self._finished:
                 self._wake()
+
+    def _stand_still(self, jobs: int) -> None:
+        """Until a thread finds nothing more to do, if by the pace of the last bodies that is soon."""
+        over = threading.Lock()
+        over.acquire()
+        with self._lock:
+            busy = self._waiting or self._running
+            if not busy or jobs * self._pace > _SHORT or self._done == self._missed:
+                return
+            self._awaited = over
+        if not over.acquire(timeout=_MOMENT):
+            with self._lock:
+                self._awaited, self._missed = None, self._done
 
     def turn_begins(self) -> None:
         """The loop is awake: take what is finished."""
@@ -209,6 +232,9 @@ class ThreadPool:
                         self._running.add(job)
                         return job
                 self._idle.append(parked)
+                if self._awaited is not None:
+                    self._awaited.release()
+                    self._awaited = None
             if self._finished and self._asleep:
                 self._wake()
             parked.acquire()

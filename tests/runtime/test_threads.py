@@ -6,6 +6,7 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from time import sleep
 from typing import Any
 
 import pytest
@@ -25,6 +26,39 @@ async def a_pool(limit: int = 64) -> AsyncIterator[ThreadPool]:
             yield pool
     finally:
         pool.close()
+
+
+class _Watched:
+    """`threading`, and a record of each time-out with which a lock of it was asked for."""
+
+    def __init__(self, asked: list[float | None]) -> None:
+        self._asked = asked
+
+    def Lock(self) -> Any:
+        return _WatchedLock(self._asked)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(threading, name)
+
+
+class _WatchedLock:
+    def __init__(self, asked: list[float | None]) -> None:
+        self._asked = asked
+        self._lock = threading.Lock()
+
+    def acquire(self, timeout: float = -1) -> bool:
+        if timeout >= 0:
+            self._asked.append(timeout)
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def job(function: Callable[[], Any], begins: Callable[[], object] | None = None) -> Job:
@@ -51,6 +85,70 @@ async def test_short_bodies_of_one_turn_need_one_thread(monkeypatch: pytest.Monk
                 for _ in range(100):
                     nursery.start_soon(pool.run, job(lambda: threads.add(threading.get_ident())))
     assert len(threads) == 1
+
+
+async def test_results_of_short_bodies_come_in_the_turn_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many turns the loop makes meanwhile: it stands still for those who are done within a moment."""
+    for name in ("_SHORT", "_MOMENT", "_STUCK"):  # however slow this machine is just now
+        monkeypatch.setattr(threads_module, name, 60.0)
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async def run() -> None:
+        for _ in range(10):
+            begun = turns
+            await pool.run(job(lambda: sleep(0.001)))
+            assert turns - begun <= 2
+
+    async with a_pool() as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(turn)
+        async with trio.open_nursery() as runs:
+            for _ in range(5):
+                runs.start_soon(run)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_loop_goes_on_beside_a_body_that_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands still for a moment at most, and not again before a body has ended."""
+    stood: list[float | None] = []
+    monkeypatch.setattr(threads_module, "threading", _Watched(stood))
+    gates = [threading.Event() for _ in range(20)]
+
+    async def run(gate: threading.Event) -> None:
+        assert await pool.run(job(lambda: gate.wait(40)))
+
+    async with a_pool() as pool, trio.open_nursery() as nursery:
+        for gate in gates:
+            nursery.start_soon(run, gate)
+            await trio.testing.wait_all_tasks_blocked()
+        assert stood == [threads_module._MOMENT]
+        for gate in gates:
+            gate.set()
+
+
+async def test_the_loop_does_not_stand_still_for_long_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when bodies of late took long, nor when there are many of them."""
+    stood: list[float | None] = []
+    monkeypatch.setattr(threads_module, "threading", _Watched(stood))
+    async with a_pool() as pool:
+        pool._pace = threads_module._SHORT / 10
+        gate = threading.Event()
+        async with trio.open_nursery() as nursery:
+            for _ in range(11):
+                nursery.start_soon(pool.run, job(gate.wait))
+            await trio.testing.wait_all_tasks_blocked()
+            assert not stood
+            gate.set()
+        await pool.run(job(lambda: sleep(0.01)))
+        stood.clear()
+        for _ in range(2):
+            await pool.run(job(lambda: sleep(0.01)))
+        assert not stood
 
 
 async def test_blocked_bodies_starve_nobody() -> None:
