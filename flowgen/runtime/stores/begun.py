@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import attrs
 
-from ...transition import Transition
+from ...transition import Progress, Transition
 from ..store import Begin, Beginning, Claimed, Claims, DamagedRun, Loaded, Refused
 
 
 def begun(
-    claims: Claims, begin: Begin, commit: Callable[[Transition], object], load: Callable[[str, str], Loaded | None]
+    claims: Claims, begin: Begin, commit: Callable[[Transition], object], load: Callable[[Progress], Loaded | None]
 ) -> Claims:
-    """The claims, after those runs have begun that can. `commit` and `load` are the store's own, at this moment."""
+    """The claims, after those runs have begun that can. `commit` is the store's own, and `load`, after a progress."""
 
     def one(claimed: Claimed) -> Claimed:
         row = claimed.row
@@ -22,7 +22,8 @@ def begun(
             return claimed
         try:
             commit(transition)
-            loaded = load(row.app, row.id)
+            assert transition.progress is not None
+            loaded = load(transition.progress)
         except (Refused, DamagedRun):
             return claimed
         assert loaded is not None, f"run {row.id} was claimed, and is not there"

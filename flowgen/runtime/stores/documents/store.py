@@ -232,7 +232,7 @@ def _commit(state: Noted, transition: Transition) -> Committed:
 
 def _claim_and_begin(state: Noted, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
     claims = ownership.claim(state, who, limit, lease)
-    return begun(claims, begin, partial(_commit, state), lambda app, run: queries.load(state, app, run, 0))
+    return begun(claims, begin, partial(_commit, state), lambda p: queries.load(state, p.app, p.run, 0))
 
 
 def _answered(state: Noted, transition: Transition) -> Committed | Refused:

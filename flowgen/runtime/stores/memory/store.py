@@ -108,7 +108,7 @@ class MemoryStore:
 
     async def claim_and_begin(self, who: Who, limit: int, lease: int, begin: Begin) -> Claims:
         claims = await self.claim(who, limit, lease)
-        return begun(claims, begin, self._commit, self._load)
+        return begun(claims, begin, self._commit, lambda progress: self._load(progress.app, progress.run))
 
     async def extend(self, worker: str, leases: Sequence[Lease], lease: int) -> Extended:
         await self._pause()

@@ -47,6 +47,7 @@ _CODELESS: Final = (
     "select codeless_at, app, id, 1, key, owner, strikes, workflow, iif(stored = 'parked', digest, null), line, slots "
     "from runs where codeless_at <= ? order by codeless_at, app, id"
 )
+_HAS_COME: Final = "select 1 from runs where line = 1 and rank <= ? limit 1"
 _PROMOTE: Final = (
     "update runs set line = 2, rank = iif(owner is null, coalesce(place, rank - priority * 1000000), "
     "rank - priority * 1000000) where key in "
@@ -93,7 +94,8 @@ class Lists:
 
     def promote(self, tx: Transaction) -> None:
         """Rank the runs whose time has come."""
-        tx.execute(_PROMOTE, (tx.now, PROMOTED_AT_MOST))
+        if tx.one(_HAS_COME, (tx.now,)):
+            tx.execute(_PROMOTE, (tx.now, PROMOTED_AT_MOST))
 
     def ready(self, now: int, pushed: Pushed) -> Iterator[tuple[Candidate, int]]:
         """What is ready, by rank, each with the strikes that it has once it is claimed."""

@@ -11,6 +11,7 @@ from typing import Final
 import apsw
 
 from ....runs import SUSPECT_STRIKES
+from ....transition import Progress
 from ...store import CODELESS_AFTER, Begin, Claimed, Claims, Loaded, Who
 from ..begun import begun
 from . import reads, slots
@@ -19,7 +20,7 @@ from .commit import commit
 from .contest import Contest
 from .leases import CODELESS_LATER, note_worker
 from .row import PLAIN, earliest
-from .rows import run_of, texts_of
+from .rows import inputs_of, run_of, texts_of
 from .transaction import StoreClock, Transaction
 
 _ALL: Final = 1 << 62
@@ -51,8 +52,14 @@ def claim(tx: Transaction, who: Who, limit: int, lease: int) -> Claims:
 def claim_and_begin(tx: Transaction, who: Who, limit: int, lease: int, begin: Begin, clock: StoreClock) -> Claims:
     """Give ready runs to a worker, and begin those that can begin."""
 
-    def load(app: str, run: str) -> Loaded | None:
-        return reads.load(tx.connection, app, run, 0, clock, _ALL)
+    def load(progress: Progress) -> Loaded | None:
+        """What it has recorded is known, and mostly that is all."""
+        columns = tx.one("select * from runs where app = ? and id = ?", (progress.app, progress.run))
+        key, row = columns[0], run_of(columns)
+        if row.length != len(progress.records) or row.mail != row.drained:
+            return reads.load(tx.connection, row.app, row.id, 0, clock, _ALL)
+        events = inputs_of(row.id, key, *tx.one("select checksum, body from inputs where run = ?", (key,)))
+        return Loaded(row, events, progress.records, (), tx.now)
 
     return begun(claim(tx, who, limit, lease), begin, partial(commit, tx), load)
 

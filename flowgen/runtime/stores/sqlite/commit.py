@@ -146,6 +146,10 @@ def _write(tx: Transaction, progress: Progress, row: Row) -> None:
     row.life = progress.life or row.life
 
 
+_GO_ON: Final = (
+    "update runs set length = ?2, mail = ?3, drained = ?4, strikes = ?5, life = ?6, "
+    "started_at = coalesce(?7, started_at), reason = null where key = ?1"
+)
 _GIVE_BACK: Final = (
     "update runs set owner = null, due_at = ?2, length = ?3, mail = ?4, drained = ?5, strikes = ?6, life = ?7, "
     "started_at = coalesce(?8, started_at), reason = null, rank = ?2 where key = ?1"
@@ -154,7 +158,7 @@ _GIVE_BACK: Final = (
 
 
 def _stays_open(progress: Progress, row: Row) -> bool:
-    """Whether a run that is given back is what it was: open, with nothing to end it."""
+    """Whether a run is what it was: open, with nothing to end it."""
     return (
         progress.stored == "open"
         and not row.cancel
@@ -173,11 +177,12 @@ def _settle(tx: Transaction, progress: Progress, row: Row, was_open: bool) -> No
         row.drained = row.mail if ended else row.drained
         tx.wakes = True
     control = _control_after(tx, progress, row, released)
-    if released and control is None and was_open and _stays_open(progress, row):
-        tx.execute(
-            _GIVE_BACK,
-            (row.key, row.due_at, row.length, row.mail, row.drained, row.strikes, row.life, progress.started_at),
-        )
+    if control is None and was_open and _stays_open(progress, row):
+        same = (row.length, row.mail, row.drained, row.strikes, row.life, progress.started_at)
+        if released:
+            tx.execute(_GIVE_BACK, (row.key, row.due_at, *same))
+        else:
+            tx.execute(_GO_ON, (row.key, *same))
         return
     tx.execute(
         "update runs set owner = ?2, due_at = ?3, stored = ?4, length = ?5, mail = ?6, drained = ?7, cancel = ?8, "
