@@ -31,7 +31,7 @@ from .client import as_list
 from .clock import VirtualClock
 from .faults import PLANNED, Faults, Planned
 from .invariants import check_invariants
-from .simulator import LEASE, simulate
+from .simulator import LEASE, MAX_RUNS, simulate
 from .trace import Asked, RunTrace, Trace
 
 _TEXTS: dict[Planned, str] = {
@@ -142,6 +142,7 @@ def explore_crashes(
     store: Callable[[VirtualClock], Store] | None = None,
     until: str | float | timedelta | None = None,
     lease: str | float | timedelta = LEASE,
+    max_runs: int = MAX_RUNS,
 ) -> CrashReport:
     """Explore every crash point of what `simulate(app, events, steps, …)` does, and give a report of it.
 
@@ -161,8 +162,8 @@ def explore_crashes(
     unknown = [fault for fault in faults if fault not in PLANNED]
     if unknown:
         raise InvalidInput(f"explore_crashes(faults={faults!r}): {unknown[0]!r} is none of {', '.join(PLANNED)}")
-    how = {"seed": seed, "workers": workers, "store": store, "until": until, "lease": lease}
-    defaults = {"seed": 0, "workers": 1, "store": None, "until": None, "lease": LEASE}
+    how = {"seed": seed, "workers": workers, "store": store, "until": until, "lease": lease, "max_runs": max_runs}
+    defaults = {"seed": 0, "workers": 1, "store": None, "until": None, "lease": LEASE, "max_runs": MAX_RUNS}
     said = {name: value for name, value in how.items() if value != defaults[name]}
     if callable(app) and not isinstance(app, App):
         call, shown = app, [getattr(app, "__name__", "story")]

@@ -52,6 +52,7 @@ from .wishes import asked
 from .world import Life, NeverRests, World
 
 LEASE = "10s"
+MAX_RUNS = 1_000
 TURNS = 100_000
 """A world that has not come to rest after so many jumps of its clock never will."""
 
@@ -76,6 +77,7 @@ def simulate(
     until: str | float | timedelta | None = None,
     faults: Faults | None = None,
     lease: str | float | timedelta = LEASE,
+    max_runs: int = MAX_RUNS,
 ) -> Trace:
     """Run a whole system on virtual time until nothing is due any more, and give the trace of it.
 
@@ -85,7 +87,7 @@ def simulate(
     An equal `seed` gives an equal `trace.timeline()`. `workers` engines work side by side on the store that `store`
     makes of the clock (default: a `MemoryStore`). `until` is when to stop at the latest, from the start; without it,
     a simulation also ends when nothing but schedules is due, which tick for ever. `lease` is how long runs stay with
-    an engine that died.
+    an engine that died, `max_runs` how many an engine drives at once.
 
     ::
 
@@ -97,11 +99,13 @@ def simulate(
     apps = [app] if isinstance(app, App) else list(app)
     if workers < 1:
         raise InvalidInput(f"workers={workers!r}: a simulation has at least one engine")
+    if max_runs < 1:
+        raise InvalidInput(f"max_runs={max_runs!r}: an engine drives at least one run")
     clock = VirtualClock(jumps=False)
     world = World(apps, clock, Dice(faults, seed))
     stubs = steps if isinstance(steps, Stubbed) else Stubbed(steps() if callable(steps) else steps or {})
     stop_at = None if until is None else parse_duration(until, "until of simulate", maximum=MAX_SPAN)
-    simulation = Simulation(apps, world, stubs, _store(world, store, workers), seed, workers, stop_at, lease)
+    simulation = Simulation(apps, world, stubs, _store(world, store, workers), seed, workers, stop_at, lease, max_runs)
     tasks = plan(events, faults.lossy)
     with seeded_scheduling(f"{seed}/scheduling"), captured_logs(world), rare_collections():
         try:
@@ -124,6 +128,7 @@ class Simulation:
         workers: int,
         stop_at: int | None,
         lease: str | float | timedelta,
+        max_runs: int,
     ) -> None:
         self._apps = apps
         self._world = world
@@ -134,6 +139,7 @@ class Simulation:
         self._workers = workers
         self._stop_at = stop_at
         self._lease = parse_duration(lease, "lease of simulate") / 1_000_000
+        self._max_runs = max_runs
         self._engines: dict[str, Engine] = {}
         self._opened = trio.Event()
         self._healed = False
@@ -204,7 +210,12 @@ class Simulation:
 
             self._world.note(life.name, "opens")
             async with open_engine(
-                self._apps, store, lease=self._lease, environment=environment, executor=bodies
+                self._apps,
+                store,
+                lease=self._lease,
+                max_runs=self._max_runs,
+                environment=environment,
+                executor=bodies,
             ) as engine:
                 if connection is not None:
                     connection.worker = engine.worker

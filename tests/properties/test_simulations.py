@@ -55,14 +55,15 @@ def test_each_world_comes_to_its_end(world: World) -> None:
 @given(
     seed=SEEDS,
     workers=st.integers(1, 3),
+    max_runs=st.sampled_from([1_000, 1, 2, 3, 8]),
     faults=FAULTS,
     worlds=st.sets(st.sampled_from(WORLDS), min_size=1, max_size=3),
 )
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-def test_faults_change_no_result(seed: int, workers: int, faults: Faults, worlds: set[World]) -> None:
-    """Engines die, lose their leases, hear twice, late or not at all: all runs end, as they do undisturbed."""
+def test_faults_change_no_result(seed: int, workers: int, max_runs: int, faults: Faults, worlds: set[World]) -> None:
+    """Engines are full, die, lose leases, hear twice, late or not at all: all runs end, as they do undisturbed."""
     chosen = [world for world in WORLDS if world in worlds]
-    trace = simulate(app, events_of(chosen), seed=seed, workers=workers, faults=faults)
+    trace = simulate(app, events_of(chosen), seed=seed, workers=workers, faults=faults, max_runs=max_runs)
     check_invariants(trace)
     expected = sorted(outcome for world in chosen for outcome in undisturbed(world))
     assert outcomes(trace) == expected, trace.timeline()

@@ -143,7 +143,14 @@ def _scenario(number: int) -> Trace:
     random = Random(number)
     chosen = random.sample(WORLDS, 7)
     worlds = [world for world in WORLDS if world in chosen]
-    trace = simulate(app, events_of(worlds), seed=number, workers=random.randint(1, 3), faults=_faults(random))
+    trace = simulate(
+        app,
+        events_of(worlds),
+        seed=number,
+        workers=random.randint(1, 3),
+        faults=_faults(random),
+        max_runs=random.choice((1_000, 8, 3, 2, 1)),
+    )
     check_invariants(trace)
     expected = sorted(outcome for world in worlds for outcome in _undisturbed(world))
     assert outcomes(trace) == expected, f"scenario {number} ends in another way:\n{trace.timeline()}"

@@ -73,6 +73,14 @@ def test_a_workflow_survives_a_crash_at_every_point() -> None:
     assert {point.fault for point in report.points} == set(PLANNED)
 
 
+def test_a_full_engine_survives_a_crash_at_every_point() -> None:
+    """It claims the next run beside the commit that ends one, or gives it back: each of the two may be the last."""
+    events = [Event("order/placed", {"order": "a" * length}) for length in (1, 2, 3)]
+    report = explore_crashes(quick, events, workers=1, max_runs=1)
+    assert not report.violations, report
+    assert [run.result for run in report.undisturbed.runs] == [1, 2, 3]
+
+
 def test_the_points_have_their_words() -> None:
     """Each says who meets what, at which commit or claim."""
     texts = [re.sub(r"^worker \d", "worker #", str(point)) for point in explored().points]

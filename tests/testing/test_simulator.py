@@ -362,9 +362,26 @@ def test_faults_show_what_was_said() -> None:
 
 
 def test_there_is_at_least_one_worker() -> None:
-    """Nothing would ever happen without one."""
+    """Nothing would ever happen without one, nor with one that drives no run."""
     with pytest.raises(InvalidInput, match="workers=0"):
         simulate(app, workers=0)
+    with pytest.raises(InvalidInput, match="max_runs=0"):
+        simulate(app, max_runs=0)
+
+
+@pytest.mark.parametrize(("workers", "max_runs", "at_once"), [(1, 1, 1), (1, 3, 3), (2, 2, 4), (1, 1_000, 7)])
+def test_an_engine_drives_so_many_runs_at_once(workers: int, max_runs: int, at_once: int) -> None:
+    """The others wait until it has a place for them."""
+
+    async def slow(order: str) -> Paid:
+        await trio.sleep(60)
+        return Paid(1)
+
+    events = [Event("order/placed", {"order": str(number)}) for number in range(7)]
+    trace = simulate(app, events, {"charge": slow}, workers=workers, max_runs=max_runs, until="2h")
+    bodies = [(body.started_at, body.ended_at or trace.ended_at) for body in trace.executed("charge")]
+    assert len(bodies) == 7
+    assert max(sum(began <= at < ended for began, ended in bodies) for at, _ in bodies) == at_once
 
 
 def test_an_error_of_the_plan_is_raised_as_it_is() -> None:
