@@ -63,7 +63,8 @@ class Progress:
     in the same commit: the run's next `due_at` is now if mail came that is not drained, else `due_at`. (Of one that was
     collecting only a cancel counts as such mail: its events are not drained before it opens.)
     `stored` (a terminal state, or `parked`, which is due at once) implies release; it, `reason` and
-    `digest` become the row's. `started_at`, `life` and `restarted_as` do so unless left at their
+    `digest` become the row's; only one that parks says a digest, and an open one a reason only before the run has
+    started. `started_at`, `life` and `restarted_as` do so unless left at their
     defaults; with `started_at`, `deadline` becomes the row's, whatever it is. `lifts_deadline` takes the row's
     deadline away, whatever is said of it beside. `reopen` lifts a run out of an ended or parked state (`retry`):
     it has no owner then, and the commit makes it due at `due_at`, without a deadline, and forgets its strikes.

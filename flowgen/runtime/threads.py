@@ -5,10 +5,10 @@ call but that threads take the interpreter's lock from each other: the loop drop
 back from a busy thread only after the switch interval. So here both sides work in bursts:
 
 * The jobs of one turn of the loop are handed over at its end, when the loop is about to wait anyway.
-* If they are few, and bodies of late were short, the loop stands still until they are done: for a moment at most, and
-  not again for bodies that took longer. They are done sooner than it could be put to sleep and be woken. And runs that
-  go on together stay together: else the loop would commit the results of some while the thread has the bodies of the
-  others, in turns and for good, with twice as many commits.
+* If by the pace of the last bodies all will be done sooner than the loop could be put to sleep and be woken, it stands
+  still until they are: for a moment at most, and the more rarely the more often that was in vain. So runs that go on
+  together stay together: else the loop would commit the results of some while the thread has the bodies of the others,
+  in turns and for good, with twice as many commits.
 * While bodies are short, one thread does them all, one after the other. More are called when a body of late was not
   short, or when jobs wait and none is finished for a moment: then the threads that are there are blocked.
 * The loop takes results whenever it turns. It is woken only if it sleeps, and then once for a burst: when nothing
@@ -27,6 +27,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -41,8 +42,14 @@ _FEW: Final = 4
 _SHORT: Final = 0.0002
 """Seconds: a body that takes longer is better not waited for."""
 
+_SOON: Final = 0.0001
+"""Seconds in which all bodies have to be done, by their pace, for the loop to stand still until they are."""
+
 _MOMENT: Final = 0.0005
-"""Seconds that the loop stands still at most, for bodies that by their pace are done within `_SHORT`."""
+"""Seconds that it stands still at most."""
+
+_RARELY: Final = 256
+"""So many bodies have to be done before it tries again, at most."""
 
 _STUCK: Final = 0.002
 """Seconds without any result after which the threads count as blocked."""
@@ -86,9 +93,9 @@ class ThreadPool:
         self._pace = 0.0
         self._asleep = False
         self._awaited: threading.Lock | None = None
-        self._missed = -1
-        self._watched = False
-        self._closed = False
+        self._stands_at = 0
+        self._tries_after = 1
+        self._watched = self._refused = self._closed = False
         self.abandoned = 0
 
     async def run(self, job: Job) -> Any:
@@ -97,9 +104,8 @@ class ThreadPool:
             self._turns = _Turns(self)
             trio.lowlevel.add_instrument(self._turns)
         job.task = trio.lowlevel.current_task()
-        if not self._watched and (self._collected or self._waiting or self._running):
-            self._watched = True
-            trio.lowlevel.spawn_system_task(self._watch)
+        if self._collected or self._waiting or self._running:
+            self._begin_to_watch()
         self._collected.append(job)
 
         def abandon(_: Any) -> trio.lowlevel.Abort:
@@ -135,24 +141,27 @@ class ThreadPool:
             with self._lock:
                 self._waiting.extend(collected)
             self._call_threads(_FEW)
-            self._stand_still(len(collected))
+            self._stand_still()
         if timeout > 0:
             self._asleep = True
             if self._finished:
                 self._wake()
 
-    def _stand_still(self, jobs: int) -> None:
-        """Until a thread finds nothing more to do, if by the pace of the last bodies that is soon."""
+    def _stand_still(self) -> None:
+        """Until a thread finds nothing more to do, if that is soon."""
         over = threading.Lock()
         over.acquire()
         with self._lock:
-            busy = self._waiting or self._running
-            if not busy or jobs * self._pace > _SHORT or self._done == self._missed:
+            jobs = len(self._waiting) + len(self._running) - self._blocked
+            if jobs <= 0 or jobs * self._pace > _SOON or self._done < self._stands_at:
                 return
             self._awaited = over
-        if not over.acquire(timeout=_MOMENT):
-            with self._lock:
-                self._awaited, self._missed = None, self._done
+        if over.acquire(timeout=_MOMENT):
+            self._tries_after = max(1, self._tries_after // 2)
+            return
+        with self._lock:
+            self._awaited, self._stands_at = None, self._done + self._tries_after
+        self._tries_after = min(2 * self._tries_after, _RARELY)
 
     def turn_begins(self) -> None:
         """The loop is awake: take what is finished."""
@@ -162,6 +171,11 @@ class ThreadPool:
             if not job.cancelled:
                 assert job.task is not None
                 trio.lowlevel.reschedule(job.task)
+
+    def _begin_to_watch(self) -> None:
+        if not self._watched:
+            self._watched = True
+            trio.lowlevel.spawn_system_task(self._watch)
 
     async def _watch(self) -> None:
         """While jobs wait: if none was finished for a moment, the threads are blocked, and more are needed."""
@@ -199,10 +213,14 @@ class ThreadPool:
     def _start(self) -> None:
         try:
             threading.Thread(target=self._work, name="flowgen-step", daemon=True).start()
-        except RuntimeError as error:  # the system has no more threads: those that are there go on
-            log.warning("no thread could be started for a step: %s", error)
+            self._refused = False
+        except RuntimeError as error:  # the system has no more: those that are there go on, and it is asked again
+            if not self._refused:
+                log.warning("no thread could be started for a step: %s", error)
+            self._refused = True
             with self._lock:
                 self._threads -= 1
+            self.soon(self._begin_to_watch)
 
     # -- in the threads -----------------------------------------------------------------------------
 
@@ -211,7 +229,7 @@ class ThreadPool:
         parked.acquire()
         while (job := self._next(parked)) is not None:
             if job.begins is not None:
-                self._soon(job.begins)
+                self.soon(job.begins)
             began = perf_counter()
             try:
                 job.value = job.context.run(job.function)
@@ -254,9 +272,10 @@ class ThreadPool:
 
     def _wake(self) -> None:
         self._asleep = False
-        self._soon(_nothing)
+        self.soon(_nothing)
 
-    def _soon(self, function: Callable[[], object]) -> None:
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call it in the loop, from any thread."""
         try:
             self._token.run_sync_soon(function)
         except trio.RunFinishedError:
@@ -264,17 +283,31 @@ class ThreadPool:
 
 
 class _Turns(trio.abc.Instrument):
-    """Tells a pool when the loop is going to wait, and when it has waited."""
+    """Tells a pool when the loop is going to wait, and when it has waited.
+
+    What a signal handler raises in here is raised by the loop: trio takes an instrument away that raises, and then no
+    step would ever get a thread again.
+    """
 
     def __init__(self, pool: ThreadPool) -> None:
         self._pool = pool
 
     def before_io_wait(self, timeout: float) -> None:
-        self._pool.turn_ends(timeout)
+        try:
+            self._pool.turn_ends(timeout)
+        except BaseException as error:
+            self._pool.soon(partial(_raise, error))
 
     def after_io_wait(self, timeout: float) -> None:
-        self._pool.turn_begins()
+        try:
+            self._pool.turn_begins()
+        except BaseException as error:
+            self._pool.soon(partial(_raise, error))
 
 
 def _nothing() -> None:
     """The loop turns for it, that is all."""
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -89,7 +90,7 @@ async def test_short_bodies_of_one_turn_need_one_thread(monkeypatch: pytest.Monk
 
 async def test_results_of_short_bodies_come_in_the_turn_after(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many turns the loop makes meanwhile: it stands still for those who are done within a moment."""
-    for name in ("_SHORT", "_MOMENT", "_STUCK"):  # however slow this machine is just now
+    for name in ("_SHORT", "_SOON", "_MOMENT", "_STUCK"):  # however slow this machine is just now
         monkeypatch.setattr(threads_module, name, 60.0)
     turns = 0
 
@@ -131,17 +132,41 @@ async def test_the_loop_goes_on_beside_a_body_that_blocks(monkeypatch: pytest.Mo
             gate.set()
 
 
-async def test_the_loop_does_not_stand_still_for_long_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither when bodies of late took long, nor when there are many of them."""
+async def test_the_loop_stands_still_more_and_more_rarely_if_it_is_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 1, 2, 4, 8 … more bodies."""
     stood: list[float | None] = []
     monkeypatch.setattr(threads_module, "threading", _Watched(stood))
+    monkeypatch.setattr(threads_module, "_SOON", 60.0)
+    stood_at = []
     async with a_pool() as pool:
-        pool._pace = threads_module._SHORT / 10
+        for number in range(40):
+            gate = threading.Event()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pool.run, job(gate.wait))
+                await trio.testing.wait_all_tasks_blocked()
+                gate.set()
+            stood_at += [number] * len(stood)
+            stood.clear()
+        assert stood_at == [0, 1, 3, 7, 15, 31]
+        assert pool._tries_after == 64
+        monkeypatch.setattr(threads_module, "_MOMENT", 60.0)
+        while pool._tries_after > 1:
+            await pool.run(job(lambda: None))
+
+
+async def test_the_loop_does_not_stand_still_for_long_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when bodies of late took long, nor when there are many of them, those of turns before included."""
+    stood: list[float | None] = []
+    monkeypatch.setattr(threads_module, "threading", _Watched(stood))
+    monkeypatch.setattr(threads_module, "_STUCK", 60.0)
+    async with a_pool() as pool:
+        pool._pace = threads_module._SOON / 10
         gate = threading.Event()
         async with trio.open_nursery() as nursery:
-            for _ in range(11):
-                nursery.start_soon(pool.run, job(gate.wait))
-            await trio.testing.wait_all_tasks_blocked()
+            for bodies in (11, 1, 1):
+                for _ in range(bodies):
+                    nursery.start_soon(pool.run, job(gate.wait))
+                await trio.testing.wait_all_tasks_blocked()
             assert not stood
             gate.set()
         await pool.run(job(lambda: sleep(0.01)))
@@ -149,6 +174,55 @@ async def test_the_loop_does_not_stand_still_for_long_bodies(monkeypatch: pytest
         for _ in range(2):
             await pool.run(job(lambda: sleep(0.01)))
         assert not stood
+
+
+def test_what_a_signal_handler_raises_while_the_loop_stands_still_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the loop, as it does wherever else it comes between; else no step would ever get a thread again."""
+    monkeypatch.setattr(threads_module, "_MOMENT", 60.0)
+    gate = threading.Event()
+
+    class Alarm(Exception):
+        pass
+
+    def alarm(*_: object) -> None:
+        raise Alarm
+
+    def body() -> None:
+        signal.pthread_kill(main_thread, signal.SIGUSR1)
+        gate.wait(40)
+
+    async def main() -> None:
+        async with a_pool() as pool:
+            await pool.run(job(body))
+
+    main_thread = threading.get_ident()
+    before = signal.signal(signal.SIGUSR1, alarm)
+    try:
+        with pytest.raises((Alarm, trio.TrioInternalError)):
+            trio.run(main)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        gate.set()
+
+
+async def test_a_thread_that_cannot_be_started_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though nothing else is in hand; it is told once."""
+    refusals = iter([True] * 3 + [False] * 9)
+    start = threading.Thread.start
+
+    def started(thread: threading.Thread) -> None:
+        if thread.name.startswith("flowgen-step") and next(refusals):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", started)
+    async with a_pool() as pool:
+        assert await pool.run(job(lambda: 7)) == 7
+    assert [record.getMessage() for record in caplog.records] == [
+        "no thread could be started for a step: can't start new thread"
+    ]
 
 
 async def test_blocked_bodies_starve_nobody() -> None:

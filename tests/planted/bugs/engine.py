@@ -177,8 +177,17 @@ BUGS = (
         name="out-of-step",
         promise="the results of short bodies are there in the next turn of the loop",
         file="flowgen/runtime/threads.py",
-        find="            self._stand_still(len(collected))\n",
+        find="            self._stand_still()\n",
         replace="",
+        tests=("tests/runtime/test_threads.py",),
+    ),
+    Bug(
+        name="pool-without-its-turns",
+        promise="a signal handler that raises while the loop stands still does not leave the steps without threads",
+        file="flowgen/runtime/threads.py",
+        find="            self._pool.turn_ends(timeout)\n        except BaseException as error:\n"
+        "            self._pool.soon(partial(_raise, error))\n",
+        replace="            self._pool.turn_ends(timeout)\n        finally:\n            pass\n",
         tests=("tests/runtime/test_threads.py",),
     ),
 )
