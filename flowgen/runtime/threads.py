@@ -8,7 +8,8 @@ back from a busy thread only after the switch interval. So here both sides work 
 * If by the pace of the last bodies all will be done sooner than the loop could be put to sleep and be woken, it stands
   still until they are: for a moment at most, and the more rarely the more often that was in vain. So runs that go on
   together stay together: else the loop would commit the results of some while the thread has the bodies of the others,
-  in turns and for good, with twice as many commits.
+  in turns and for good, with twice as many commits. (Beside a thread that never lets go of the interpreter's lock the
+  moment is a switch interval longer; pools of several engines in one loop wait one after the other.)
 * While bodies are short, one thread does them all, one after the other. More are called when a body of late was not
   short, or when jobs wait and none is finished for a moment: then the threads that are there are blocked.
 * The loop takes results whenever it turns. It is woken only if it sleeps, and then once for a burst: when nothing
