@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("flowgen")
 
 _TRIES = 20
-_FIRST_OF_ALL = 1_000
-"""So many microseconds before its creation a run is due that was the first in line: `in_order` takes fewer."""
+_FIRST_OF_ALL = 1_000_000
+"""So many microseconds before its creation a run is due that was the first in line: `in_order` takes one for each run
+that a commit creates."""
 _PARKED_AGAIN_SECONDS = 30.0
 
 Entered = tuple[Owned, Sequence[Mail]]

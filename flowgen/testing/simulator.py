@@ -99,8 +99,6 @@ def simulate(
     apps = [app] if isinstance(app, App) else list(app)
     if workers < 1:
         raise InvalidInput(f"workers={workers!r}: a simulation has at least one engine")
-    if max_runs < 1:
-        raise InvalidInput(f"max_runs={max_runs!r}: an engine drives at least one run")
     clock = VirtualClock(jumps=False)
     world = World(apps, clock, Dice(faults, seed))
     stubs = steps if isinstance(steps, Stubbed) else Stubbed(steps() if callable(steps) else steps or {})

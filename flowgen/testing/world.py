@@ -207,6 +207,10 @@ class World:
             self._append(life, seen, progress.records)
         elif progress.position > len(seen.records):
             self.broken(f"{seen.name}: records at {progress.position}, but it has {len(seen.records)}")
+        if progress.digest is not None and progress.stored != "parked":
+            self.broken(f"{seen.name}: {life.name} wrote a digest, and did not park it")
+        if progress.reason is not None and progress.stored == "open" and seen.records:
+            self.broken(f"{seen.name}: {life.name} gave a reason why it waits, but it has started")
         if progress.fence != seen.fence or progress.position + len(progress.records) != len(seen.records):
             return
         if progress.stored == "parked" and not seen.parked:
