@@ -148,8 +148,12 @@ def test_deferred_functions_begin_when_the_run_has_ended() -> None:
     async def story(engine: Engine) -> Any:
         run = await start(engine)
         result = await finished(engine, run)
-        assert not seen
         await trio.sleep(60)
+        end = (await engine.run(run)).ended_at
+        (deferred,) = [info for info in (await engine.runs()).items if info.id != run]
+        assert end is not None
+        assert deferred.started_at is not None
+        assert deferred.started_at >= end
         return run, result
 
     run, result = World(app).run(story)
